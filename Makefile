@@ -12,9 +12,10 @@ WORKERS ?= 4
 ENGINES ?= redis valkey
 PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+ENGINE_TESTS ?= tests/bus tests/connector tests/aggregator
 PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker test-engines chaos chaos-all soak check lint types coverage bench docs new-venue schema lock clean
+.PHONY: help demo up test test-slow test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue schema lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -37,16 +38,16 @@ test-docker: $(VENV)/.ready ## build the image and test it and compose; needs a 
 
 test-engines: WORKERS := 3
 test-engines: $(VENV)/.ready ## run the tests of bus, connector and aggregator on Redis, then on Valkey; needs a Docker engine
-	@for engine in $(ENGINES); do $(PYTEST) --engine $$engine tests/bus tests/connector tests/aggregator $(ARGS) || exit 1; done
+	@for engine in $(ENGINES); do $(PYTEST) --engine $$engine $(ENGINE_TESTS) $(ARGS) || exit 1; done
 
 chaos: WORKERS := 2
 chaos: $(VENV)/.ready ## set every fault on venues that stand for all, end servers and processes, compare the tape with the truth
 	@$(PYTEST) tests/chaos -m "not rare" --durations=10 $(ARGS)
 
-chaos-all: WORKERS := 2
-chaos-all: $(VENV)/.ready ## the same on all venues: an hour
-	@$(PYTEST) tests/chaos --durations=20 $(ARGS)
-	@$(PYTEST) tests/end_to_end -m rare $(ARGS)
+test-rare: WORKERS := 2
+test-rare: $(VENV)/.ready ## run what all these leave out: faults and slow tests on the other venues, further combinations; an hour
+	@$(PYTEST) -m "rare and chaos" --durations=20 $(ARGS)
+	@$(PYTEST) -m "rare and not chaos and not docker" $(ARGS)
 
 soak: $(VENV)/.ready ## set a fault every twenty seconds for ten minutes, and print one JSON line
 	@$(PY) -m tests.chaos.soak $(ARGS)
@@ -62,7 +63,7 @@ types: $(VENV)/.ready ## check types with mypy --strict, tests included
 	@$(PY) -m mypy
 
 coverage: $(VENV)/.ready ## measure branch coverage of the pure modules: at least 95 %
-	@$(PYTEST) -m "not slow and not chaos" $(COVERAGE) $(PURE_TESTS) $(ARGS)
+	@$(PYTEST) -m "not slow and not chaos and not rare" $(COVERAGE) $(PURE_TESTS) $(ARGS)
 
 bench: $(VENV)/.ready ## run small benchmarks; each prints one JSON line
 	@$(PY) benchmarks/connector.py --count 50000

@@ -16,7 +16,6 @@ import aiohttp
 import msgspec
 
 from crosstape_connector.venues.registry import VENUES as CONNECTED
-from crosstape_schemas import CONSOLIDATED
 from crosstape_schemas.timeframes import close_of
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.service import Simulator, simulator
@@ -163,19 +162,21 @@ class Stand:
                 process.kill()
                 await process.wait()
 
-    async def violations(
-        self, bounds: Bounds, *, venue: str = "", begun: Mapping[tuple[str, str], int] = MappingProxyType({})
-    ) -> list[Violation]:
-        """Check the tape as it is now, or one venue's part. `begun`: first trades that are known to have been on the tape."""
+    def checker(self, bounds: Bounds, venue: str = "") -> Checker:
+        """Make a checker of the whole tape, or of one venue's part."""
         market = {key: true for key, true in self.market.of.items() if venue in ("", key[0])}
         is_quoted = "aggregator" in self._logs
-        checker = Checker(market, bounds, consolidated=is_quoted, windows=is_quoted and not venue)
+        return Checker(market, bounds, consolidated=is_quoted, windows=is_quoted and not venue)
+
+    async def violations(self, bounds: Bounds, *, begun: Mapping[tuple[str, str], int] = MappingProxyType({})) -> list[Violation]:
+        """Check the tape as it is now. `begun`: first trades that are known to have been on the tape."""
+        checker = self.checker(bounds)
         for key, number in begun.items():
             checker.trades[key].begins_at(number)
         follower = self.follower()
         found: list[Violation] = []
         for _ in range(2):  # the second time what came while streams were read one after the other
-            entries = [entry for entry in await follower.more() if not venue or entry.event.venue in (venue, CONSOLIDATED)]
+            entries = await follower.more()
             await self.market.more()  # after the tape: all that is on it has happened
             found += checker.take(entries, follower.trimmed)
         return [*found, *checker.done()]

@@ -90,31 +90,24 @@ async def test_a_machine_that_loses_power(short_path: Path) -> None:
         assert {gap.venue for gap in gaps if gap.kind == "trade"} >= {"binance", "coinbase"}
 
 
-async def test_a_killed_aggregator_is_replaced(short_path: Path) -> None:
-    """The standby replaces it. Every quote of either can be explained, and no quote of the first comes after one of the second."""
+async def test_aggregators_that_are_killed_or_stopped_are_replaced(short_path: Path) -> None:
+    """The standby replaces the one that was killed, and another one the standby that was stopped; when that wakes up it is refused.
+
+    Every quote of each can be explained, and no epoch comes back.
+    """
     async with served(short_path) as (_, place), standing(short_path, place) as stand:
         await stand.connectors()
         first = await stand.start("aggregator")
         await quotes_of(stand, 1)
-        await stand.start("aggregator")
+        second = await stand.start("aggregator")
         first.kill()
         await first.wait()
         await quotes_of(stand, 2)
-
-        assert await stand.violations(Bounds()) == []
-
-
-async def test_an_aggregator_that_wakes_up_too_late_is_refused(short_path: Path) -> None:
-    """Its epoch does not come back."""
-    async with served(short_path) as (_, place), standing(short_path, place) as stand:
-        await stand.connectors()
-        first = await stand.start("aggregator")
-        await quotes_of(stand, 1)
         await stand.start("aggregator")
-        first.send_signal(signal.SIGSTOP)
-        await quotes_of(stand, 2)
+        second.send_signal(signal.SIGSTOP)
+        await quotes_of(stand, 3)
         woken = {name: len(quotes) for name, quotes in (await quoted(stand)).items()}
-        first.send_signal(signal.SIGCONT)
+        second.send_signal(signal.SIGCONT)
 
         async def more() -> bool:
             return all(len(quotes) > woken[name] + 20 for name, quotes in (await quoted(stand)).items())

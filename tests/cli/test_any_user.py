@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections import Counter
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from crosstape.runtime.run_dir import REMEDY
 from crosstape_schemas import Event, Trade, decode
 from tests.cli.running import NO_VENUE, Done, crosstape, started, stopped
 from tests.proxy import proxy
+from tests.rare import rare_but
 from tests.waiting import wait_until
 
 USER = 1_000_680_000
@@ -73,15 +75,18 @@ HOMES = (None, "/", "/nowhere")
 
 
 @pytest.mark.parametrize(
-    ("owner", "group", "mode", "home"),
-    [
-        pytest.param(*run_dir, home, id=f"{name}-{home}", marks=() if name == "fsGroup" or home is None else pytest.mark.slow)
-        for name, run_dir in RUN_DIRS.items()
-        for home in HOMES
-    ],
-)  # quick: each directory, and each home; slow: all the other pairs
-async def test_up_works_where_it_may_write(tmp_path: Path, owner: int, group: int, mode: int, home: str | None) -> None:
+    ("place", "home"),
+    rare_but(
+        product(RUN_DIRS, HOMES),
+        ("fsGroup", None),
+        ("the image's own", "/"),
+        ("of the user alone", "/nowhere"),
+        ("emptyDir", None),
+    ),
+)
+async def test_up_works_where_it_may_write(tmp_path: Path, place: str, home: str | None) -> None:
     """It runs with its server and its services; `watch` of the same user finds the server."""
+    owner, group, mode = RUN_DIRS[place]
     path = volume(tmp_path / "run", owner, group, mode)
     variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(path)}
     async with started("up", variables=variables, prefix=anybody(home)) as process:
@@ -111,17 +116,22 @@ def left(run_dir: Path) -> list[Event]:
     return found
 
 
-VOLUMES = [
-    pytest.param(GROUP, 0o2775, id="fsGroup"),
-    pytest.param(0, 0o775, id="OpenShift"),
-    pytest.param(GROUP, 0o775, id="a group that is not our first"),
-]
+VOLUMES = {"fsGroup": (GROUP, 0o2775), "OpenShift": (0, 0o775), "a group that is not our first": (GROUP, 0o775)}
 
 
-@pytest.mark.parametrize("umask", ["022", pytest.param("077", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("group", "mode"), VOLUMES)
-async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path, group: int, mode: int, umask: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "umask"),
+    rare_but(
+        product(VOLUMES, ("022", "077")),
+        ("fsGroup", "022"),
+        ("OpenShift", "022"),
+        ("a group that is not our first", "077"),
+        ("fsGroup", "077"),
+    ),
+)
+async def test_another_user_of_the_group_goes_on_with_the_volume(tmp_path: Path, place: str, umask: str) -> None:
     """Each start may be of another user: the tape goes on, also after a kill, which leaves everything as it was."""
+    group, mode = VOLUMES[place]
     path = volume(tmp_path / "run", 0, group, mode)
     variables = NO_VENUE | {"CROSSTAPE_RUN__DIR": str(path)}
     shell = "sh", "-c", f'umask {umask}; exec "$0" "$@"'
@@ -152,9 +162,10 @@ def aof(run_dir: Path) -> bytes:
     return b"".join(file.read_bytes() for file in (run_dir / "appendonlydir").glob("*.aof"))
 
 
-@pytest.mark.parametrize(("group", "mode"), VOLUMES)
-async def test_a_spool_goes_to_the_tape_by_another_user_of_the_group(valkey: str, tmp_path: Path, group: int, mode: int) -> None:
+@pytest.mark.parametrize("place", rare_but(zip(VOLUMES, strict=True), ("a group that is not our first",)))
+async def test_a_spool_goes_to_the_tape_by_another_user_of_the_group(valkey: str, tmp_path: Path, place: str) -> None:
     """The connector of one user leaves a spool, because its server is away; the connector of the next user publishes all of it."""
+    group, mode = VOLUMES[place]
     path, file = volume(tmp_path / "run", 0, group, mode), tmp_path / "simulator.toml"
     async with started("simulate", "--venue", "kraken", "--rate", "100", "--write", str(file)), proxy(valkey) as net:
         variables = {
@@ -241,21 +252,29 @@ async def test_a_connector_that_may_not_use_what_it_finds_says_what_to_set(tmp_p
     )
 
 
-@pytest.mark.parametrize("command", [("up",), ("connector", "--venue", "kraken"), ("aggregator",), ("watch",)])
+PLACELESS = {
+    None: f"run.dir is not set, and this user has no home directory (HOME): {REMEDY}",
+    "/": f"run.dir = /.local/state/crosstape: cannot be made: Permission denied; {REMEDY}",
+    "/proc": f"run.dir = /proc/.local/state/crosstape: cannot be made: No such file or directory; {REMEDY}",
+}
+
+
 @pytest.mark.parametrize(
-    ("home", "error"),
-    [
-        (None, f"run.dir is not set, and this user has no home directory (HOME): {REMEDY}"),
-        ("/", f"run.dir = /.local/state/crosstape: cannot be made: Permission denied; {REMEDY}"),
-        ("/proc", f"run.dir = /proc/.local/state/crosstape: cannot be made: No such file or directory; {REMEDY}"),
-    ],
+    ("command", "home"),
+    rare_but(
+        product(("up", "connector --venue kraken", "aggregator", "watch"), PLACELESS),
+        *(("up", home) for home in PLACELESS),
+        ("connector --venue kraken", "/"),
+        ("aggregator", None),
+        ("watch", "/proc"),
+    ),
 )
-async def test_without_a_place_it_says_what_to_set(command: tuple[str, ...], home: str | None, error: str) -> None:
+async def test_without_a_place_it_says_what_to_set(command: str, home: str | None) -> None:
     """One line, whether a home directory exists or not."""
-    done = await crosstape(*command, prefix=anybody(home), variables=NO_VENUE)
+    done = await crosstape(*command.split(), prefix=anybody(home), variables=NO_VENUE)
 
     assert done.code == (Exit.USAGE if home is None else Exit.STORAGE)
-    assert failure(done) == error
+    assert failure(done) == PLACELESS[home]
 
 
 async def test_a_volume_that_may_not_be_written_says_whose_it_is(tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ def is_node(name: str) -> bool:
     return name.endswith(".mjs") or (name in BLOCKS and BLOCKS[name].language == "js")
 
 
+QUICK: Final = [name for name in FOLLOWERS if name.startswith("README.md") and not is_node(name)]
+"""Those of the first page, for every run of the tests; all of them go through longer quiet in the slow tests."""
+
+
 def needs_redis_cli(name: str) -> bool:
     """Whether it calls redis-cli."""
     return name.endswith(".sh") or (name in BLOCKS and "redis-cli" in BLOCKS[name].text)
@@ -154,8 +158,8 @@ def followed(
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
-    """Without JavaScript, with shorter clocks."""
-    names = [name for name in FOLLOWERS if not is_node(name) and not why_not(name)]
+    """With shorter clocks."""
+    names = [name for name in QUICK if not why_not(name)]
     return followed(tmp_path_factory.mktemp("quick"), names, QUICK_QUIETS_S, QUICK_QUERY, None)
 
 
@@ -191,7 +195,7 @@ def check(name: str, outcome: Outcome) -> None:
 
 
 @pytest.mark.xdist_group("quick followers")  # all of them run at once
-@pytest.mark.parametrize("name", [name for name in FOLLOWERS if not is_node(name)])
+@pytest.mark.parametrize("name", QUICK)
 def test_it_survives_quiet_and_a_restart(name: str, request: pytest.FixtureRequest) -> None:
     """The timeouts of the clients are shorter than the quiet time."""
     if why := why_not(name):

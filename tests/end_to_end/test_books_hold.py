@@ -32,6 +32,7 @@ from crosstape_simulator.spec import SimulatorSpec
 from crosstape_simulator.venues.registry import default_listings
 from crosstape_simulator.venues.registry import find as simulated
 from tests.end_to_end.venues import ALL
+from tests.rare import rare_but
 
 ASSETS = ("BTC", "ETH")
 DEPTH = 10
@@ -285,8 +286,8 @@ class Network(RuleBasedStateMachine):
         self.connect()
 
 
-TWINS = ("binance_us", "binance_coinm", "bingx", "kucoin_futures")
-"""Venues whose books follow the rules of another one, in its code."""
+OFTEN = ("binance", "coinbase", "kraken", "bitfinex", "kucoin")
+"""Venues whose books have every rule: snapshots by REST, by the stream, by asking again; numbers that count or are linked; checksums."""
 
 
 class _Nowhere:
@@ -296,7 +297,7 @@ class _Nowhere:
         """Forget."""
 
 
-@pytest.mark.parametrize("venue", [pytest.param(name, marks=pytest.mark.rare) if name in TWINS else name for name in ALL])
+@pytest.mark.parametrize("venue", rare_but(zip(ALL, strict=True), *zip(OFTEN, strict=True)))
 def test_a_book_that_is_called_live_is_the_true_one(venue: str) -> None:
     """Any interleaving of lost, repeated, swapped and damaged frames, of resyncs and new connections."""
     machine = type(venue, (Network,), {"venue": venue})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, Keys, Status, T
 from tests.end_to_end.running import tape
 from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import ALL, NUMBERED
+from tests.rare import rare_but
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -23,8 +25,7 @@ async def gaps(venue: Venue, *, repaired: bool) -> list[Gap]:
     return [event for event in events if isinstance(event, Gap) and event.kind == "trade" and event.repaired is repaired]
 
 
-@pytest.mark.parametrize("ids", [3, 1_500])
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize(("name", "ids"), rare_but(product(NUMBERED, (3, 1_500)), ("binance", 3), ("coinbase", 1_500), ("kraken", 3)))
 async def test_ids_that_never_existed_leave_nothing_missing(name: str, ids: int, client: Redis, valkey: str, tmp_path: Path) -> None:
     """Fewer ids than one page of REST, and more. The gap is closed with its own times; all its ids never existed."""
     async with connected(name, client, valkey, tmp_path) as venue:
@@ -78,8 +79,10 @@ async def offsets(client: Redis, name: str) -> list[float]:
     return [offset_ns / 1e9 for offset_ns in said if offset_ns is not None]
 
 
-@pytest.mark.parametrize("by", [-90.0, 30.0, 7_200.0])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("name", "by"),
+    rare_but(product(ALL, (-90.0, 30.0, 7_200.0)), ("binance", -90.0), ("coinbase", 30.0), ("kraken", 7_200.0), ("kucoin", -90.0)),
+)
 async def test_a_venues_clock_is_measured_and_shows_soon_when_it_is_set(
     name: str, by: float, client: Redis, valkey: str, tmp_path: Path
 ) -> None:

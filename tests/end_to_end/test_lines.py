@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from crosstape_schemas import FeedState, Status
+from crosstape_simulator.spec import VENUES
 from tests.end_to_end.lines import Lines, market, other
 from tests.proxy import proxy
+from tests.rare import rare_but
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
 
 
-@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
+@pytest.mark.parametrize("venue", rare_but(zip(VENUES, strict=True), ("binance",), ("coinbase",)))
 async def test_kill_them_in_turn_and_no_trade_is_missing_or_doubled(short_path: Path, venue: str) -> None:
     """Each time the other replica continues after the last trade on the tape: every trade is there once, and there is no gap."""
     async with market(short_path, venue) as stand:

@@ -12,8 +12,10 @@ from typing import Final
 import pytest
 
 from crosstape_schemas import KIND_OF, VENUE_WIDE, Event, Gap, GapCause, Status
+from crosstape_simulator.spec import VENUES
 from tests.chaos.stand import Stand
 from tests.end_to_end.lines import Lines, market, other
+from tests.rare import rare_but
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
@@ -64,7 +66,7 @@ async def check(stand: Stand) -> None:
     assert [(gap.kind, gap.epoch) for gap in wide] == [("status", epoch) for epoch in statuses[1:]]
 
 
-@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken"])
+@pytest.mark.parametrize("venue", rare_but(zip(VENUES, strict=True), ("binance",), ("kraken",)))
 async def test_a_killed_connectors_successor_reports_every_kind(short_path: Path, venue: str) -> None:
     """Killed, and started again at once; then stopped in order, and started after a while."""
     async with market(short_path, venue) as stand:

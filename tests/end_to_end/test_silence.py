@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,17 @@ from crosstape_schemas import Book, FeedState, Gap, GapCause, Quote
 from tests.end_to_end.running import newest, tape
 from tests.end_to_end.test_faults import Venue, connected
 from tests.end_to_end.venues import ALL, HALTS
+from tests.rare import rare_but
 from tests.waiting import wait_until
 
 Note = Callable[[str, object], None]
-every_venue = pytest.mark.parametrize("name", ALL)
 SILENT_S, ASKED_S, CONFIRMED_S = 3.0, 5.0, 1.0
 """With these settings a silence of three seconds causes a request, at most one every five seconds; an answer is confirmed after one."""
 DETECTED_S = SILENT_S + ASKED_S + CONFIRMED_S + 2.0
 """… and two for looks, answers and a slow machine."""
 HALTED_S = 10.0
+UNREAD = ("odd-row kind=quote what=price how=text", "malformed kind=quote how=json", "malformed kind=quote how=utf8")
+ODD = (("size", "text"), ("price", "empty"), ("size", "missing"), ("size", "negative"), ("price", "type"))
 LOOK_S = 0.02
 """Between two looks at the tape for what must not be there."""
 
@@ -48,8 +51,7 @@ async def stays_out(venue: Venue, seconds: float) -> None:
 
 
 @pytest.mark.slow
-@every_venue
-@pytest.mark.parametrize("every", ["0", "4"])
+@pytest.mark.parametrize(("name", "every"), rare_but(product(ALL, ("0", "4")), ("binance", "0"), ("kucoin", "4")))
 async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
     name: str, every: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
@@ -77,7 +79,7 @@ async def test_a_dead_symbol_is_out_within_the_stated_time(  # noqa: PLR0917
 
 
 @pytest.mark.slow
-@every_venue
+@pytest.mark.parametrize("name", rare_but(zip(ALL, strict=True), ("binance",), ("kucoin",)))
 async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """The market rests for long. REST gives the same book as the stream, so the book stays live."""
     async with connected(name, client, valkey, tmp_path) as venue:
@@ -99,10 +101,7 @@ async def test_a_quiet_market_is_never_called_dead(name: str, client: Redis, val
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "how"),
-    HALTS,
-)
+@pytest.mark.parametrize(("name", "how"), rare_but(HALTS, ("binance", "gone"), ("coinbase", "post_only"), ("kucoin", "halt")))
 async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: PLR0917
     name: str, how: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
@@ -131,7 +130,9 @@ async def test_a_halted_pair_is_out_within_ten_seconds_and_comes_back(  # noqa: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [("binance", "quote"), ("binance", "book"), ("kraken", "quote"), ("kraken", "book")])
+@pytest.mark.parametrize(
+    ("name", "kind"), rare_but(product(("binance", "kraken"), ("quote", "book")), ("binance", "quote"), ("kraken", "book"))
+)
 async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(  # noqa: PLR0917
     name: str, kind: str, client: Redis, valkey: str, tmp_path: Path, record_property: Note
 ) -> None:
@@ -155,9 +156,16 @@ async def test_a_quote_and_a_book_that_contradict_each_other_are_both_out(  # no
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("what", "how"), [("size", "text"), ("price", "empty"), ("size", "missing"), ("size", "negative"), ("price", "type")]
+    ("name", "what", "how"),
+    rare_but(
+        ((name, *odd) for name in ALL for odd in ODD),
+        ("binance", "size", "text"),
+        ("coinbase", "price", "empty"),
+        ("kraken", "size", "missing"),
+        ("kucoin", "size", "negative"),
+        ("binance", "price", "type"),
+    ),
 )
-@every_venue
 async def test_a_change_of_a_book_that_cannot_be_read_breaks_it_and_no_other(  # noqa: PLR0917
     name: str, what: str, how: str, client: Redis, valkey: str, tmp_path: Path
 ) -> None:
@@ -184,9 +192,9 @@ async def test_a_book_whose_snapshot_has_no_checksum_starts(client: Redis, valke
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "fault", ["odd-row kind=quote what=price how=text", "malformed kind=quote how=json", "malformed kind=quote how=utf8"]
+    ("name", "fault"),
+    rare_but(product(("binance", "kraken"), UNREAD), ("binance", UNREAD[0]), ("kraken", UNREAD[1]), ("binance", UNREAD[2])),
 )
-@pytest.mark.parametrize("name", ["binance", "kraken"])
 async def test_a_quote_that_cannot_be_read_is_out_until_the_next(name: str, fault: str, client: Redis, valkey: str, tmp_path: Path) -> None:
     """The market rests, so nothing else shows it: the quote is recovering at once, and no other instrument's is."""
     async with connected(name, client, valkey, tmp_path) as venue:

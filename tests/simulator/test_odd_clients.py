@@ -97,7 +97,7 @@ def _moves(made: Simulator) -> None:
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=IDS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(requests=st.lists(REQUESTS | SUBSCRIBES | st.text(max_size=20), min_size=1, max_size=4))
 def test_no_request_ends_the_market(feed: Feed, requests: list[Any]) -> None:
     """Neither by itself nor together with faults."""

@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from redis.asyncio import Redis
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape_schemas import Gap, GapCause, Trade
 from tests.bus.tape import BTC, ETH, KEYS, on_tape
+from tests.rare import rare_but
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -139,8 +141,7 @@ async def check(client: Redis, kills: int) -> None:
     assert len(damage) <= kills, "a kill may cut the entry that is being written, and nothing else is damaged"
 
 
-@pytest.mark.parametrize("spool_bytes", [MUCH, LITTLE])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "spool_bytes"), rare_but(product(range(3), (MUCH, LITTLE)), (0, MUCH), (1, LITTLE), (2, LITTLE)))
 async def test_every_trade_is_there_once_or_told(tmp_path: Path, seed: int, spool_bytes: int) -> None:
     """Whenever the producer is killed: filling the spool, with the server away, catching up, catching up again."""
     chance = random.Random(seed)

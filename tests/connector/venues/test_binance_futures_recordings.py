@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from crosstape_schemas import Book, Candle, Gap, Quote, Trade
-from tests.connector.venues.test_recordings import CORPUS, frames, header, normalized, spelled
+from tests.connector.venues.test_recordings import CORPUS, frames, grouped, header, normalized, spelled
 
 pytestmark = [
     pytest.mark.skipif(not CORPUS, reason="CROSSTAPE_CORPUS is not set: the recordings are not part of this project"),
@@ -31,7 +31,7 @@ def base(name: str, contracts: str, price: str) -> Decimal:
     return divide(Decimal(contracts) * 100, Decimal(price)) if name == COINM else Decimal(contracts)
 
 
-@pytest.mark.parametrize("name", [USDM, BURST, FOUR, COINM])
+@pytest.mark.parametrize("name", grouped((USDM,), (BURST,), (FOUR,), (COINM,)))
 def test_every_frame_is_used(name: str) -> None:
     """No frame is unknown or malformed, no book breaks, and no trade is missed or published twice."""
     events, summary = normalized(name)
@@ -46,7 +46,7 @@ def test_every_frame_is_used(name: str) -> None:
     assert {event.venue for event in events} == {header(name)}
 
 
-@pytest.mark.parametrize(("name", "kind", "count"), [(USDM, "trade", 21_313), (BURST, "trade", 1_326), (FOUR, "aggTrade", 91)])
+@pytest.mark.parametrize(("name", "kind", "count"), grouped((USDM, "trade", 21_313), (BURST, "trade", 1_326), (FOUR, "aggTrade", 91)))
 def test_trades_are_all_there_to_the_digit(name: str, kind: str, count: int) -> None:
     """Number, price, size, taker's side and time of each, in order."""
     number = "t" if kind == "trade" else "a"
@@ -60,6 +60,7 @@ def test_trades_are_all_there_to_the_digit(name: str, kind: str, count: int) -> 
     assert [spelled(trade) for trade in trades] == expected
 
 
+@pytest.mark.xdist_group(COINM)
 def test_contracts_are_turned_into_coins() -> None:
     """Of COIN-M, with 28 digits; all else of a trade is the venue's."""
     expected = [
@@ -73,7 +74,7 @@ def test_contracts_are_turned_into_coins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "volume", "mean"), [(USDM, 21_254, "2420.0790", "61680.5251"), (COINM, 2_284, "134.9343", "61685.5709")]
+    ("name", "count", "volume", "mean"), grouped((USDM, 21_254, "2420.0790", "61680.5251"), (COINM, 2_284, "134.9343", "61685.5709"))
 )
 def test_volume_and_mean_price_of_a_window(name: str, count: int, volume: str, mean: str) -> None:
     """As others counted them: market trades only."""
@@ -85,7 +86,7 @@ def test_volume_and_mean_price_of_a_window(name: str, count: int, volume: str, m
     assert round(sum(trade.price * trade.size for trade in trades) / size, 4) == Decimal(mean)
 
 
-@pytest.mark.parametrize(("name", "links", "bridged"), [(USDM, 6_550, 1), (BURST, 205, 1), (FOUR, 760, 4), (COINM, 44_794, 1)])
+@pytest.mark.parametrize(("name", "links", "bridged"), grouped((USDM, 6_550, 1), (BURST, 205, 1), (FOUR, 760, 4), (COINM, 44_794, 1)))
 def test_books_are_linked_from_their_snapshot_on(name: str, links: int, bridged: int) -> None:
     """Each update names the one before, and the snapshot lies within one."""
     proofs = normalized(name)[1].proofs
@@ -93,7 +94,7 @@ def test_books_are_linked_from_their_snapshot_on(name: str, links: int, bridged:
     assert (proofs["links"], proofs["bridged"], proofs["snapshots"]) == (links, bridged, bridged)
 
 
-@pytest.mark.parametrize(("name", "count"), [(USDM, 629), (FOUR, 50), (COINM, 1_885)])
+@pytest.mark.parametrize(("name", "count"), grouped((USDM, 629), (FOUR, 50), (COINM, 1_885)))
 def test_books_have_the_venues_own_best_bid_and_ask(name: str, count: int) -> None:
     """Where `bookTicker` has the number that a book ends at, price and size of both sides are the same."""
     best = {
@@ -110,7 +111,7 @@ def test_books_have_the_venues_own_best_bid_and_ask(name: str, count: int) -> No
     assert compared == count
 
 
-@pytest.mark.parametrize(("name", "count"), [(USDM, 66_089), (FOUR, 613), (COINM, 48_355)])
+@pytest.mark.parametrize(("name", "count"), grouped((USDM, 66_089), (FOUR, 613), (COINM, 48_355)))
 def test_quotes_are_those_of_the_venue(name: str, count: int) -> None:
     """One for one, with the matching engine's time."""
     expected = [
@@ -125,7 +126,7 @@ def test_quotes_are_those_of_the_venue(name: str, count: int) -> None:
     assert ours == expected
 
 
-@pytest.mark.parametrize(("name", "count"), [(FOUR, 67), (SPOT_FOUR, 2)])
+@pytest.mark.parametrize(("name", "count"), grouped((FOUR, 67), (SPOT_FOUR, 2)))
 def test_candles_are_those_of_the_venue(name: str, count: int) -> None:
     """One for one, with their figures and the venue's flag."""
     expected = [frame["k"] for _, frame in data(name, "kline")]

@@ -23,6 +23,7 @@ from tests.connector.venues.test_recordings import CORPUS, normalized, raw, repl
 pytestmark = [
     pytest.mark.skipif(not CORPUS, reason="CROSSTAPE_CORPUS is not set: the recordings are not part of this project"),
     pytest.mark.slow,
+    pytest.mark.xdist_group("cryptofeed_bitfinex"),  # they look at one recording
 ]
 NAME: Final = "cryptofeed_bitfinex"
 

@@ -38,6 +38,11 @@ KUCOIN = "cryptofeed_kucoin"
 ALL = [SPOT, FOUR, EXCHANGE, ADVANCED, TEN, DEEP, KUCOIN]
 
 
+def grouped(*cases: tuple[object, ...]) -> list[object]:
+    """Returns cases for `parametrize`, the first value of each a recording: its tests run in one process, which reads it once."""
+    return [pytest.param(*case, marks=pytest.mark.xdist_group(str(case[0]))) for case in cases]
+
+
 @lru_cache(maxsize=2)
 def normalized(name: str) -> tuple[list[Event], Summary]:
     """All events of a recording, books at every change; candles of a minute, where it has some."""
@@ -78,7 +83,7 @@ def spelled(trade: Trade) -> tuple[str, str, str, str, str | None, int | None]:
     return trade.instrument, trade.trade_id, format(trade.price, "f"), format(trade.size, "f"), side, trade.venue_ts
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", grouped(*zip(ALL, strict=True)))
 def test_every_frame_is_used(name: str) -> None:
     """No frame is unknown or malformed, no book breaks, and no trade is missed or published twice."""
     events, summary = normalized(name)
@@ -96,6 +101,7 @@ def test_every_frame_is_used(name: str) -> None:
         assert event.seq == seqs[type(event), event.instrument]
 
 
+@pytest.mark.xdist_group(SPOT)
 def test_binance_trades_are_all_there_to_the_digit() -> None:
     """Number, price, size, taker's side and time of each, in order."""
     expected = [
@@ -109,6 +115,7 @@ def test_binance_trades_are_all_there_to_the_digit() -> None:
     assert [spelled(trade) for trade in trades] == expected
 
 
+@pytest.mark.xdist_group(SPOT)
 def test_binance_volume_and_mean_price_of_a_window() -> None:
     """23:54:17 to 23:59:59 by receive time: as others counted it."""
     first, end = 1_723_161_257 * 10**9, 1_723_161_599 * 10**9
@@ -120,7 +127,7 @@ def test_binance_volume_and_mean_price_of_a_window() -> None:
     assert round(sum(trade.price * trade.size for trade in trades) / volume, 4) == Decimal("61707.4328")
 
 
-@pytest.mark.parametrize(("name", "links", "bridged"), [(SPOT, 6_494, 1), (FOUR, 173, 4)])
+@pytest.mark.parametrize(("name", "links", "bridged"), grouped((SPOT, 6_494, 1), (FOUR, 173, 4)))
 def test_binance_books_are_linked_from_their_snapshot_on(name: str, links: int, bridged: int) -> None:
     """Each update begins where the one before ended, and the snapshot lies within one."""
     events, summary = normalized(name)
@@ -129,7 +136,7 @@ def test_binance_books_are_linked_from_their_snapshot_on(name: str, links: int, 
     assert not [event for event in events if isinstance(event, Gap)]
 
 
-@pytest.mark.parametrize(("name", "count"), [(SPOT, 1_072), (FOUR, 26)])
+@pytest.mark.parametrize(("name", "count"), grouped((SPOT, 1_072), (FOUR, 26)))
 def test_binance_books_have_the_venues_own_best_bid_and_ask(name: str, count: int) -> None:
     """Where `bookTicker` has the number that a book ends at, price and size of both sides are the same."""
     best = {
@@ -146,7 +153,7 @@ def test_binance_books_have_the_venues_own_best_bid_and_ask(name: str, count: in
     assert compared == count
 
 
-@pytest.mark.parametrize(("name", "count"), [(SPOT, 73_174), (FOUR, 84)])
+@pytest.mark.parametrize(("name", "count"), grouped((SPOT, 73_174), (FOUR, 84)))
 def test_binance_quotes_are_those_of_the_venue(name: str, count: int) -> None:
     """One for one, with every digit."""
     expected = [
@@ -168,6 +175,7 @@ def test_binance_quotes_are_those_of_the_venue(name: str, count: int) -> None:
     assert ours == expected
 
 
+@pytest.mark.xdist_group(FOUR)
 def test_aggregate_trades_are_trades() -> None:
     """Where a recording has no others; of four markets, two traded in that half minute."""
     trades = [event for event in normalized(FOUR)[0] if isinstance(event, Trade)]
@@ -178,6 +186,7 @@ def test_aggregate_trades_are_trades() -> None:
     ]
 
 
+@pytest.mark.xdist_group(EXCHANGE)
 def test_coinbase_matches_are_all_there_to_the_digit() -> None:
     """Taker's side, which is not the one that is written; those from before the subscription are marked."""
     found = [f for _, f in frames(EXCHANGE) if f["type"] in ("match", "last_match")]
@@ -191,6 +200,7 @@ def test_coinbase_matches_are_all_there_to_the_digit() -> None:
     assert Counter(trade.backfilled for trade in trades) == {False: 97, True: 10}
 
 
+@pytest.mark.xdist_group(EXCHANGE)
 def test_coinbase_tickers_agree_with_the_takers_side() -> None:
     """A ticker's side is the taker's: the same as ours for the same trade."""
     takers = {(f["product_id"], str(f["trade_id"])): f["side"] for _, f in frames(EXCHANGE) if f["type"] == "ticker"}
@@ -216,6 +226,7 @@ def replayed(events: list[Event]) -> dict[str, dict[str, dict[Decimal, Decimal]]
     return books
 
 
+@pytest.mark.xdist_group(EXCHANGE)
 def test_coinbase_exchange_books_are_those_of_a_plain_replay() -> None:
     """Ten products with complete books: all levels, and the best of each as published last."""
     plain: dict[str, dict[str, dict[Decimal, Decimal]]] = {}
@@ -238,6 +249,7 @@ def test_coinbase_exchange_books_are_those_of_a_plain_replay() -> None:
     }
 
 
+@pytest.mark.xdist_group(ADVANCED)
 def test_coinbase_advanced_frames_follow_each_other() -> None:
     """Their sequence has no gap, also at the acknowledgement in the middle; times are the engine's, to the nanosecond."""
     events, summary = normalized(ADVANCED)
@@ -251,7 +263,7 @@ def test_coinbase_advanced_frames_follow_each_other() -> None:
     assert (summary.proofs["updates"], summary.proofs["snapshots"]) == (10, 1)
 
 
-@pytest.mark.parametrize(("name", "count", "snapshots"), [(TEN, 301, 5), (DEEP, 2_052, 1)])
+@pytest.mark.parametrize(("name", "count", "snapshots"), grouped((TEN, 301, 5), (DEEP, 2_052, 1)))
 def test_kraken_books_have_the_venues_checksum_after_each_frame(name: str, count: int, snapshots: int) -> None:
     """At either depth, over all resyncs; each frame that was proven is a delta."""
     events, summary = normalized(name)
@@ -262,6 +274,7 @@ def test_kraken_books_have_the_venues_checksum_after_each_frame(name: str, count
     ]
 
 
+@pytest.mark.xdist_group(TEN)
 def test_kraken_resyncs_are_told() -> None:
     """The recorder unsubscribed its book four times: down, live again, and a gap between."""
     events, _ = normalized(TEN)
@@ -279,6 +292,7 @@ def kucoin(subject: str) -> list[tuple[int | None, str, dict[str, Any]]]:
     return [(at, frame["topic"].partition(":")[2].replace("BCHSV", "BSV"), frame["data"]) for at, frame in found]
 
 
+@pytest.mark.xdist_group(KUCOIN)
 def test_kucoin_books_are_linked_from_their_snapshot_on() -> None:
     """Each update begins where the one before ended, and nine of nine snapshots by REST lie within one; a third only count."""
     events, summary = normalized(KUCOIN)
@@ -289,6 +303,7 @@ def test_kucoin_books_are_linked_from_their_snapshot_on() -> None:
     assert (len(rows), sum(row[0] == "0" for row in rows)) == (3_853, 1_355)
 
 
+@pytest.mark.xdist_group(KUCOIN)
 def test_kucoin_books_have_the_venues_own_best_bid_and_ask() -> None:
     """Where a ticker has the sequence that a book ends at, price and size of both sides are the same."""
     names = ("bestBid", "bestBidSize", "bestAsk", "bestAskSize")
@@ -301,6 +316,7 @@ def test_kucoin_books_have_the_venues_own_best_bid_and_ask() -> None:
     assert compared == 819
 
 
+@pytest.mark.xdist_group(KUCOIN)
 def test_kucoin_trades_are_all_there_to_the_digit() -> None:
     """Each once, by the sequence that REST knows it by."""
     trades = [event for event in normalized(KUCOIN)[0] if isinstance(event, Trade)]
@@ -312,6 +328,7 @@ def test_kucoin_trades_are_all_there_to_the_digit() -> None:
     ]
 
 
+@pytest.mark.xdist_group(KUCOIN)
 def test_kucoin_quotes_are_those_of_the_venue() -> None:
     """One for one, with every digit."""
     quotes = [event for event in normalized(KUCOIN)[0] if isinstance(event, Quote)]
@@ -323,6 +340,7 @@ def test_kucoin_quotes_are_those_of_the_venue() -> None:
     ] == [(at, symbol, d["bestBid"], d["bestBidSize"], d["bestAsk"], d["bestAskSize"]) for at, symbol, d in kucoin("trade.ticker")]
 
 
+@pytest.mark.xdist_group(KUCOIN)
 def test_kucoin_candles_are_those_of_the_venue() -> None:
     """Open, close, high, low in the venue's order; the minute without trades comes late, and closes with the next."""
     candles = [event for event in normalized(KUCOIN)[0] if isinstance(event, Candle)]

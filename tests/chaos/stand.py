@@ -50,6 +50,7 @@ http_enabled = false
 log_level = "warning"
 [aggregator]
 windows = ["10s", "1m"]
+bars = ["1s", "1m"]
 """
 VENUE: Final = """\
 [venues.{name}]

@@ -214,7 +214,7 @@ class InstrumentBars:
         if not former:
             begin = min((ts for venue in self._venues if (ts := self._known(venue, now)) is not None), default=until)
             former = close_of(timeframe, open_of(timeframe, begin - 1))
-        open_ts = max(former, open_of(timeframe, until - self._rules.history_ns))
+        open_ts = max(former, open_of(timeframe, now - self._rules.history_ns))
         while open_ts < until:
             yield open_ts
             open_ts = close_of(timeframe, open_ts)

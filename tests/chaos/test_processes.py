@@ -128,3 +128,4 @@ async def test_aggregators_that_are_killed_or_stopped_are_replaced(short_path: P
         await wait_until(more, what="quotes go on", timeout_s=AGAIN_S)
         await bars_of(stand, time.time_ns(), epochs=3)
         assert await stand.violations(Bounds()) == []
+        assert stand.checked["bar"] > stand.checked["complete bar"] > 0

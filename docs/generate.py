@@ -59,25 +59,26 @@ def replaced(page: str, part: str) -> str:
     return f"{before}{BEGIN}\n{part}\n{END}{after}"
 
 
-def settings(section: type[Section] = Settings, path: str = "") -> Iterator[str]:
+def settings(defaults: Section | None = None, path: str = "") -> Iterator[str]:
     """A table for each section, from the structs and the docstrings under their fields."""
+    defaults = Settings() if defaults is None else defaults
+    section = type(defaults)
     hints = get_type_hints(section, include_extras=True)
     docs = field_docs(section)
-    defaults = section()
     plain: list[list[str]] = []
-    inner: list[tuple[type[Section], str]] = []
+    inner: list[tuple[Section, str]] = []
     for name in section.__struct_fields__:
         if isinstance(value := getattr(defaults, name), Section):
-            inner.append((type(value), f"{path}{name}."))
+            inner.append((value, f"{path}{name}."))
         elif isinstance(value, dict) and isinstance(cls := get_args(hints[name])[1], type) and issubclass(cls, Section):
-            inner.append((cls, f"{path}{name}.{'VENUE' if name == 'venues' else 'NAME'}."))
+            inner.append((cls(), f"{path}{name}.{'VENUE' if name == 'venues' else 'NAME'}."))
         else:
             plain.append([f"`{path}{name}`", _cell(describe(hints[name])), _default(value), docs.get(name, "")])
     if plain:
         yield f"## `[{path.rstrip('.')}]`\n\n{_doc(section)}\n"
         yield from _table(["key", "value", "default", "meaning"], plain)
-    for cls, deeper in inner:
-        yield from settings(cls, deeper)
+    for one, deeper in inner:
+        yield from settings(one, deeper)
 
 
 def event_tables() -> Iterator[str]:

@@ -11,7 +11,8 @@
 # It subscribes to channels, and a channel delivers each message at most once: what is published while nobody listens is lost. When the
 # connection ends, this script reports that on standard error and subscribes again. Read the streams if nothing may be missing (edges.py).
 set -u
-field() { printf '%s' "$quote" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/p"; }
+# The quote's own fields stand before its legs, which have fields of the same names.
+field() { printf '%s' "${quote%%,\"legs\":*}" | sed -n "s/.*\"$1\":\"\{0,1\}\([^\",]*\).*/\1/p"; }
 while :; do
     # PSUBSCRIBE prints four lines for each message; the last one is the event's JSON.
     redis-cli "$@" --raw PSUBSCRIBE 'tape:cbbo:*' | grep --line-buffered '"market":"crossed"' | while read -r quote; do

@@ -12,13 +12,14 @@ from crosstape_schemas.computed_events import (
     InputEvent,
     Leg,
     Market,
+    Part,
     Rate,
     Sweep,
     Vwap,
 )
 from crosstape_schemas.event import CONSOLIDATED, VENUE_WIDE, Event, FeedState, GapCause, Level, Side
 from crosstape_schemas.events import BAR, CANDLE, KIND_OF, KINDS, AnyEvent, decode, encode, feed_kind, stamp
-from crosstape_schemas.instruments import Instrument, asset, future, perpetual, spot
+from crosstape_schemas.instruments import Instrument, asset, future, is_composite, perpetual, spot
 from crosstape_schemas.keys import Keys
 from crosstape_schemas.timeframes import TIMEFRAMES
 from crosstape_schemas.venue_events import (
@@ -70,6 +71,7 @@ __all__ = [
     "Mark",
     "Market",
     "OpenInterest",
+    "Part",
     "Quote",
     "Rate",
     "Side",
@@ -83,6 +85,7 @@ __all__ = [
     "encode",
     "feed_kind",
     "future",
+    "is_composite",
     "perpetual",
     "spot",
     "stamp",

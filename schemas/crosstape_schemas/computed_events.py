@@ -60,12 +60,23 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
     part: str
     """The instrument that it converts: `BTC-USDT`."""
     rate: Decimal | None
-    """The mid of the pair's consolidated quote; null if it has none."""
+    """The mid of the pair's newest consolidated quote that is `normal` or `locked`; null if there was none yet."""
     rate_ts: int | None
     """`ts` of that quote."""
     epoch: int
     seq: int
     """With `epoch`: the event of the stream `tape:cbbo:INSTRUMENT` that it came from."""
+    excluded: Exclusion | None = None
+    """Why the part does not count; null: it counts."""
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """One part of a composite, and the event of it that was used."""
+
+    instrument: str
+    epoch: int
+    seq: int
+    """With `epoch`: the part's event of the same kind, on `tape:cbbo:INSTRUMENT` or `tape:depth:INSTRUMENT`. 0: there was none."""
     excluded: Exclusion | None = None
     """Why the part does not count; null: it counts."""
 
@@ -112,6 +123,8 @@ class Cbbo(Event, frozen=True, gc=False, tag_field=type_tag, tag="cbbo"):
     method: str = "cbbo/1"
     rates: tuple[Rate, ...] = ()
     """Of a composite: the rates by which its parts are converted. The prices of its legs are converted already."""
+    parts: tuple[Part, ...] = ()
+    """Of a composite: its parts, in the order of the settings."""
 
 
 class Bar(Event, frozen=True, gc=False, tag_field=type_tag, tag="bar"):
@@ -192,6 +205,8 @@ class Depth(Event, frozen=True, gc=False, tag_field=type_tag, tag="depth"):
     rates: tuple[Rate, ...] = ()
     """Of a composite: the rates by which its parts are converted."""
     method: str = "depth/1"
+    parts: tuple[Part, ...] = ()
+    """Of a composite: its parts, in the order of the settings."""
 
 
 class EdgeChange(StrEnum):
@@ -221,11 +236,11 @@ class Edge(Event, frozen=True, gc=False, tag_field=type_tag, tag="edge"):
     buy_venue: str
     sell_venue: str
     ask_price: Decimal | None
-    """Where one buys: the best ask of `buy_venue`. Null when the edge closed because a leg has no price any more."""
+    """Where one buys: the best ask of `buy_venue`. Null when the edge closed and this leg has no such price."""
     bid_price: Decimal | None
     """Where one sells: the best bid of `sell_venue`."""
     size: Decimal | None
-    """Base units that both books hold at prices that cross after fees; null where a book is not known."""
+    """Base units that both books hold at prices that cross after fees. Null where a book is not live, and when the edge closes."""
     gross_bps: Decimal | None
     """10,000 × (bid - ask) / ask."""
     net_bps: Decimal | None
@@ -238,5 +253,9 @@ class Edge(Event, frozen=True, gc=False, tag_field=type_tag, tag="edge"):
     """The event that `ask_price` came from."""
     sell: InputEvent | None
     reason: str = ""
-    """Of an edge that closed: why."""
+    """Of an edge that closed: why. `prices`: they do not cross after fees any more; `one_sided`: a leg has no such price any more; else the
+    `Exclusion` of the leg that does not count any more."""
     method: str = "edge/1"
+    buy_book: InputEvent | None = None
+    """With `sell_book`: the two books that `size` came from; null where `size` is."""
+    sell_book: InputEvent | None = None

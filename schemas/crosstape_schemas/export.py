@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
-from crosstape_schemas.computed_events import DepthLeg, InputEvent, Leg, Rate, Sweep, Vwap
+from crosstape_schemas.computed_events import DepthLeg, InputEvent, Leg, Part, Rate, Sweep, Vwap
 from crosstape_schemas.event import Event
 from crosstape_schemas.events import KINDS
 from crosstape_schemas.keys import Keys
 from crosstape_schemas.timeframes import TIMEFRAMES
 
-PARTS: Final[tuple[type, ...]] = (Leg, Vwap, Rate, DepthLeg, Sweep, InputEvent)
+PARTS: Final[tuple[type, ...]] = (Leg, Vwap, Rate, Part, DepthLeg, Sweep, InputEvent)
 """The structs that events consist of."""
 
 CONTRACT_VERSION: Final = "1.0.0"

@@ -1,7 +1,7 @@
 """Names instruments: one name of ours for what is traded, the same for every venue.
 
 Spot `BTC-USDT`, perpetual `BTC-USDT-PERP`, dated future `BTC-USDT-20261225`. Data are consolidated by this name, so market kinds and quote
-assets never mix.
+assets never mix. A composite, which converts quotes of several quote currencies into one, has a name of its own: `BTC-USD*`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import msgspec
 
 ALIASES: Final = {"XBT": "BTC", "XDG": "DOGE"}
 """Other name of an asset → our name. Names that only one venue uses (Bitfinex `UST`) are in its module."""
+
+
+COMPOSITE: Final = "*"
+"""The last character of a composite's name. An instrument named only this is venue-wide (`VENUE_WIDE`)."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -59,3 +63,8 @@ def future(base: str, quote: str, expiry: int) -> str:
     """Returns the name of a future that expires on the UTC day of `expiry` (ns since the epoch): `BTC-USDT-20261225`."""
     day = dt.datetime.fromtimestamp(expiry // 1_000_000_000, dt.UTC)
     return f"{spot(base, quote)}-{day:%Y%m%d}"
+
+
+def is_composite(name: str) -> bool:
+    """Whether this is the name of a composite, as `BTC-USD*`."""
+    return name.endswith(COMPOSITE) and name != COMPOSITE

@@ -20,6 +20,7 @@ from crosstape.bus.spool.tape_identity import Tape, identity_in_spools
 from crosstape.runtime.run_dir import run_dir
 from crosstape.runtime.telemetry import exposed, serve
 from crosstape.settings import Settings
+from crosstape_aggregator.composites.spec import parse_all
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.metrics.per_instrument import InstrumentText
@@ -38,10 +39,12 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings) -> None:
     """Run until cancelled. Then wait until all published events are on the bus, for `run.drain_s` or the life of a lease at most.
 
-    Raises at the start `SettingsError` for a window with a wrong name, `StorageError`, and `BusError` if the bus cannot be used within
-    `bus.start_s`. Raises later, in a group, `SettingsError` if other aggregators on the bus have another `aggregator.shares`.
+    Raises at the start `SettingsError` for a window with a wrong name or a wrong composite, `StorageError`, and `BusError` if the bus
+    cannot be used within `bus.start_s`. Raises later, in a group, `SettingsError` if other aggregators on the bus have another
+    `aggregator.shares`.
     """
     Rules.of(settings.aggregator)
+    parse_all(settings.aggregator)
     run_dir(settings.run)
     async with connect(settings.bus) as client:
         process = AggregatorProcess(settings, client)

@@ -21,9 +21,11 @@ from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
 from crosstape.errors import BusError
 from crosstape.settings import Settings
+from crosstape_aggregator.checks.candle_check import CandleCheck
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
+from crosstape_aggregator.publishing.composite_publisher import CompositePublisher
 from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
 from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.barrier import Barrier
@@ -89,12 +91,17 @@ class ShardAggregator:
             bars_written=publisher.candles_written,
         )
         self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
-        self._quotes = QuotePublisher(engine, publisher, self._predecessor, self._stream_progress)
+        computed = settings.aggregator
+        self._check = CandleCheck(client, keys, computed.bars, computed.instruments, shard) if computed.bars else None
+        self._quotes = QuotePublisher(
+            engine, publisher, self._predecessor, self._stream_progress, watch=self._check.add if self._check is not None else None
+        )
+        self._composites = CompositePublisher(settings, client, keys, publisher=publisher, predecessor=self._predecessor, shard=shard)
         self._exporter = Exporter(engine)
         self._logged_wait = False
         self._rounds = 0  # of the live reader
         self._waits = False  # whether the live reader waits for events
-        self.sign = SignOfLife(publisher, shard, settings.aggregator.status_interval_s, self._progress, self._quotes.report_stop)
+        self.sign = SignOfLife(publisher, shard, settings.aggregator.status_interval_s, self._progress, self._report_stop)
 
     def _reader(self, settings: Settings) -> Reader:
         return Reader(
@@ -133,8 +140,12 @@ class ShardAggregator:
                     tasks.create_task(self._quotes.run(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
                     tasks.create_task(self.sign.run(), name="aggregator.status")
+                    if self._composites.names:
+                        tasks.create_task(self._composites.run(), name="aggregator.composites")
                     if self._past.checkpointer is not None:
                         tasks.create_task(self._past.checkpointer.run(), name="aggregator.checkpoint")
+                    if self._check is not None:
+                        tasks.create_task(self._check.run(), name="aggregator.candle_check")
             finally:
                 self._exporter.export(len(self._past.catch_up))
                 self._exporter.close()
@@ -241,6 +252,9 @@ class ShardAggregator:
             published=self._quotes.turns,
             due=next_ts is not None and next_ts <= now,
         )
+
+    def _report_stop(self, from_ts: int, to_ts: int) -> None:
+        self._quotes.report_stop(from_ts, to_ts, self._composites.published)
 
     def _missed(self, missed: Missed) -> None:
         kind, name = self._keys.parse(missed.stream) or ("foreign", "")

@@ -26,6 +26,7 @@ from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings.environment import PREFIX
+from crosstape_cli.demo_outputs import outputs
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.options import no_such_venue
@@ -33,7 +34,7 @@ from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
-from crosstape_schemas import CONSOLIDATED, Keys
+from crosstape_schemas import CONSOLIDATED, Keys, is_composite
 from crosstape_simulator.venues.registry import VENUES, default_listings
 
 SHOWN: Final = ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm")
@@ -74,6 +75,9 @@ def demo(
     ] = None,
 ) -> Exit:
     """Show a complete tape on simulated venues: an embedded server, the venues' connectors and the aggregator, each a process.
+
+    The aggregator also builds bars of 1s and 1m, and consolidated books, and looks for edges between the venues at small fees; it makes the
+    composite BTC-USD* if --venues list its parts and their rate (kraken and coinbase do).
 
     It needs no network and no settings, and leaves nothing behind. It prints the address of its server: a unix socket or, with --port 6379,
     the address that clients use by default. It exits with 5 if no quote was consolidated from three venues (or
@@ -126,7 +130,7 @@ async def _demo(
                 _print_logs(log_directory)
                 raise
         legs = legs_to_show(venues)
-        proven = max(quotes.most_venues.values(), default=0) >= legs
+        proven = max((count for name, count in quotes.most_venues.items() if not is_composite(name)), default=0) >= legs
         for event in last:
             sys.stdout.buffer.write(event + b"\n" if as_json else b"")
         sys.stdout.flush()
@@ -159,7 +163,7 @@ def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
     lines = (
         f"the tape is on {url}",
         f"  by hand:      {redis_cli(url)} psubscribe 'tape:cbbo:*'",
-        f"  as a table:   CROSSTAPE_BUS__URL={url} {command()} watch BTC-USDT",
+        f"  as a table:   CROSSTAPE_BUS__URL={url} {command()} watch BTC-USDT (or --bars 1m, --depth BTC-USDT, --edges)",
         f"  in Python:    redis.Redis.from_url({url!r}).xread({{'tape:cbbo:BTC-USDT': '0'}}, count=1)",
     )
     (sys.stderr if as_json else sys.stdout).write("\n".join((*lines, "")))
@@ -204,10 +208,11 @@ def _services(venues: Sequence[str], directory: Path, logs: Path, url: str, simu
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
     environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in venues}  # they are on this machine
+    environ |= outputs(venues)
     file = directory / "venues.toml"
     ports = zip(venues, free_ports(len(venues)), strict=True)  # chosen here, so that they are the same after a restart
     options = [option for venue, port in ports for option in ("--venue", venue, "--port", f"{venue}={port}")]
-    simulator = ("simulate", "--write", str(file), *simulated, *options)
+    simulator = ("simulate", "--write", str(file), "--stablecoins", *simulated, *options)
     option = ("--settings", str(file))
     runs: Mapping[str, tuple[str, ...]] = {
         "simulator": simulator,
@@ -240,7 +245,8 @@ def _sum_up(quotes: Quotes) -> None:
     if not console.is_terminal:
         for name in sorted(quotes.latest):
             console.print(line(quotes.latest[name]), soft_wrap=True, markup=False, highlight=False)
-    console.print(summary(quotes.most_venues), soft_wrap=True, highlight=False)
+    consolidated = {name: count for name, count in quotes.most_venues.items() if not is_composite(name)}
+    console.print(summary(consolidated), soft_wrap=True, highlight=False)
 
 
 def summary(most_venues: Mapping[str, int]) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "demo": "Simulated venues and a consolidated quote, offline: a complete tape on this machine.",
     "up": "Run the live venues of your settings, the aggregator and, if you set none, the server.",
-    "watch": "Live table of a running tape: legs and consolidated quotes.",
+    "watch": "Live table of a running tape: legs and consolidated quotes, bars, books, edges, candles.",
+    "check-bars": "Compare the bars on a tape with the candles that venues publish.",
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
     "plan": "Show the connections that your settings lead to, without connecting.",
@@ -48,13 +49,14 @@ def build(*, summaries: bool = True) -> App:
         help_format="plaintext",
         help_epilogue=(
             "Settings: a TOML file (--settings FILE or CROSSTAPE_SETTINGS), then CROSSTAPE_SECTION__KEY variables over it."
-            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo),"
+            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo, check-bars),"
             " 6 no room or permission to write, 7 not on this tape (simulated and live)."
         ),
         version=__version__,
     )
     for order, (name, summary) in enumerate(COMMANDS.items()):
-        app.command(f"crosstape_cli.{name}:{name}", name=name, help=summary if summaries else None, sort_key=order)
+        made = name.replace("-", "_")
+        app.command(f"crosstape_cli.{made}:{made}", name=name, help=summary if summaries else None, sort_key=order)
     return app
 
 

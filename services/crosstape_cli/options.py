@@ -44,9 +44,11 @@ def load(path: Path | None) -> Settings:
 
     _old_names.clear()
     settings = settings_file.load(path, old_names=_old_names)
+    places: dict[str, Iterable[str]] = {"venues": settings.venues, "aggregator.taker_fees_bps": settings.aggregator.taker_fees_bps}
     mistakes = [
-        f"venues.{name}: no such venue; " + (f"did you mean venues.{guess}?" if guess else f"there are {', '.join(VENUES)}")
-        for name in settings.venues
+        f"{place}.{name}: no such venue; " + (f"did you mean {place}.{guess}?" if guess else f"there are {', '.join(VENUES)}")
+        for place, names in places.items()
+        for name in names
         if name not in VENUES
         for guess in [nearest(name, VENUES)]
     ]

@@ -54,6 +54,9 @@ def simulate(
     repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that connect after their end.")] = False,
     seed: Annotated[int, Parameter(help="Seed of the synthetic market: the same seed, the same orders.")] = 1,
     rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
+    stablecoins: Annotated[
+        bool, Parameter(negative="", help="List USDT-USD, too, on the venues that have it: the rate that a composite needs.")
+    ] = False,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Ports = (),
     fault: Faults = (),
@@ -74,6 +77,7 @@ def simulate(
         repeat=repeat,
         seed=seed,
         rate=rate,
+        listings={name: default_listings(name, stablecoins=True) for name in VENUES} if stablecoins else {},
         host=host,
         ports=_ports(port),
         faults=_faults(fault),
@@ -84,7 +88,7 @@ def simulate(
 
     def announce(text: str) -> None:
         addresses = json.loads(text)
-        snippet = as_settings(addresses["venues"], synthetic=spec.venues)
+        snippet = as_settings(addresses["venues"], synthetic=spec.venues, stablecoins=stablecoins)
         if "control" in addresses:
             snippet = f"# faults and the true market: {addresses['control']}/\n\n{snippet}"
         sys.stdout.write(snippet)
@@ -100,7 +104,7 @@ def simulate(
     return main(lambda: run(spec, announce))
 
 
-def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str]) -> str:
+def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str], stablecoins: bool = False) -> str:
     """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list,
     and candles of a minute, or the shortest above that, where the venue has candles.
 
@@ -112,7 +116,7 @@ def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[
         for key, value in venues.get(name, {"enabled": False}).items():
             lines.append(f"{key} = {_toml(value)}")
         if name in venues and name in synthetic:
-            lines.append(f"instruments = {_toml([listing.instrument for listing in default_listings(name)])}")
+            lines.append(f"instruments = {_toml([listing.instrument for listing in default_listings(name, stablecoins=stablecoins)])}")
             lines.append(f"candles = {_toml(shortest_candles(name))}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join(tables)

@@ -78,7 +78,7 @@ def line(quote: Cbbo, silent_s: float | None = None) -> str:
     bps = _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}"
     if silent_s is not None:
         return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {without_aggregator(silent_s)}"
-    legs = ", ".join(f"{leg.venue} {state_of(leg)}" for leg in quote.legs)
+    legs = ", ".join(f"{_source(leg)} {state_of(leg)}" for leg in quote.legs)
     return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {quote.venues} venues  {quote.market.value}  ({legs})"
 
 
@@ -145,7 +145,7 @@ def _consolidated(quote: Cbbo, now: int, silent_s: float | None) -> list[Text]:
 
 def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     cells = _texts(
-        f"  {leg.venue}",
+        f"  {_source(leg)}",
         size(leg.bid_size),
         number(leg.bid_price),
         number(leg.ask_price),
@@ -158,10 +158,16 @@ def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     )
     if dead:
         return cells
-    for column, best in ((2, leg.venue in quote.bid_venues), (3, leg.venue in quote.ask_venues)):
-        if best:
-            cells[column].stylize("green")
+    if leg.excluded is None:  # a venue has several legs in a composite: only the price says which is the best
+        for column, price, best in ((2, leg.bid_price, quote.bid_price), (3, leg.ask_price, quote.ask_price)):
+            if price is not None and price == best:
+                cells[column].stylize("green")
     return cells
+
+
+def _source(leg: Leg) -> str:
+    """The venue; in a composite also the part: `kraken BTC-USDT`."""
+    return leg.venue if leg.instrument is None else f"{leg.venue} {leg.instrument}"
 
 
 def _shown(cells: list[Text], *, wide: bool) -> list[Text]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from crosstape_cli.follow_feeds import Feed
 from crosstape_cli.view import SECOND_NS, age, number, size, spell
-from crosstape_schemas import Candle, Event, Funding, Liquidation, Mark, OpenInterest
+from crosstape_schemas import Bar, Candle, Event, Funding, Liquidation, Mark, OpenInterest
 from crosstape_schemas.timeframes import DAY
 
 DERIVATIVES: Final = ("mark", "funding", "open_interest", "liquidation")
@@ -24,7 +24,7 @@ _PERCENT: Final = Decimal(100)
 
 
 class Row(NamedTuple):
-    """One row of a table: its cells, and whether its venue's connector is dead."""
+    """One row of a table: its cells, and whether its producer is dead."""
 
     cells: Sequence[str]
     dead: bool
@@ -32,8 +32,12 @@ class Row(NamedTuple):
 
 CANDLE_HEADINGS: Final = ("", "venue", "opened", "open", "high", "low", "close", "volume", "trades", "age", "")
 DERIVATIVE_HEADINGS: Final = ("", "venue", "mark", "index", "funding", "next in", "open interest", "last liquidation", "age", "")
-_LEFT: Final = frozenset({"", "venue", "last liquidation"})
+_LEFT: Final = frozenset({"", "venue", "last liquidation", "ask venues", "buy at", "sell at"})
 _DISPENSABLE: Final = (
+    "ask venues",
+    "bid venues",
+    "gross bps",
+    "open for",
     "last liquidation",
     "trades",
     "index",
@@ -48,7 +52,7 @@ _DISPENSABLE: Final = (
     "opened",
 )
 """Columns that a narrow window goes without, in this order: a number is shown whole or not at all."""
-_LEAST: Final = {"age": 6, "next in": 7}
+_LEAST: Final = {"age": 6, "next in": 7, "open for": 8}
 """Room kept for times, so that a column does not come and go with the seconds."""
 _BETWEEN: Final = 2
 """Blanks between two columns."""
@@ -104,7 +108,7 @@ def lines(headings: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
         yield "  ".join(named).rstrip()
 
 
-def opened(candle: Candle) -> str:
+def opened(candle: Candle | Bar) -> str:
     """When it opened, UTC: `12:04`, of candles of a day and more the day."""
     at = dt.datetime.fromtimestamp(candle.open_ts // SECOND_NS, dt.UTC)
     if candle.close_ts - candle.open_ts >= DAY:

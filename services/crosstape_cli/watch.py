@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -16,14 +14,13 @@ from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
-from crosstape_cli import view_feeds
+from crosstape_cli import watch_feeds
 from crosstape_cli.follow import Quotes, reachable
-from crosstape_cli.follow_feeds import Feeds
-from crosstape_cli.live import show, show_feeds
+from crosstape_cli.live import show
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
-from crosstape_cli.view_feeds import CANDLE_HEADINGS, DERIVATIVE_HEADINGS, DERIVATIVES, Row
-from crosstape_schemas import CANDLE, Keys
+from crosstape_cli.watch_feeds import View
+from crosstape_schemas import Keys
 
 FIRST_S: Final = 5.0
 """Longest wait before the first line is printed: until the tape has been read once."""
@@ -31,6 +28,13 @@ FIRST_S: Final = 5.0
 
 def watch(
     *instruments: Annotated[str, Parameter(help="Instruments to show: BTC-USDT ETH-USD …; default: all on the tape.")],
+    bars: Annotated[str | None, Parameter(help="Show the newest bar of this timeframe instead, of each venue and of all: 1s, 1m.")] = None,
+    depth: Annotated[
+        str | None, Parameter(help="Show the consolidated book of this instrument instead, and what it costs to trade each size.")
+    ] = None,
+    edges: Annotated[
+        bool, Parameter(negative="", help="Show the pairs of venues instead whose prices cross after fees, and the size that can be had.")
+    ] = False,
     candles: Annotated[str | None, Parameter(help="Show the newest candle of this timeframe of each venue instead: 1m, 1h.")] = None,
     derivatives: Annotated[
         bool, Parameter(negative="", help="Show marks, funding, open interest and the last liquidation of each venue instead.")
@@ -44,17 +48,36 @@ def watch(
     On a terminal it shows a table that stays in place; a small window shows the legs of as many instruments as fit. Elsewhere it prints
     lines, every few seconds. The server is that of bus.url, else the embedded one of a running `crosstape up`.
     """
-    if candles is not None and len(chosen_timeframes(candles, "--candles")) != 1:
-        raise SettingsError(f"--candles {candles}: one timeframe, as 1m")
-    if candles is not None and derivatives:
-        raise SettingsError("--candles and --derivatives: one of them")
+    view = chosen_view(instruments, bars=bars, depth=depth, edges=edges, candles=candles, derivatives=derivatives)
     loaded = located(load(settings))
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="watch")  # the table says it all
-    if candles is not None:
-        return main(lambda: _watch_feeds(loaded, instruments, [f"{CANDLE}{candles}"], CANDLE_HEADINGS, view_feeds.candles))
-    if derivatives:
-        return main(lambda: _watch_feeds(loaded, instruments, DERIVATIVES, DERIVATIVE_HEADINGS, view_feeds.derivatives))
+    if view is not None:
+        return main(lambda: watch_feeds.watch(loaded, view, FIRST_S))
     return main(lambda: _watch(loaded, instruments))
+
+
+def chosen_view(
+    instruments: tuple[str, ...], *, bars: str | None, depth: str | None, edges: bool, candles: str | None, derivatives: bool
+) -> View | None:
+    """Returns what to show in place of quotes; None: quotes. Raises `SettingsError` for more than one wish, or a wrong one."""
+    wishes = {"--bars": bars is not None, "--depth": depth is not None, "--edges": edges, "--candles": candles is not None}
+    given = [name for name, wanted in {**wishes, "--derivatives": derivatives}.items() if wanted]
+    if len(given) > 1:
+        raise SettingsError(f"{' and '.join(given)}: one of them")
+    for name, timeframe in (("--bars", bars), ("--candles", candles)):
+        if timeframe is not None and len(chosen_timeframes(timeframe, name)) != 1:
+            raise SettingsError(f"{name} {timeframe}: one timeframe, as 1m")
+    if depth is not None and (instruments or not depth.strip()):
+        raise SettingsError(f"--depth {depth}: the book of one instrument, as --depth BTC-USDT, and no others beside it")
+    if bars is not None:
+        return watch_feeds.bars(bars, instruments)
+    if depth is not None:
+        return watch_feeds.depth(depth)
+    if edges:
+        return watch_feeds.edges(instruments)
+    if candles is not None:
+        return watch_feeds.candles(candles, instruments)
+    return watch_feeds.derivatives(instruments) if derivatives else None
 
 
 async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
@@ -75,30 +98,3 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
             if not console.is_terminal:
                 await quotes.read_once(FIRST_S)  # the first line may be the only one that a script reads
             tasks.create_task(show(quotes.latest, console=console, title=title, silent=quotes.silent), name="show quotes")
-
-
-async def _watch_feeds(
-    settings: Settings, instruments: tuple[str, ...], kinds: Sequence[str], headings: Sequence[str], rows: Callable[..., list[Row]]
-) -> None:
-    """Show feeds of these kinds; `rows` makes the rows of the table."""
-    keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with connect(settings.bus) as client:
-        await reachable(client)
-        feeds = Feeds(client, keys, kinds, instruments)
-        where = shown(settings.bus.url)
-
-        def title() -> str:
-            missing = [name for name in instruments if not any(feed.instrument == name for feed in feeds.latest)]
-            parts = [f"{len(feeds.latest)} feeds of {', '.join(kinds)} on {where}"]
-            if not feeds.latest and (candles := kinds[0].removeprefix(CANDLE)) != kinds[0]:
-                parts.append(f'venues publish them where venues.VENUE.candles names "{candles}"')
-            return "; ".join([*parts, f"not on the tape: {', '.join(missing)}"] if missing else parts)
-
-        def present() -> list[Row]:
-            return rows(feeds.latest, feeds.dead(), now=time.time_ns())
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(feeds.run(), name="follow feeds")
-            console = Console()
-            await feeds.read_once(FIRST_S)
-            tasks.create_task(show_feeds(console, headings, present, title), name="show feeds")

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
+    Bar,
     Book,
     Candle,
     Cbbo,
@@ -80,17 +81,24 @@ class SignsOfLife:
     def is_current(self, event: Event, now_s: float) -> bool:
         """Whether the producer of `event` is alive. The state of a single feed is not considered: its own statuses show that.
 
-        A consolidated quote needs a sign of life of the aggregator that published it, known by its `epoch`. A state (quote, book, open
+        What an aggregator publishes (a consolidated quote, a bar of any venue) needs a sign of life of that aggregator, known by its
+        `epoch`. A state (quote, book, open
         candle, …) needs one of its connector with the same epoch: after a restart, nothing confirms the values of the start before. Any
         other event needs one of its connector with that epoch or a later one.
         """
-        if event.venue == CONSOLIDATED:
+        if event.venue == CONSOLIDATED or isinstance(event, Bar):
             return any(sign.epoch == event.epoch and self._lives(sign, now_s) for sign in self._of(CONSOLIDATED))
         sign = self._signs.get((event.venue, VENUE_WIDE))
         if sign is None or not self._lives(sign, now_s):
             return False
         is_state = isinstance(event, _STATES) or (isinstance(event, Candle) and not event.closed)
         return sign.epoch == event.epoch if is_state else sign.epoch >= event.epoch
+
+    def given_s(self, event: Event) -> float:
+        """When the aggregator that published this consolidated event gave its newest sign of life (or said that it stops), by the monotonic
+        clock in seconds; minus infinity: none is known. Until then the event was current, if none came after it.
+        """
+        return max((sign.given_s for sign in self._of(CONSOLIDATED) if sign.epoch == event.epoch), default=-math.inf)
 
     def is_alive(self, venue: str, now_s: float) -> bool:
         """Whether this venue's connector is alive; for `consolidated`, whether any aggregator is."""

@@ -77,6 +77,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["health", "--url", "http://h:x"], "not the address of a service"),
         (["health"], "telemetry.http_port = 0 is any free port: set one, or name the service by --url"),
         (["up", "--settings", "/nothing.toml"], "/nothing.toml: cannot read the settings file"),
+        (["check-bars", "--timeframe", "1mm"], "--timeframe 1mm: did you mean 1m?"),
         (["schema", "more"], "more"),
     ],
 )

@@ -18,6 +18,7 @@ from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show
+from crosstape_cli.demo_outputs import outputs
 from crosstape_cli.simulate import as_settings
 from crosstape_connector.venue_choice import check_candles
 from crosstape_connector.venues.registry import VENUES as PROTOCOLS
@@ -115,6 +116,17 @@ def test_venues_of_a_demo_are_simulated_ones() -> None:
         with pytest.raises(SettingsError) as caught:
             chosen(wrong)
         assert said in str(caught.value)
+
+
+def test_what_a_demo_computes_beside_quotes() -> None:
+    """Edges between all of its venues; a composite only where its parts and their rate are listed, which the simulator is asked for."""
+    found = load(None, outputs(SHOWN)).aggregator
+    assert (found.bars, found.depth_levels, set(found.taker_fees_bps)) == (("1s", "1m"), 10, set(SHOWN))
+    assert found.composites["BTC-USD*"].parts == ("BTC-USD", "BTC-USDT")
+    assert load(None, outputs(("binance", "bitfinex"))).aggregator.composites == {}
+    for stablecoins in (False, True):
+        settings = tomllib.loads(as_settings({"kraken": {}}, synthetic=["kraken"], stablecoins=stablecoins))
+        assert ("USDT-USD" in settings["venues"]["kraken"]["instruments"]) == stablecoins
 
 
 def test_how_many_legs_a_demo_must_show_depends_on_its_venues() -> None:

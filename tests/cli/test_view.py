@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 from rich.console import Console
+from rich.text import Text
 
 from crosstape.bus import connect
 from crosstape.errors import BusError
@@ -21,7 +22,7 @@ from crosstape_cli.causes import Causes
 from crosstape_cli.follow import Quotes, reachable, streams
 from crosstape_cli.live import show
 from crosstape_cli.view import age, line, number, size, state_of, table
-from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Status, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Rate, Status, Vwap, encode
 from tests.waiting import wait_until
 
 KEYS = Keys()
@@ -37,6 +38,14 @@ QUOTE = Cbbo(
     bid_size=Decimal("1.23456789"), bid_venues=("binance",), ask_price=Decimal("100.20"), ask_size=Decimal(2), ask_venues=("binance",),
     mid=Decimal("100.15"), spread=Decimal("0.10"), spread_bps=Decimal("9.985"), market=Market.NORMAL, venues=1,
     vwap={"1m": Vwap(Decimal("100.123456789"), Decimal(5), 3)}, legs=(GOOD, STALE, DOWN), epoch=1, seq=1,
+)  # fmt: skip
+RATE = Rate("USDT-USD", "BTC-USDT", Decimal("1.0001"), NOW, 1, 1)
+WORSE = msgspec.structs.replace(GOOD, bid_price=Decimal("100.05"))
+COMPOSITE = msgspec.structs.replace(
+    QUOTE, instrument="BTC-USD*", rates=(RATE,), method="composite/1",
+    legs=tuple(
+        msgspec.structs.replace(one, instrument=part) for part, leg in (("BTC-USD", GOOD), ("BTC-USDT", WORSE)) for one in (leg, DOWN)
+    ),
 )  # fmt: skip
 EMPTY = msgspec.structs.replace(
     QUOTE, instrument="ETH-USDT", bid_price=None, bid_size=None, ask_price=None, ask_size=None, mid=None, spread=None, spread_bps=None,
@@ -64,6 +73,22 @@ def test_a_row_for_the_quote_and_one_for_each_leg() -> None:
         "kraken 1 99 101 1 45 s stale",
         "coinbase – – – – – down",
     ]
+
+
+def test_a_composite_shows_the_part_of_each_leg() -> None:
+    """A venue has several legs in it. Only those at the best price are marked as such."""
+    rows = [" ".join(row.split()) for row in drawn(a=COMPOSITE).splitlines()]
+
+    assert [row.split()[:2] for row in rows[3:]] == [
+        ["binance", "BTC-USD"],
+        ["coinbase", "BTC-USD"],
+        ["binance", "BTC-USDT"],
+        ["coinbase", "BTC-USDT"],
+    ]
+    assert "(binance BTC-USD live, coinbase BTC-USD down, binance BTC-USDT live, coinbase BTC-USDT down)" in line(COMPOSITE)
+    made = table({"BTC-USD*": COMPOSITE}, now=NOW, rows=20)
+    marked = [[bool(cell.spans) for cell in list(column.cells)[1:] if isinstance(cell, Text)] for column in made.columns[2:4]]
+    assert marked == [[True, False, False, False], [True, False, True, False]]
 
 
 def test_a_quote_whose_aggregator_is_dead_says_so() -> None:
@@ -259,15 +284,16 @@ async def test_a_dead_aggregator_is_seen(client: Redis, valkey: str, wanted: tup
 
 
 async def test_only_what_is_asked_for_is_followed(client: Redis, valkey: str) -> None:
-    """Whether it exists yet or not."""
+    """Whether it exists yet or not. A composite's name is no pattern: it does not ask for BTC-USDT."""
     await put(client, QUOTE)
     async with connect(BusSettings(url=valkey)) as reading:
-        quotes = Quotes(reading, KEYS, ["ETH-USDT"])
+        quotes = Quotes(reading, KEYS, ["ETH-USDT", "BTC-USD*"])
         task = asyncio.create_task(quotes.run())
         await put(client, EMPTY)
-        await wait_until(lambda: quotes.latest, what="the one that was asked for")
+        await put(client, COMPOSITE)
+        await wait_until(lambda: len(quotes.latest) == 2, what="those that were asked for")
 
-        assert set(quotes.latest) == {"ETH-USDT"}
+        assert set(quotes.latest) == {"ETH-USDT", "BTC-USD*"}
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

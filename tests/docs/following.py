@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from crosstape_schemas import (
     CONSOLIDATED,
     VENUE_WIDE,
+    Bar,
     Candle,
     Cbbo,
     FeedState,
@@ -109,6 +110,16 @@ def candle(number: int) -> Candle:
     )  # fmt: skip
 
 
+def bar(number: int) -> Bar:
+    """Returns a closed bar over all venues whose close is its number."""
+    opened, price = number * 60 * 10**9, Decimal(number)
+    return Bar(
+        venue=CONSOLIDATED, instrument="BTC-USDT", venue_ts=None, received_ts=RECEIVED_TS, timeframe="1m", open_ts=opened,
+        close_ts=opened + 60 * 10**9, open=Decimal(1), high=price, low=Decimal(1), close=price, volume=Decimal("2.50"),
+        quote_volume=Decimal("2.50"), trades=1, taker_buy_volume=None, closed=True, epoch=EPOCH, seq=number,
+    )  # fmt: skip
+
+
 def funding(number: int) -> Funding:
     """Returns the funding rate of a perpetual."""
     return Funding(
@@ -160,6 +171,7 @@ class Tape:
                 (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
                 (keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), trade(self.sent)),
                 (keys.stream("candle:1m", "BTC-USDT"), keys.last("candle:1m", "BTC-USDT"), candle(self.sent)),
+                (keys.stream("bar:1m", "BTC-USDT"), keys.last("bar:1m", "BTC-USDT"), bar(self.sent)),
                 (keys.stream("funding", PERPETUAL), keys.last("funding", PERPETUAL), funding(self.sent)),
                 (keys.stream("liquidation", PERPETUAL), keys.last("liquidation", PERPETUAL), liquidation(self.sent)),
             ):

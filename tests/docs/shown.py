@@ -72,6 +72,7 @@ _READ: Final = "docs/how-to/read-the-tape.md"
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
 _SECURED: Final = RunBy("bus/client/test_access.py::test_each_service_can_do_its_work")
+_INDICATOR: Final = RunBy("docs/test_examples.py::test_indicators_of_consolidated_bars")
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
@@ -96,6 +97,7 @@ SHOWN: Final[dict[str, How]] = {
     f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
     f"{_READ}#know-what-you-missed python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
     f"{_READ}#candles python": Follows("stream", r"^\d\d:\d\d binance 1 \d+ 1 (\d+) 2\.50$"),
+    f"{_READ}#bars-consolidated-books-edges-composites sh": Prints('"type":"bar"'),
     f"{_READ}#perpetuals-marks-funding-open-interest-liquidations sh": Prints("binance_usdm"),
     f"{_READ}#javascript js": Prints("1795644919934299073n"),
     f"{_READ}#javascript js 2": Prints("1795644919934299073n"),
@@ -107,11 +109,16 @@ SHOWN: Final[dict[str, How]] = {
     "examples/above_vwap.py": Follows("stream", r"BTC-USDT (\d+)\.5 is", ("{url}",)),
     "examples/crossed.sh": Follows("channel", r"BTC-USDT crossed by -(\d+) bps", ("-u", "{url}"), announces="the connection ended"),
     "examples/edges.py": Follows("stream", r"BTC-USDT: buy on binance, sell on kraken: (\d+)$", ("{url}",)),
+    "examples/indicator.py": _INDICATOR,
     "examples/to_csv.py": Follows("stream", r"^\d+-\d+,binance,.*,(\d+),False,1,\d+$", ("{url}", "BTC-USDT", "{file}", "--follow")),
     "examples/trades.mjs": Follows("stream", r"binance (\d+): .* received 1795644919934299073$", ("{url}", "BTC-USDT")),
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/compute-an-indicator.md#3-use-a-library sh": _INDICATOR,
+    "docs/how-to/compute-an-indicator.md#4-check-the-bars sh": RunBy(
+        "cli/test_check_bars.py::test_differences_are_shown_and_are_the_exit_code"
+    ),
     "docs/how-to/deploy.md#try-it-first sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
@@ -138,7 +145,19 @@ SHOWN: Final[dict[str, How]] = {
     **dict.fromkeys(
         (
             f"docs/reference/commands.md#crosstape-{name} console"
-            for name in ("demo", "up", "watch", "connector", "aggregator", "plan", "simulate", "normalize", "schema", "health")
+            for name in (
+                "demo",
+                "up",
+                "watch",
+                "check-bars",
+                "connector",
+                "aggregator",
+                "plan",
+                "simulate",
+                "normalize",
+                "schema",
+                "health",
+            )
         ),
         _SYNOPSIS,
     ),

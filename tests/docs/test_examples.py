@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -17,7 +19,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Status, Vwap, encode
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Cbbo, Exclusion, FeedState, Keys, Leg, Market, Status, Vwap, encode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STREAM = Keys().stream("cbbo", "BTC-USDT")
@@ -126,6 +128,45 @@ async def test_above_vwap_does_not_use_what_a_dead_aggregator_left(client: Redis
         assert await first == "BTC-USDT is not current: its aggregator gives no sign of life"
         await publish(client, msgspec.structs.replace(QUOTE, epoch=QUOTE.epoch + 1, mid=Decimal(99)))
         assert await line(process) == "BTC-USDT 99 is below 100, paid over 3 trades"
+
+
+def bar(minute: int, close: str, *, revision: int = 0, complete: bool = True, venue: str = CONSOLIDATED) -> Bar:
+    """A closed bar whose range is 2, from 12:00 UTC on."""
+    start, last = (20_000 * 1_440 + 720 + minute) * 60 * 10**9, Decimal(close)
+    return Bar(
+        venue, "BTC-USDT", None, start, "1m", start, start + 60 * 10**9, last, last + 1, last - 1, last, Decimal(1), last, 1, None,
+        closed=True, revision=revision, complete=complete, epoch=1, seq=1,
+    )  # fmt: skip
+
+
+async def test_indicators_of_consolidated_bars(client: Redis, valkey: str) -> None:
+    """They are warm from what the stream holds. A revision replaces its bar, a missing bar begins them again, a bar that lacks trades is
+    said. By hand: after 20 bars that rise by 0.1 Wilder's averages of 14 are 0.1 up and 0 down; a fall by 0.9 makes them 0.1 × 13 / 14 and
+    0.9 / 14, so that RSI is 100 × 1.3 / 2.2. Each bar's range is 2, and no close before is outside it.
+    """
+    stream, written = Keys().stream("bar:1m", "BTC-USDT"), Counter[str]()
+
+    async def write(*bars: Bar, past: bool = False) -> None:
+        for one in bars:
+            written[one.venue] += 1
+            data = encode(msgspec.structs.replace(one, seq=written[one.venue]))
+            await client.xadd(stream, {"d": data}, id=f"1-{one.open_ts // 10**9}" if past else "*")
+
+    await write(*(bar(minute, f"{100 + minute / 10:.1f}") for minute in range(20)), past=True)
+    async with example(sys.executable, str(EXAMPLES / "indicator.py"), valkey, "BTC-USDT") as process:
+        first, revision = asyncio.create_task(line(process)), 0
+        is_open = msgspec.structs.replace(bar(21, "9"), closed=False)
+        while not first.done():  # a bar that was written before the program began is not printed
+            await write(bar(20, "102.0", revision=revision), bar(21, "1", venue="kraken"), is_open)
+            revision += 1
+            await asyncio.wait([first], timeout=0.5)
+        assert re.fullmatch(r"BTC-USDT 12:20 close 102\.0 rsi 100\.00 atr 2\.00( \(revision \d+\))?", await first)
+        await write(bar(20, "101.0", revision=revision, complete=False), bar(22, "102.2"))
+        while "close 102.0" in (said := await line(process)):
+            pass
+        assert said == f"BTC-USDT 12:20 close 101.0 rsi 59.09 atr 2.00 (revision {revision}) (1 of the last bars may lack trades)"
+        assert await line(process, error=True) == "BTC-USDT bars are missing before 12:22: the indicators begin again"
+        assert await line(process) == "BTC-USDT 12:22 close 102.2 rsi – atr –"
 
 
 REDIS_CLI = """#!/bin/sh

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 import msgspec
 import pytest
 
 from crosstape.settings import MaxLen, Section, Settings
+from crosstape.settings.environment import table_of
 from crosstape_cli.main import COMMANDS
 from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import KINDS, TIMEFRAMES, Leg, Vwap
@@ -35,12 +37,13 @@ def generator() -> ModuleType:
 
 def paths(section: Section, path: str = "") -> Iterator[str]:
     """Yields the paths of all settings, as the reference names them."""
+    hints = get_type_hints(type(section), include_extras=True)
     for name in section.__struct_fields__:
         value = getattr(section, name)
         if isinstance(value, Section):
             yield from paths(value, f"{path}{name}.")
-        elif isinstance(value, dict):
-            yield from paths(next(iter(value.values())), f"{path}{name}.VENUE.")
+        elif (inner := table_of(hints[name])) is not None:
+            yield from paths(inner(), f"{path}{name}.{'VENUE' if name == 'venues' else 'NAME'}.")
         else:
             yield f"{path}{name}"
 
@@ -110,7 +113,7 @@ def test_no_command_is_missing() -> None:
     page = (REFERENCE / "commands.md").read_text()
 
     assert [name for name in COMMANDS if f"## crosstape {name}\n" not in page] == []
-    assert all((ROOT / "services" / "crosstape_cli" / f"{name}.py").exists() for name in COMMANDS)
+    assert all((ROOT / "services" / "crosstape_cli" / f"{name.replace('-', '_')}.py").exists() for name in COMMANDS)
 
 
 @pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))

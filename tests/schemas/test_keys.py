@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_schemas import KINDS, VENUE_WIDE, Keys, asset, spot
+from crosstape_schemas import KINDS, VENUE_WIDE, Keys, asset, is_composite, spot
+from crosstape_schemas.keys import partition_of
 
 NAMES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", min_size=1, max_size=20)
 
@@ -52,6 +53,17 @@ def test_a_foreign_name_is_not_ours(name: str) -> None:
 def test_venue_wide_names_lie_in_the_first_partition() -> None:
     """Every service knows where to find them."""
     assert Keys(partitions=16).partition(VENUE_WIDE) == 0
+
+
+def test_a_composite_is_an_instrument_and_not_venue_wide() -> None:
+    """Its name ends with the character that alone means the whole venue."""
+    keys = Keys(partitions=16)
+    stream = keys.stream("cbbo", "BTC-USD*")
+
+    assert keys.parse(stream) == ("cbbo", "BTC-USD*")
+    assert stream.startswith(f"tape:{{{partition_of('BTC-USD*', 16)}}}:")
+    assert keys.parse(keys.stream("bar:1m", "BTC-USD*")) == ("bar:1m", "BTC-USD*")
+    assert [is_composite(name) for name in ("BTC-USD*", "BTC-USD", VENUE_WIDE, "")] == [True, False, False, False]
 
 
 def test_an_asset_has_one_name() -> None:

@@ -19,7 +19,7 @@ class ConsolidatedQuote:
     """Computes the quotes of one instrument. `legs` is sorted by venue; the instrument adds new legs to this same list."""
 
     __slots__ = (
-        "_crossed", "_legs", "_legs_shown", "_name", "_phase", "_rules", "_suspicion_ts", "_venues", "_vwap", "_windows", "spread_bps",
+        "_legs", "_legs_shown", "_name", "_phase", "_rules", "_suspicion_ts", "_venues", "_vwap", "_windows", "crossed", "spread_bps",
     )  # fmt: skip
 
     def __init__(self, name: str, legs: list[VenueLeg], windows: TradeWindows, rules: Rules, venues: Liveness) -> None:
@@ -30,7 +30,8 @@ class ConsolidatedQuote:
         self._windows = windows
         self._rules = rules
         self._venues = venues
-        self._crossed = False
+        self.crossed = False
+        """Whether the best bid over the legs that count is above the best ask."""
         self._suspicion_ts: int | None = None  # while crossed: when a leg becomes suspect
         self._legs_shown: tuple[Leg, ...] = ()
         self._vwap: dict[str, Vwap] = {}
@@ -48,15 +49,15 @@ class ConsolidatedQuote:
             leg.judge(Exclusion.OUTLIER if leg.venue in out else fault, now, rules.settle_ns)
         legs = tuple([leg.show() for leg in all_legs])
         vwap = self._windows.read(now // SECOND)
-        if legs == self._legs_shown and not self._crossed and (vwap is self._vwap or vwap == self._vwap):
+        if legs == self._legs_shown and not self.crossed and (vwap is self._vwap or vwap == self._vwap):
             return None
         counting = [leg for leg in all_legs if leg.excluded is None]
         found = best(counting)
-        self._crossed = found.market is Market.CROSSED
-        if self._crossed:
+        self.crossed = found.market is Market.CROSSED
+        if self.crossed:
             if self._exclude_suspects(counting, now):
                 found = best(counting)
-                self._crossed = found.market is Market.CROSSED
+                self.crossed = found.market is Market.CROSSED
                 legs = tuple([leg.show() for leg in all_legs])
             if legs == self._legs_shown and vwap == self._vwap:
                 return None
@@ -103,7 +104,7 @@ class ConsolidatedQuote:
         """Return when (ns) the last quote may change without an event: a leg goes stale or has settled, or a window rolls. None: never."""
         rules = self._rules
         moments = [ts for leg in self._legs if (ts := leg.next_ts(rules.stale_ns, rules.settle_ns)) is not None]
-        if self._crossed and self._suspicion_ts is not None:
+        if self.crossed and self._suspicion_ts is not None:
             moments.append(self._suspicion_ts)
         second = self._windows.next_change_s()
         if second is not None:

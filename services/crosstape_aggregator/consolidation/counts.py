@@ -8,11 +8,17 @@ from collections import Counter
 class Counts:
     """Counts since the start. `metrics.exporter` exports them."""
 
-    __slots__ = ("applied", "late", "merged", "outdated", "published", "unusable")
+    __slots__ = ("applied", "depths", "edges", "late", "merged", "open_edges", "outdated", "published", "unusable")
 
     def __init__(self) -> None:
         self.applied: Counter[str] = Counter()
         """Events applied, by kind."""
+        self.depths = 0
+        """Consolidated books published."""
+        self.edges: Counter[str] = Counter()
+        """Events of edges, by what changed: `open`, `change`, `close`."""
+        self.open_edges = 0
+        """Edges that are open now."""
         self.late: Counter[str] = Counter()
         """Trades received after their second and the next one were over, by venue."""
         self.outdated: Counter[str] = Counter()

@@ -17,6 +17,10 @@ from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.outputs import Output
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.schedule import Schedule
+from crosstape_aggregator.depth.output import DepthOutput
+from crosstape_aggregator.depth.rules import DepthRules
+from crosstape_aggregator.edges.output import EdgeOutput
+from crosstape_aggregator.edges.rules import EdgeRules
 from crosstape_aggregator.windows.window_spec import earliest
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
@@ -41,6 +45,10 @@ class Engine:
         """None: no bars are built."""
         if settings.bars:
             self.outputs.append(BarOutput(settings))
+        if settings.depth_levels:
+            self.outputs.append(DepthOutput(DepthRules.of(settings), self.counts))
+        if len(settings.taker_fees_bps) > 1:
+            self.outputs.append(EdgeOutput(EdgeRules.of(settings), self.counts))
         self._venues = Liveness(self.rules.stale_ns, self.rules.clock_tolerance_ns)
         self._sampled_ts = self._looks = self._turn = 0
         self._had_unread = True

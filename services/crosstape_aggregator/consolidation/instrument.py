@@ -12,7 +12,7 @@ from crosstape_aggregator.consolidation.consolidated_quote import ConsolidatedQu
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.consolidation.outputs import BookSink, JudgedSink, TradeSink
+from crosstape_aggregator.consolidation.outputs import BookSink, TradeSink
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
@@ -67,7 +67,7 @@ class ConsolidatedInstrument:
         """Whether all of its trades and gaps, and the venue-wide events, have been read and applied up to nearly now."""
         self.bars: TradeSink | None = None
         self.depth: BookSink | None = None
-        self.edges: JudgedSink | None = None
+        self.edges: BookSink | None = None
         self._rules = rules
         self._venues = venues
         self._counts = counts
@@ -90,6 +90,8 @@ class ConsolidatedInstrument:
     def consolidate(self, now: int) -> Cbbo | None:
         """Compute the consolidated quote as of `now` (ns), without epoch and `seq`; None if it equals the last one."""
         quote = self.quote.compute(self._received_ts, now)
+        if self.depth is not None:
+            self.depth.judged(now)
         if self.edges is not None:
             self.edges.judged(now)
         return quote
@@ -196,9 +198,14 @@ class ConsolidatedInstrument:
         leg = self._admitted(book, now)
         if leg is None:
             return False
+        used = leg.book(book)
         if self.depth is not None:
-            self.depth.book(book, now)
-        if not leg.book(book):
+            leg.last_book = book
+            self.depth.book(now)
+        if self.edges is not None:
+            leg.last_book = book
+            self.edges.book(now)
+        if not used:
             return False
         self.touch(book.received_ts)
         return True

@@ -39,13 +39,15 @@ class VenueLeg:
     __slots__ = (
         "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_listing_state", "_must_settle", "_pace", "_quote_state",
         "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
-        "input", "liveness", "venue",
+        "input", "last_book", "liveness", "venue",
     )  # fmt: skip
 
     def __init__(self, liveness: VenueLiveness) -> None:
         self.venue = liveness.venue
         self.liveness = liveness
         self.input: Quote | Book | None = None
+        self.last_book: Book | None = None
+        """The newest book, also while the prices come from quotes. The instrument sets it, if consolidated books or edges need it."""
         self.bid_price: Decimal | None = None
         self.bid_size: Decimal | None = None
         self.ask_price: Decimal | None = None
@@ -80,11 +82,11 @@ class VenueLeg:
         """Apply the venue's book. Its best prices are used while the venue has sent no quotes in this epoch. False: it was not used."""
         if book.epoch != self._epoch:
             self._new_epoch(book.epoch)
-        if self._from_quotes:
-            return False
         if book.received_ts >= self._book_ts:
             self._book_ts = book.received_ts
             self._book_state = book.state
+        if self._from_quotes:
+            return False
         self._set(book, book.bids[0] if book.bids else _NO_LEVEL, book.asks[0] if book.asks else _NO_LEVEL, self._book_state)
         return True
 
@@ -148,6 +150,20 @@ class VenueLeg:
         if state is LIVE and (self.input is None or self.input.epoch != liveness.epoch):
             return FeedState.CONNECTING
         return state
+
+    @property
+    def book_state(self) -> FeedState:
+        """The state of the feed of `last_book`, which is not always the one that the prices come from."""
+        liveness = self.liveness
+        if liveness.state is FeedState.DOWN:
+            return FeedState.DOWN
+        if self._epoch != liveness.epoch:
+            return FeedState.CONNECTING
+        if self._listing_state is not LIVE:
+            return self._listing_state
+        if self._book_state is LIVE and (self.last_book is None or self.last_book.epoch != liveness.epoch):
+            return FeedState.CONNECTING
+        return self._book_state
 
     def note_fault(self) -> None:
         """Note a fault: a leg that has prices must settle before it counts again."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from crosstape_aggregator.bars.state import BarsState
-from crosstape_schemas import Bar, Book, Event, Trade
+from crosstape_schemas import Bar, Event, Trade
 
 if TYPE_CHECKING:
     from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -57,14 +57,10 @@ class TradeSink(Protocol):
 
 
 class BookSink(Protocol):
-    """Takes the books of one instrument."""
+    """Learns of changes in the legs of one instrument. It reads the legs themselves, at the latest when its events are due."""
 
-    def book(self, book: Book, now: int) -> None:
-        """Apply the newest book of a venue; it is of the venue's present epoch."""
-
-
-class JudgedSink(Protocol):
-    """Learns when the legs of one instrument were judged."""
+    def book(self, now: int) -> None:
+        """Note that a leg has a newer `last_book`; it is of the venue's present epoch."""
 
     def judged(self, now: int) -> None:
         """Note that each leg's `excluded` and prices are those of a quote that was computed at `now`."""

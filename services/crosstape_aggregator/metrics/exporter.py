@@ -10,10 +10,17 @@ import prometheus_client as prometheus
 
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
-from crosstape_schemas import Exclusion, FeedState
+from crosstape_schemas import EdgeChange, Exclusion, FeedState
 
 EVENTS: Final = prometheus.Counter("crosstape_aggregator_events", "Events from the bus that were applied", ["kind"])
 PUBLISHED: Final = prometheus.Counter("crosstape_aggregator_published", "Consolidated quotes published")
+DEPTHS: Final = prometheus.Counter("crosstape_aggregator_depth_events", "Consolidated books published")
+EDGES: Final = prometheus.Counter(
+    "crosstape_aggregator_edge_events", "Events of edges published: an edge opens, changes, closes", ["change"]
+)
+for _change in EdgeChange:
+    EDGES.labels(_change)
+OPEN_EDGES: Final = prometheus.Gauge("crosstape_aggregator_open_edges", "Pairs of venues whose prices cross after fees now")
 CONFLATED: Final = prometheus.Counter(
     "crosstape_aggregator_conflated", "Changes published together with an earlier one of the same instrument"
 )
@@ -31,7 +38,7 @@ UNUSABLE: Final = prometheus.Counter(
 MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
-for _kind in ("trade", "quote", "book", "status", "gap", "venue"):
+for _kind in ("trade", "quote", "book", "status", "gap", "venue", "cbbo", "depth"):
     MISSED.labels(_kind)  # create each series at 0: a rate misses the first count of a new series
 FOREIGN: Final = prometheus.Counter("crosstape_aggregator_foreign_entries", "Foreign entries on a stream, skipped")
 INSTRUMENTS: Final = prometheus.Gauge("crosstape_aggregator_instruments", "Instruments known to this instance")
@@ -87,6 +94,7 @@ class Exporter:
         self._before: dict[prometheus.Counter, Counter[str]] = {}
         self._levels: Counter[prometheus.Gauge] = Counter()
         self._published = 0
+        self._depths = 0
         self._merged = 0
         self.counting = 0
         """Number of instruments with at least one leg that counts."""
@@ -101,6 +109,10 @@ class Exporter:
         PUBLISHED.inc(counts.published - self._published)
         CONFLATED.inc(counts.merged - self._merged)
         self._published, self._merged = counts.published, counts.merged
+        self._add(EDGES, counts.edges)
+        DEPTHS.inc(counts.depths - self._depths)
+        self._depths = counts.depths
+        self._level(OPEN_EDGES, counts.open_edges)
         self._level(INSTRUMENTS, len(self._engine.instruments))
         self._level(CATCHING_UP, catching_up)
         self._level(INCOMPLETE, sum(not one.windows.trusted for one in self._engine.instruments.values()))

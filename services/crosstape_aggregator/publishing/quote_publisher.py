@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from crosstape.bus import Publisher
@@ -21,6 +22,7 @@ from crosstape_aggregator.metrics.exporter import PUBLISHED_LAG
 from crosstape_aggregator.publishing.stream_progress import StreamProgress
 from crosstape_aggregator.recovery.predecessor import Predecessor, gaps_of_stop
 from crosstape_aggregator.wakeup import Wakeup
+from crosstape_schemas import Event
 
 BACKLOG: Final = 256
 """The process is behind if one read returns this many events or more …"""
@@ -39,13 +41,23 @@ RETRY_NS: Final = 2_000_000
 class QuotePublisher:
     """Publishes the quotes of one shard."""
 
-    def __init__(self, engine: Engine, publisher: Publisher, predecessor: Predecessor, progress: StreamProgress) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        publisher: Publisher,
+        predecessor: Predecessor,
+        progress: StreamProgress,
+        *,
+        watch: Callable[[Sequence[Event]], None] | None = None,
+    ) -> None:
+        """`watch` is called with the bars, books and edges that are published."""
         self.turns = 0
         """How often publishing was attempted, for the sign of life."""
         self._engine = engine
         self._publisher = publisher
         self._predecessor = predecessor
         self._progress = progress
+        self._watch = watch
         self._alarm = Wakeup()
         self._behind_until = 0
         self._read_at_once = 0
@@ -99,7 +111,10 @@ class QuotePublisher:
             if quote.received_ts > self._published.get(quote.instrument, 0):
                 self._published[quote.instrument] = quote.received_ts
                 PUBLISHED_LAG.observe((now - quote.received_ts) / SECOND)
-        self._publisher.publish_all(self._engine.due_outputs(now, limit))
+        if outputs := self._engine.due_outputs(now, limit):
+            self._publisher.publish_all(outputs)
+            if self._watch is not None:
+                self._watch(outputs)
         next_ts = self._engine.next_ts()
         if next_ts is None:
             return False
@@ -110,6 +125,6 @@ class QuotePublisher:
         """Set the alarm to `RETRY_NS` from now."""
         self._alarm.set(now + RETRY_NS, now)
 
-    def report_stop(self, from_ts: int, to_ts: int) -> None:
+    def report_stop(self, from_ts: int, to_ts: int, composites: Iterable[str] = ()) -> None:
         """Publish a gap for each instrument, because this process was stopped between these times (ns) and has computed no quotes."""
-        self._publisher.publish_all(gaps_of_stop(self._published, from_ts, to_ts))
+        self._publisher.publish_all(gaps_of_stop([*self._published, *composites], from_ts, to_ts))

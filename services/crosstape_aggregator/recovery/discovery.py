@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from crosstape.bus import Client
 from crosstape.bus.client.call import execute
 from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS, Shard
-from crosstape_schemas import CONSOLIDATED, Keys
+from crosstape_schemas import CONSOLIDATED, Keys, is_composite
 
 FULL_EVERY: Final = 120
 """Each refresh reads the registry's size; its content is read when the size has changed, and every 120th time in any case."""
@@ -61,6 +61,8 @@ class Discovery:
         kind, name = parsed
         if kind == "venue" and name == CONSOLIDATED:
             return None  # the aggregators' own signs of life
+        if is_composite(name):
+            return None  # what an aggregator published, such as a gap of its quotes
         if kind != "venue" and not ((not self._instruments or name in self._instruments) and self._shard.has(name)):
             return None
         return FoundStream(kind, name, stream)

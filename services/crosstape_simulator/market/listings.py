@@ -71,6 +71,7 @@ PRICES: Final = {
     "XRP": 5_230 * 10 ** (SCALE - 4),
     "DOGE": 12_345 * 10 ** (SCALE - 5),
     "ADA": 4_321 * 10 ** (SCALE - 4),
+    "USDT": 10**SCALE,
 }
 """Start of each asset's fair price, to which it is drawn back, in USDT."""
 

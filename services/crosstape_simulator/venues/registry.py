@@ -49,6 +49,8 @@ def find(venue: str) -> SimulatedVenue:
         raise SimulatorError(f"no such venue: {venue}") from None
 
 
-def default_listings(venue: str) -> tuple[Listing, ...]:
-    """All pairs that a venue lists by default; none for an unknown venue."""
-    return VENUES[venue].listings if venue in VENUES else ()
+def default_listings(venue: str, *, stablecoins: bool = False) -> tuple[Listing, ...]:
+    """All pairs that a venue lists by default, with `stablecoins` also those against the dollar; none for an unknown venue."""
+    if venue not in VENUES:
+        return ()
+    return VENUES[venue].listings + (VENUES[venue].stablecoins if stablecoins else ())

@@ -274,6 +274,8 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     """Its name in sentences."""
     listings: tuple[Listing, ...]
+    stablecoins: tuple[Listing, ...] = ()
+    """Pairs of stablecoins against the dollar, which are listed only where they are asked for."""
     options: Options = {}
     """Settings that only this venue has, with their defaults; `SimulatorSpec.options` may change them."""
     dialects: tuple[Dialect, ...]

@@ -4,6 +4,7 @@ model              every setting with its default and its description
 load               reads them: a TOML file, then the environment over it; finds all mistakes at once
 environment        reads `CROSSTAPE_<SECTION>__<KEY>` variables
 service_variables  recognises variables that a container platform sets, and that only look like ours
+computed           checks the settings of bars, books and composites against each other
 secrets            reads a secret from a file of its own
 words              describes settings in messages and in the reference
 diff               finds what has changed between two readings
@@ -14,10 +15,12 @@ from crosstape.settings.model import (
     HIDDEN,
     AggregatorSettings,
     BusSettings,
+    CompositeSettings,
     ConnectorSettings,
     Count,
     MaxLen,
     NotNegative,
+    NotNegativeDecimal,
     Positive,
     PositiveDecimal,
     RunSettings,
@@ -37,10 +40,12 @@ __all__ = [
     "HIDDEN",
     "AggregatorSettings",
     "BusSettings",
+    "CompositeSettings",
     "ConnectorSettings",
     "Count",
     "MaxLen",
     "NotNegative",
+    "NotNegativeDecimal",
     "Positive",
     "PositiveDecimal",
     "RunSettings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -85,3 +85,9 @@ def table_of(hint: Any) -> type[Section] | None:
     if isinstance(info, msgspec.inspect.DictType) and isinstance(info.value_type, msgspec.inspect.StructType):
         return cast("type[Section]", info.value_type.cls)
     return None
+
+
+def item_of(hint: Any) -> Any:
+    """The type of what stands in a setting that is a table of values: `dict[str, Decimal]` → `Decimal`; None for other settings."""
+    found = get_args(hint)
+    return found[1] if get_origin(hint) is dict and table_of(hint) is None else None

@@ -7,8 +7,8 @@ at once, before anything starts, and no message shows a secret. A secret can be 
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -20,10 +20,11 @@ import msgspec
 
 from crosstape.errors import SettingsError
 from crosstape.paths import expanded
-from crosstape.settings.environment import FILE_VARIABLE, RENAMED, EnvironmentText, table_of, variable_of, variables
+from crosstape.settings import computed
+from crosstape.settings.environment import FILE_VARIABLE, RENAMED, EnvironmentText, item_of, table_of, variable_of, variables
 from crosstape.settings.model import Section, Settings, hiding
 from crosstape.settings.secrets import SUFFIX, secret_in
-from crosstape.settings.words import describe, lower_bound, nearest, show, suggestion
+from crosstape.settings.words import describe, dotted, fits, nearest, show, suggestion
 from crosstape.text_file import decode_utf8
 
 S = TypeVar("S", bound=Section)
@@ -43,6 +44,7 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     for name, keys, text in variables(environ, reader.mistakes):
         settings = reader.section(settings, _nested(keys, EnvironmentText(text)), (), name)
     settings = reader.with_secrets(settings)
+    reader.mistakes += computed.mistakes(settings.aggregator)
     if reader.mistakes:
         raise SettingsError("\n".join(reader.mistakes))
     if old_names is not None:
@@ -78,9 +80,9 @@ class _Reader:
             key = RENAMED.get((*path, name), name)
             here = (*path, key)
             if key != name:
-                self.old_names.append(f"{'.'.join((*path, name))} ({source}) is now {'.'.join(here)}")
+                self.old_names.append(f"{dotted((*path, name))} ({source}) is now {dotted(here)}")
             if key != name and key in table:
-                self.mistakes.append(f"{'.'.join((*path, name))} ({source}): this is the old name of {'.'.join(here)}; leave it out")
+                self.mistakes.append(f"{dotted((*path, name))} ({source}): this is the old name of {dotted(here)}; leave it out")
             elif key not in hints and hiding(hints.get(key.removesuffix(SUFFIX))):
                 self._file((*path, key.removesuffix(SUFFIX)), value, source)
             elif key not in hints:
@@ -89,8 +91,11 @@ class _Reader:
                 if self._is_table(value, here, source):
                     changed[key] = self.section(before, value, here, source)
             elif inner := table_of(hints[key]):
-                if self._is_table(value, here, source):
-                    changed[key] = self._tables(before, inner, value, here, source)
+                if self._is_table(tables := _parsed(value), here, source):
+                    changed[key] = self._tables(before, inner, tables, here, source)
+            elif isinstance(before, dict) and (item := item_of(hints[key])) is not None:
+                if self._is_table(items := _parsed(value), here, source):
+                    changed[key] = self._items(before, item, items, here, source)
             else:
                 self._value(changed, hints[key], value, here, source)
         return msgspec.structs.replace(current, **changed)
@@ -102,7 +107,7 @@ class _Reader:
             try:
                 text = secret_in(expanded(name))
             except ValueError as exc:
-                self.mistakes.append(f"{'.'.join(path)}{SUFFIX} = {show(name, None)} ({origin.source}): {exc}")
+                self.mistakes.append(f"{dotted(path)}{SUFFIX} = {show(name, None)} ({origin.source}): {exc}")
             else:
                 settings = self.section(settings, _nested(path, EnvironmentText(text)), (), origin.source)
         return settings
@@ -112,7 +117,7 @@ class _Reader:
         self._files.pop(path, None)
         origin = _Origin(source, environment=isinstance(value, EnvironmentText))
         if not isinstance(value, str):
-            self.mistakes.append(f"{'.'.join(path)}{SUFFIX} = {show(value, None)} ({source}): expected text, the name of a file")
+            self.mistakes.append(f"{dotted(path)}{SUFFIX} = {show(value, None)} ({source}): expected text, the name of a file")
         elif value.strip() and self._is_only(path, self._given.get(path), origin):
             self._files[path] = (value.strip(), origin)
 
@@ -127,7 +132,7 @@ class _Reader:
         """Whether a secret was given only once in the settings file or in the environment, which overrides it."""
         if other is None or other.environment != origin.environment:
             return True
-        key = ".".join(path)
+        key = dotted(path)
         names = sorted({other.source, origin.source}) if origin.environment else [key, f"{key}{SUFFIX} ({origin.source})"]
         self.mistakes.append(f"{' and '.join(names)}: both are given; leave one out")
         return False
@@ -141,22 +146,29 @@ class _Reader:
                 found[name] = self.section(found.get(name) or inner(), table, (*path, name), source)
         return found
 
+    def _items(self, current: Mapping[str, Any], hint: Any, items: Mapping[str, Any], path: tuple[str, ...], source: str) -> dict[str, Any]:
+        """Returns a table of values with these items replaced. Each mistake is named with the item's own path."""
+        found = dict(current)
+        for name, value in items.items():
+            self._value(found, hint, value, (*path, name), source)
+        return found
+
     def _value(self, changed: dict[str, Any], hint: Any, value: Any, path: tuple[str, ...], source: str) -> None:
         hidden = hiding(hint)
         if not isinstance(value, EnvironmentText) and _carries_secret(hidden, value):
             self.mistakes.append(
-                f"{'.'.join(path)} ({source}): a password does not belong in the settings file;"
-                f" set {variable_of(path)} or {'.'.join(path)}{SUFFIX}, and leave it out here"
+                f"{dotted(path)} ({source}): a password does not belong in the settings file;"
+                f" set {variable_of(path)} or {dotted(path)}{SUFFIX}, and leave it out here"
             )
             return
         try:
             made = msgspec.convert(
                 _literal(value, hint) if isinstance(value, EnvironmentText) else value, hint, strict=not isinstance(value, EnvironmentText)
             )
-            if isinstance(made, float | Decimal) and not (math.isfinite(made) and made > lower_bound(hint)):
+            if not fits(made, hint):
                 raise ValueError
         except (msgspec.ValidationError, ValueError):
-            self.mistakes.append(f"{'.'.join(path)} = {show(value, hidden)} ({source}): expected {describe(hint)}{suggestion(value, hint)}")
+            self.mistakes.append(f"{dotted(path)} = {show(value, hidden)} ({source}): expected {describe(hint)}{suggestion(value, hint)}")
         else:
             changed[path[-1]] = made
             if hidden:
@@ -166,14 +178,14 @@ class _Reader:
         guess = nearest(path[-1], valid)
         known = ", ".join(valid)
         self.mistakes.append(
-            f"{'.'.join(path)} ({source}): no such setting; "
-            + (f"did you mean {'.'.join((*path[:-1], guess))}?" if guess else f"{'.'.join(path[:-1]) or 'the file'} has {known}")
+            f"{dotted(path)} ({source}): no such setting; "
+            + (f"did you mean {dotted((*path[:-1], guess))}?" if guess else f"{dotted(path[:-1]) or 'the file'} has {known}")
         )
 
     def _is_table(self, value: Any, path: tuple[str, ...], source: str) -> bool:
         if isinstance(value, Mapping):
             return True
-        self.mistakes.append(f"{'.'.join(path)} = {show(value, None)} ({source}): expected a table")
+        self.mistakes.append(f"{dotted(path)} = {show(value, None)} ({source}): expected a table")
         return False
 
 
@@ -202,11 +214,24 @@ def _literal(text: EnvironmentText, hint: Any) -> Any:
     if isinstance(info, msgspec.inspect.VarTupleType) and not stripped.startswith("["):
         return [item.strip() for item in stripped.split(",") if item.strip()]
     if stripped.startswith(("[", "{")) and not isinstance(info, msgspec.inspect.StrType):
-        try:
-            return json.loads(stripped)
-        except json.JSONDecodeError:
-            return tomllib.loads(f"value = {stripped}")["value"]
+        return _parse(stripped)
     return str(text)
+
+
+def _parse(text: str) -> Any:
+    """Returns what JSON or TOML text means. Raises `ValueError`."""
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError:
+        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+
+
+def _parsed(value: Any) -> Any:
+    """Returns the table that a variable's text means, if it is one; any other value as it is."""
+    if isinstance(value, EnvironmentText) and value.strip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            return _parse(value.strip())
+    return value
 
 
 def _carries_secret(hidden: str | None, value: Any) -> bool:

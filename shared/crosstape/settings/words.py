@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable
-from typing import Any, get_args
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final, get_args
 
 import msgspec
 
 from crosstape.settings.model import HIDDEN, Kind, shown
 
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""A key that needs no quotes in TOML."""
+
 
 def describe(hint: object) -> str:
     """Says what a setting of this type may be: `a number > 0`, `a list of text`."""
-    above = lower_bound(hint)
-    return _describe(msgspec.inspect.type_info(hint)) + (f" > {above:g}" if above > -math.inf else "")
+    return _describe(msgspec.inspect.type_info(hint))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
@@ -24,10 +28,14 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name.lower(), list(valid), n=1, cutoff=0.6)), None)
 
 
-def lower_bound(hint: Any) -> float:
-    """The bound above which a decimal must be, which msgspec cannot express; minus infinity where the type sets none."""
-    extras = [meta.extra or {} for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta)]
-    return next((extra["above"] for extra in extras if "above" in extra), -math.inf)
+def fits(value: Any, hint: Any) -> bool:
+    """Whether all numbers in a value are finite, and decimals within the bounds that msgspec cannot express."""
+    return _fits(value, msgspec.inspect.type_info(hint))
+
+
+def dotted(path: Iterable[str]) -> str:
+    """Returns the path of a key as TOML writes it: `venues.kraken.ws_url`, `aggregator.composites."BTC-USD*".parts`."""
+    return ".".join(key if _BARE.fullmatch(key) else f'"{key}"' for key in path)
 
 
 def show(value: Any, hidden: str | None) -> str:
@@ -69,13 +77,13 @@ def _describe(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.Metadata(extra={"in a list": str(items)})):
             return f"a list of {items}"
         case msgspec.inspect.VarTupleType():
-            return "a list of " + _describe(info.item_type).removeprefix("a ")
+            return f"a list of {_plural(info.item_type)}"
         case msgspec.inspect.UnionType():
             return " or ".join(_describe(part) for part in info.types)
         case msgspec.inspect.DictType():
-            return f"a table of {_describe(info.value_type)}"
+            return f"a table of {_plural(info.value_type)}"
         case msgspec.inspect.Metadata():
-            return _describe(info.type)
+            return _describe(info.type) + "".join(f" {sign} {extra:g}" for sign, extra in _decimal_bounds(info.extra))
         case _:
             return type(info).__name__
 
@@ -84,3 +92,35 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType | msgspec.
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     bounds = [f" {sign} {getattr(info, name):g}" for name, sign in signs.items() if getattr(info, name, None) is not None]
     return " and".join(bounds)
+
+
+def _plural(info: msgspec.inspect.Type) -> str:
+    """What stands in a list or table: `numbers > 0`, `text`, `one of …`."""
+    text = _describe(info)
+    for one, many in (
+        ("a number", "numbers"),
+        ("a whole number", "whole numbers"),
+        ("a list", "lists"),
+        ("text or a table", "text or tables"),
+    ):
+        if text.startswith(one):
+            return many + text.removeprefix(one)
+    return text.removeprefix("a ")
+
+
+def _decimal_bounds(extra: Mapping[str, Any] | None) -> list[tuple[str, float]]:
+    found = extra or {}
+    return [(sign, found[name]) for name, sign in (("above", ">"), ("at least", "≥")) if name in found]
+
+
+def _fits(value: Any, info: msgspec.inspect.Type) -> bool:
+    match info:
+        case msgspec.inspect.Metadata():
+            signs = _decimal_bounds(info.extra)
+            return _fits(value, info.type) and all(value > bound if sign == ">" else value >= bound for sign, bound in signs)
+        case msgspec.inspect.VarTupleType():
+            return all(_fits(item, info.item_type) for item in value)
+        case msgspec.inspect.DictType():
+            return all(_fits(item, info.value_type) for item in value.values())
+        case _:
+            return not isinstance(value, float | Decimal) or math.isfinite(value)

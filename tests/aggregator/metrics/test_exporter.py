@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from prometheus_client import REGISTRY
 
 from crosstape_aggregator.metrics.exporter import Exporter
 from crosstape_schemas import FeedState
-from tests.aggregator.builders import T0, S, engine, quote, status, trade
+from tests.aggregator.builders import T0, S, book, engine, quote, status, trade
 
 
 def value(name: str, **labels: str) -> float:
@@ -70,3 +72,18 @@ def test_engines_of_one_process_add_up() -> None:
     exporters[0].close()
     assert [value("instruments"), value("catching_up"), value("legs", venue="m", state="live")] == [2, 2, 2]
     exporters[1].close()
+
+
+def test_books_and_edges_are_counted() -> None:
+    """The gauge of open edges goes back to 0 with the engine."""
+    one = engine(depth_levels=5, taker_fees_bps={"m": Decimal(0), "n": Decimal(0)}, windows=())
+    exporter = Exporter(one)
+    before = [value("depth_events_total"), value("edge_events_total", change="open")]
+    one.apply([quote("m", "1", "2"), quote("n", "3", "4"), book("m", [("1", "1")], [("2", "1")])], T0)
+    one.due(T0)
+    assert len(one.due_outputs(T0, 9)) == 2
+    exporter.export(0)
+    assert [value("depth_events_total") - before[0], value("edge_events_total", change="open") - before[1]] == [1, 1]
+    assert value("open_edges") == 1
+    exporter.close()
+    assert value("open_edges") == 0

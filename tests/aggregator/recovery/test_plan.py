@@ -163,7 +163,8 @@ async def test_no_stream_is_read_that_no_quote_needs(client: Redis) -> None:
     """Of every kind and timeframe that can be on a tape, a shard follows these; of the others it only reads the name, once."""
     keys, name = Keys(), "BTC-USDT-PERP"
     kinds = [*(KINDS.keys() - {"candle"}), *(f"candle:{timeframe}" for timeframe in TIMEFRAMES)]
-    await client.sadd(keys.registry(), keys.venue("binance_usdm"), *(keys.stream(kind, name) for kind in kinds))
+    streams = [keys.stream(kind, one) for kind in kinds for one in (name, "BTC-USD*")]  # what is published for a composite is no input
+    await client.sadd(keys.registry(), keys.venue("binance_usdm"), *streams)
 
     found = await Discovery(client, keys, LIVE_KINDS | PAST_KINDS, ()).refresh()
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape import Life, SignsOfLife
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Candle, Cbbo, FeedState, Mark, Market, Quote, Side, Status, Trade
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Candle, Cbbo, FeedState, Mark, Market, Quote, Side, Status, Trade
 
 S = 1_000_000_000
 WALL = 1_800_000_000 * S
@@ -108,6 +108,17 @@ def test_a_consolidated_quote_needs_its_own_aggregator() -> None:
     assert not signs.is_current(cbbo(9), 4)
     assert signs.is_current(cbbo(10), 4)
     assert signs.is_alive(CONSOLIDATED, 4)
+
+
+def test_a_bar_of_a_venue_is_the_aggregators() -> None:
+    """The venue's connector says nothing about it."""
+    one = Decimal(1)
+    bar = Bar("binance", "BTC-USDT", None, WALL, "1m", WALL, WALL + 60 * S, one, one, one, one, one, one, 1, None, epoch=9, seq=1)
+    signs = SignsOfLife()
+    apply(signs, sign(0, epoch=9), 0)
+    assert not signs.is_current(bar, 0)
+    apply(signs, sign(0, venue=CONSOLIDATED, epoch=9), 0)
+    assert signs.is_current(bar, 0)
 
 
 def test_a_status_of_one_kind_of_feeds_is_no_sign_of_life() -> None:

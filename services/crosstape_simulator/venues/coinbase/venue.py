@@ -20,6 +20,7 @@ VENUE: Final = SimulatedVenue(
     id="coinbase",
     title="Coinbase",
     listings=tuple(Listing("coinbase", f"{base}-{quote}", base, quote, *DECIMALS[base]) for base, quote in PAIRS),
+    stablecoins=(Listing("coinbase", "USDT-USD", "USDT", "USD", 5, 2),),
     options={"batch_s": 0.05, "subscribe_within_s": 5.0, "requests_per_s": 10.0},
     dialects=(
         Dialect(

@@ -25,6 +25,7 @@ VENUE: Final = SimulatedVenue(
     id="kraken",
     title="Kraken",
     listings=tuple(Listing("kraken", f"{base}/{quote}", base, quote, *DECIMALS[base]) for base, quote in PAIRS),
+    stablecoins=(Listing("kraken", "USDT/USD", "USDT", "USD", 5, 8),),
     options={"messages_per_s": 50, "requests_per_s": 1.0},
     dialects=(
         Dialect(

@@ -1,0 +1,121 @@
+"""Computes the consolidated book of one instrument from the books of its legs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, Inexact, InvalidOperation
+from itertools import chain, islice
+
+import msgspec
+
+from crosstape_aggregator.consolidation.leg import VenueLeg
+from crosstape_aggregator.consolidation.schedule import Schedule
+from crosstape_aggregator.decimals import usable
+from crosstape_aggregator.depth.book_leg import exclusion, show
+from crosstape_aggregator.depth.merge import ASKS, BIDS, costs, merged
+from crosstape_aggregator.depth.rules import DepthRules
+from crosstape_schemas import CONSOLIDATED, Book, Depth, DepthLeg, DepthLevel, Exclusion, FeedState, Sweep
+
+_Side = tuple[tuple[DepthLevel, ...], Sequence[tuple[Decimal | None, Decimal | None]]]
+"""Best levels, and average and worst price of each size."""
+_Shown = tuple[Book | None, FeedState, Exclusion | None, DepthLeg]
+
+
+class InstrumentDepth:
+    """Computes the consolidated books of one instrument. `legs` is sorted by venue; the instrument adds new legs to this same list."""
+
+    __slots__ = ("_has_books", "_legs", "_name", "_published", "_rules", "_schedule", "_shown", "_sizes")
+
+    def __init__(self, name: str, legs: list[VenueLeg], rules: DepthRules, schedule: Schedule) -> None:
+        self._name = name
+        self._legs = legs
+        self._rules = rules
+        self._schedule = schedule
+        self._sizes = rules.sizes_of(name)
+        self._has_books = False
+        self._published: tuple[DepthLeg, ...] = ()
+        self._shown: dict[str, _Shown] = {}
+
+    def book(self, now: int) -> None:
+        """Note that a leg has a newer book."""
+        self._has_books = True
+        self._schedule.mark(self._name, now)
+
+    def judged(self, now: int) -> None:
+        """Make the book due if a leg has started or stopped to count, or the state of its feed of books has changed.
+
+        An instrument without books publishes nothing.
+        """
+        if not self._has_books or self._name in self._schedule.changed:
+            return
+        if len(self._legs) != len(self._shown) or any(self._has_changed(leg, now) for leg in self._legs):
+            self._schedule.mark(self._name, now)
+
+    def _has_changed(self, leg: VenueLeg, now: int) -> bool:
+        _, state, excluded, _ = self._shown[leg.venue]
+        return leg.book_state is not state or exclusion(leg, state, now, self._rules.stale_ns) is not excluded
+
+    def compute(self, now: int) -> Depth | None:
+        """Compute the book as of `now`, without epoch and `seq`; None if it equals the last one. Call it within `decimals.exact`."""
+        legs = tuple([self._show(leg, now) for leg in self._legs])
+        if legs == self._published:
+            return None
+        self._published = legs
+        books = [leg.last_book for leg in self._legs if self._shown[leg.venue][2] is None and leg.last_book is not None]
+        try:
+            (bids, sold), (asks, bought) = self._sides(books)
+        except (Inexact, InvalidOperation):  # a number is too long to compute with, or no number: leave out the levels that have one
+            (bids, sold), (asks, bought) = self._sides([_usable(book) for book in books])
+        return Depth(
+            venue=CONSOLIDATED,
+            instrument=self._name,
+            venue_ts=None,
+            received_ts=max([leg.book_ts for leg in legs if leg.book_ts is not None], default=now),
+            ts=now,
+            bids=bids,
+            asks=asks,
+            levels=self._rules.levels,
+            sweeps=tuple([Sweep(size, *buy, *sell) for size, buy, sell in zip(self._sizes, bought, sold, strict=True)]),
+            legs=legs,
+        )
+
+    def stale_ts(self) -> int | None:
+        """Return when (ns) a leg that counted in the last book may go stale; None: none counted."""
+        last_ts = None
+        for leg, shown in zip(self._legs, self._published, strict=False):
+            ts = shown.book_ts
+            if shown.excluded is None and ts is not None:
+                alive_ts = leg.liveness.alive_ts
+                if alive_ts > ts:  # noqa: PLR1730 — `max` costs three times as much
+                    ts = alive_ts
+                if last_ts is None or ts < last_ts:
+                    last_ts = ts
+        return None if last_ts is None else last_ts + self._rules.stale_ns
+
+    def _show(self, leg: VenueLeg, now: int) -> DepthLeg:
+        """Return the leg as it is published; the same object as long as nothing in it changes."""
+        state = leg.book_state
+        excluded = exclusion(leg, state, now, self._rules.stale_ns)
+        before = self._shown.get(leg.venue)
+        if before is not None and before[0] is leg.last_book and before[1] is state and before[2] is excluded:
+            return before[3]
+        shown = show(leg, state, excluded)
+        self._shown[leg.venue] = leg.last_book, state, excluded, shown
+        return shown
+
+    def _sides(self, books: list[Book]) -> tuple[_Side, _Side]:
+        """Merge the bids and the asks of the books."""
+        bids = merged([(book.venue, book.bids) for book in books], BIDS)
+        asks = merged([(book.venue, book.asks) for book in books], ASKS)
+        return self._side(bids), self._side(asks)
+
+    def _side(self, levels: Iterator[DepthLevel]) -> _Side:
+        shown = tuple(islice(levels, self._rules.levels))
+        if not self._sizes:
+            return shown, []
+        return shown, [cost or (None, None) for cost in costs(chain(shown, levels), self._sizes)]
+
+
+def _usable(book: Book) -> Book:
+    bids, asks = [tuple([level for level in side if usable(*level)]) for side in (book.bids, book.asks)]
+    return msgspec.structs.replace(book, bids=bids, asks=asks)

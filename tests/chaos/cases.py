@@ -159,8 +159,8 @@ _CASES: Final = (
     Case("maintenance, once", ("maintenance",), venues=BINANCE, series="own"),
     Case("rest-status of a snapshot", ("rest-status status=503 retry_after=1 path=/api/v3/depth", DROP), RECOVERING, BINANCE, series="own"),
     Case("rest-old", ("rest-old", DROP), RECOVERING, BINANCE, hold_s=3.0, series="own"),
-    # A dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned. A feed that was silent
-    # is trusted for longer: the detection time is that of a stand on which no stream was dead before.
+    # A dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned. A feed that has been
+    # silent is trusted for longer: the stated time is that of a stand on which no stream was dead.
     Case(
         "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
         hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED,

@@ -1,10 +1,12 @@
 """Measures the aggregator, from events to consolidated quotes: events/s, and CPU µs per event, at 10, 200 and 2,000 instruments.
 
     python benchmarks/aggregator.py --events 600000
+    python benchmarks/aggregator.py --events 300000 --bars 1m --runs 5     what bars cost: runs with and without them, in turn
 
 The whole service runs in this process (readers, engine, publisher). While it stands still, a loader in another process publishes
 quotes and trades of three venues; then the service has to catch up with them. Per event is the CPU time of this process, publishing and
-checkpoints included (with --checkpoint-s, more of them than usual).
+checkpoints included (with --checkpoint-s, more of them than usual). With --bars, the ratio is events/s with bars to those without, of
+each pair of runs and their median; `cpu_ratio` is the same of CPU time, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import statistics
 import time
 
 import harness
+import msgspec
 import uvloop
 
 from crosstape.bus import Publisher, connect
@@ -29,13 +33,13 @@ LIMIT_S = 180.0
 POLL_S = 0.005
 
 
-async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -> dict[str, float]:
+async def measure(url: str, instruments: int, count: int, changed: AggregatorSettings) -> dict[str, float]:
     """Measure one number of instruments on an empty server."""
     bus = BusSettings(url=url)
     settings = Settings(
         bus=bus,
         telemetry=TelemetrySettings(http_enabled=False, log_level="error"),
-        aggregator=AggregatorSettings(stale_s=3_600.0, checkpoint_s=checkpoint_s),
+        aggregator=changed,
     )
     engine, keys = Engine(settings.aggregator), Keys()
     with harness.process(str(harness.HERE / "loader.py"), url, str(instruments), str(count), stdin=True) as loader:
@@ -72,21 +76,52 @@ async def measure(url: str, instruments: int, count: int, checkpoint_s: float) -
     }
 
 
+def measured(instruments: int, count: int, changed: AggregatorSettings) -> dict[str, float]:
+    """Measure on a server of its own."""
+    with contextlib.ExitStack() as stack:
+        bus = stack.enter_context(harness.server())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure(bus, instruments, count, changed))
+
+
+def compared(instruments: int, count: int, settings: AggregatorSettings, runs: int) -> dict[str, object]:
+    """Measure with and without bars in turn; the second of a pair is the first of the next one, so that neither is always first."""
+    without = msgspec.structs.replace(settings, bars=())
+    plain: list[dict[str, float]] = []
+    bars: list[dict[str, float]] = []
+    for run in range(runs):
+        for one in (without, settings) if run % 2 else (settings, without):
+            (bars if one.bars else plain).append(measured(instruments, count, one))
+    ratios = [round(b["events_per_s"] / a["events_per_s"], 3) for a, b in zip(plain, bars, strict=True)]
+    cpu_ratios = [round(a["cpu_us_per_event"] / b["cpu_us_per_event"], 3) for a, b in zip(plain, bars, strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "cpu_ratio": statistics.median(cpu_ratios),
+        "ratios": ratios,
+        "cpu_ratios": cpu_ratios,
+        "without": plain,
+        "with": bars,
+    }
+
+
 def main() -> None:
     """Print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=600_000)
     parser.add_argument("--instruments", type=int, nargs="+", default=[10, 200, 2_000])
     parser.add_argument("--checkpoint-s", type=float, default=AggregatorSettings().checkpoint_s)
+    parser.add_argument("--bars", nargs="+", default=[], metavar="TIMEFRAME", help="measure with and without bars of these timeframes")
+    parser.add_argument("--runs", type=int, default=3, help="pairs of runs, with --bars")
     options = parser.parse_args()
     lifecycle.tune_gc()
-    found = {}
+    settings = AggregatorSettings(stale_s=3_600.0, checkpoint_s=options.checkpoint_s, bars=tuple(options.bars))
+    found: dict[str, object] = {}
     for instruments in options.instruments:
-        with contextlib.ExitStack() as stack:
-            bus = stack.enter_context(harness.server())
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                found[str(instruments)] = runner.run(measure(bus, instruments, options.events, options.checkpoint_s))
-    harness.report(benchmark="aggregator", events=options.events, instruments=found)
+        if settings.bars:
+            found[str(instruments)] = compared(instruments, options.events, settings, options.runs)
+        else:
+            found[str(instruments)] = measured(instruments, options.events, settings)
+    harness.report(benchmark="aggregator", events=options.events, bars=options.bars, instruments=found)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from crosstape.settings import AggregatorSettings
+from crosstape_aggregator.bars.output import BarOutput
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -38,6 +39,8 @@ class Engine:
         self.instruments: dict[str, ConsolidatedInstrument] = {}
         self.outputs: list[Output] = []
         """What is computed beside the quotes."""
+        if settings.bars:
+            self.outputs.append(BarOutput(settings, self.counts.bars))
         if settings.depth_levels:
             self.outputs.append(DepthOutput(DepthRules.of(settings), self.counts))
         if len(settings.taker_fees_bps) > 1:

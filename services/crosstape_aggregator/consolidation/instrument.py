@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Inexact
 from typing import Any, Final, NamedTuple
 
@@ -107,11 +107,29 @@ class ConsolidatedInstrument:
         """Note that trades of a venue are missing between these moments (ns)."""
         self.windows.coverage.open_gap(venue, from_ts, to_ts)
         self.windows.coverage_changed()
+        if self.bars is not None:
+            self.bars.missing(venue, from_ts, to_ts)
 
     def unknown_until(self, ts: int) -> None:
         """Note that trades up to this moment (ns) may be missing and will not be recovered; 0 = none are."""
         self.windows.coverage.unknown_until(ts)
         self.windows.coverage_changed()
+        if self.bars is not None:
+            self.bars.unknown_until(ts)
+
+    def trading(self) -> Collection[str]:
+        """Return the venues that trade the instrument."""
+        return self.traders.venues()
+
+    def is_live(self, venue: str) -> bool:
+        """Whether a venue's feed of trades is live now."""
+        return self.traders.is_live(venue)
+
+    def known_since(self, venue: str, now: int) -> int | None:
+        """Return the moment (ns) from which on no trade of a venue can be missing without a gap; None: one may be missing now."""
+        from_s = self.windows.coverage.from_s
+        since = self.traders.known_since(venue, now)
+        return None if from_s is None or since is None else max(from_s * SECOND, since)
 
     def look(self, now: int) -> bool:
         """Update whether trades may be missing: the streams must have been `read`, and `traders` must miss none.
@@ -231,8 +249,6 @@ class ConsolidatedInstrument:
                 if self.bars is not None:
                     self.bars.trade(trade, now)
                 return True
-        if self.bars is not None:
-            self.bars.unusable(trade, now)
         self._counts.unusable[venue] += 1
         self.open_gap(venue, second * SECOND, second * SECOND)
         return True
@@ -248,11 +264,11 @@ class ConsolidatedInstrument:
         if gap.kind not in {"trade", VENUE_WIDE}:
             return False
         self.touch(gap.received_ts)
-        if self.bars is not None:
-            self.bars.gap(gap, now)
         if gap.repaired:
             self.windows.coverage.close_gap(gap.venue, gap.from_ts, gap.to_ts)
             self.windows.coverage_changed()
+            if self.bars is not None:
+                self.bars.found(gap.venue, gap.from_ts, gap.to_ts)
         else:
             self.open_gap(gap.venue, gap.from_ts, gap.to_ts)
         return True

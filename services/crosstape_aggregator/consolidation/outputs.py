@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from crosstape_schemas import Event, Gap, Trade
+from crosstape_schemas import Event, Trade
 
 if TYPE_CHECKING:
     from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -29,11 +29,14 @@ class TradeSink(Protocol):
     def trade(self, trade: Trade, now: int) -> None:
         """Apply a trade of any venue, live or from the past."""
 
-    def unusable(self, trade: Trade, now: int) -> None:
-        """Note a trade that cannot be computed with."""
+    def missing(self, venue: str, from_ts: int, to_ts: int) -> None:
+        """Note that trades of a venue (empty: of any venue) are missing between these moments (ns)."""
 
-    def gap(self, gap: Gap, now: int) -> None:
-        """Note that trades of a venue are missing, or are there after all."""
+    def found(self, venue: str, from_ts: int, to_ts: int) -> None:
+        """Note that the trades between exactly these moments (ns) are there after all."""
+
+    def unknown_until(self, ts: int) -> None:
+        """Note that trades up to this moment (ns) may be missing and will not be recovered."""
 
 
 class BookSink(Protocol):

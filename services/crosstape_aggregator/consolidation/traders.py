@@ -94,26 +94,46 @@ class Traders:
         has been silent for `GONE_NS` is ignored.
         """
         known = True
-        for venue in {*self._restored, *self.last, *self._feeds}:
+        for venue in self.venues():
             liveness = self._venues.venue(venue)
-            coverage.unknown_until(max(liveness.doubtful_until_ts, liveness.stopped_ts))
-            if liveness.trimmed_until_ts > self._restored_ts:
-                coverage.unknown_until(liveness.trimmed_until_ts)
+            coverage.unknown_until(self._unknown_until(liveness))
             known = self._is_known(venue, liveness, now) and known
         return known
+
+    def venues(self) -> set[str]:
+        """Return the venues that trade the instrument, as far as it is known."""
+        return {*self._restored, *self.last, *self._feeds}
+
+    def known_since(self, venue: str, now: int) -> int | None:
+        """Return the moment (ns) from which on no trade of one venue can be missing without a gap; None: one may be missing now."""
+        liveness = self._venues.venue(venue)
+        return self._unknown_until(liveness) + 1 if self._is_known(venue, liveness, now) else None
+
+    def _unknown_until(self, liveness: VenueLiveness) -> int:
+        trimmed_ts = liveness.trimmed_until_ts if liveness.trimmed_until_ts > self._restored_ts else 0
+        return max(liveness.doubtful_until_ts, liveness.stopped_ts, trimmed_ts)
+
+    def is_live(self, venue: str) -> bool:
+        """Whether a venue's connector is alive, its clock correct, and its feed of trades live and on time."""
+        liveness = self._venues.venue(venue)
+        is_trading = not liveness.stopped_ts and self._untraded.get(venue) != liveness.epoch and venue not in self.late
+        return is_trading and liveness.known and self._feed_is_live(venue, liveness)
+
+    def _feed_is_live(self, venue: str, liveness: VenueLiveness) -> bool:
+        feed, trade = self._feeds.get(venue), self.last.get(venue)
+        if feed is not None and feed.epoch == liveness.epoch:
+            return feed.state is FeedState.LIVE
+        # else this connector publishes no states of its feeds
+        return trade is not None and trade.epoch == liveness.epoch and not trade.backfilled
 
     def _is_known(self, venue: str, liveness: VenueLiveness, now: int) -> bool:
         if liveness.stopped_ts or self._untraded.get(venue) == liveness.epoch:
             return True
         if venue in self.late:
             return False
+        if liveness.known and self._feed_is_live(venue, liveness):
+            return True
         feed, trade = self._feeds.get(venue), self.last.get(venue)
-        if liveness.known:
-            if feed is not None and feed.epoch == liveness.epoch:
-                if feed.state is FeedState.LIVE:
-                    return True
-            elif trade is not None and trade.epoch == liveness.epoch and not trade.backfilled:
-                return True  # this connector publishes no states of its feeds
         heard_ts = 0 if liveness.known else liveness.status_ts
         for event in (feed, trade):
             if event is not None:

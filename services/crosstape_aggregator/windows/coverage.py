@@ -34,6 +34,11 @@ class Coverage:
         self.complete_since_s: int | None = None
         """The second since which no trade is missing; None until `known_from` is called."""
 
+    @property
+    def from_s(self) -> int | None:
+        """The second from which on all trades have been applied, except those in open gaps; None until `known_from` is called."""
+        return self._from_s
+
     def known_from(self, second: int) -> None:
         """Note that all trades from `second` on have been applied, except those in open gaps."""
         self._from_s = second

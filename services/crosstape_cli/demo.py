@@ -26,7 +26,7 @@ from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
 from crosstape.settings.environment import PREFIX
-from crosstape_cli.demo_outputs import is_composite, outputs
+from crosstape_cli.demo_outputs import outputs
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.options import no_such_venue
@@ -34,7 +34,7 @@ from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
 from crosstape_cli.view import line
-from crosstape_schemas import CONSOLIDATED, Keys
+from crosstape_schemas import CONSOLIDATED, Keys, is_composite
 from crosstape_simulator.venues.registry import VENUES, default_listings
 
 SHOWN: Final = ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm")

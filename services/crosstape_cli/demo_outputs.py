@@ -35,10 +35,5 @@ def outputs(venues: Sequence[str]) -> dict[str, str]:
     return {f"{PREFIX}AGGREGATOR__{name}": value for name, value in values.items()}
 
 
-def is_composite(instrument: str) -> bool:
-    """Whether this is the name of a composite: its legs are those of several instruments."""
-    return instrument.endswith("*")
-
-
 def _table(value: object) -> str:
     return msgspec.json.encode(value).decode()

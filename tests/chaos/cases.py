@@ -159,23 +159,24 @@ _CASES: Final = (
     Case("maintenance, once", ("maintenance",), venues=BINANCE, series="own"),
     Case("rest-status of a snapshot", ("rest-status status=503 retry_after=1 path=/api/v3/depth", DROP), RECOVERING, BINANCE, series="own"),
     Case("rest-old", ("rest-old", DROP), RECOVERING, BINANCE, hold_s=3.0, series="own"),
-    # a dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned
-    Case("silent", ("silent kind=book instrument=BTC-USDT",), STALE, from_start=True, bounds=DETECTED, series="dead streams"),
+    # A dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned. A feed that has been
+    # silent is trusted for longer: the stated time is that of a stand on which no stream was dead.
     Case(
         "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
-        hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED, series="dead streams",
-    ),
-    Case(
-        "dead stream, rests", (DEAD, f"{MARKET} how=rest after=1"),
-        hold_s=8.0, known=True, quoted=True, bounds=DETECTED, series="dead streams",
+        hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED,
     ),
     Case(
         "dead stream, moved once", (DEAD, f"{MARKET} every=0 by=0.2 after=1"), STALE,
-        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, series="dead streams",
+        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, series="moved once",
     ),
     Case(
+        "dead stream, rests", (DEAD, f"{MARKET} how=rest after=1"),
+        hold_s=8.0, known=True, quoted=True, bounds=DETECTED, series="moved once",
+    ),
+    Case("silent", ("silent kind=book instrument=BTC-USDT",), STALE, from_start=True, bounds=DETECTED, series="moves on"),
+    Case(
         "dead stream, moves on", (DEAD, f"{MARKET} every=3 by=0.1"), STALE,
-        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, series="dead streams",
+        hold_s=12.0, known=True, quoted=True, out=(ETH,), bounds=DETECTED, series="moves on",
     ),
     # what is true and odd
     Case("odd rows in a list", tuple(f"odd-list how={how}" for how in ODD), from_start=True, heals=(BTC, ETH), series="halts"),

@@ -2,9 +2,10 @@
 
     python benchmarks/depth.py --instruments 200 --venues 5 --seconds 5
 
-Each venue sends a quote and a book of ten levels of each instrument ten times a second. Two engines apply the same events, one with
-`aggregator.depth_levels`, one without; both publish to a server. Reading from the bus is the same for both and left out. Time is simulated,
-so the rate does not depend on the machine; CPU time is that of this process. Prints one JSON line: of each round, the share of one core.
+Each venue sends a quote and a book of ten levels of each instrument ten times a second, a tenth of the instruments at a time. Two engines
+apply the same events, one with `aggregator.depth_levels`, one without; both publish to a server. Reading from the bus is the same for both
+and left out. Time is simulated, so the rate does not depend on the machine; CPU time is that of this process. Prints one JSON line: of each
+round, the share of one core.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from crosstape_schemas import VENUE_WIDE, Book, Event, FeedState, Keys, Level, Q
 
 RATE = 10
 """Books a second of each venue and instrument."""
+PHASES = 10
 LEVELS = 10
 TICK = Decimal("0.01")
 UNIT = Decimal("0.00000001")
@@ -44,19 +46,20 @@ class Market:
         self.venues = [f"venue{i}" for i in range(venues)]
         self.now = time.time_ns()
         self._random = random.Random(1)
-        self._seq = 0
+        self._steps = 0
 
     def step(self) -> list[Event]:
-        """Return the events of one period, received now."""
-        self.now += SECOND // RATE
-        self._seq += 1
+        """Return the events of one phase of a period, received now."""
+        self.now += SECOND // RATE // PHASES
+        self._steps += 1
+        seq = -(-self._steps // PHASES)
         events: list[Event] = [Status(venue, VENUE_WIDE, None, self.now, VENUE_WIDE, FeedState.LIVE, epoch=1) for venue in self.venues]
-        for name in self.names:
+        for name in self.names[self._steps % PHASES :: PHASES]:
             middle = 5_700_000 + self._random.randrange(500)
             for venue in self.venues:
                 bids, asks = self._side(middle, -1), self._side(middle, 1)
-                quote = Quote(venue, name, None, self.now, *bids[0], *asks[0], epoch=1, seq=self._seq)
-                events += [quote, Book(venue, name, None, self.now, bids, asks, LEVELS, FeedState.LIVE, epoch=1, seq=self._seq)]
+                quote = Quote(venue, name, None, self.now, *bids[0], *asks[0], epoch=1, seq=seq)
+                events += [quote, Book(venue, name, None, self.now, bids, asks, LEVELS, FeedState.LIVE, epoch=1, seq=seq)]
         return events
 
     def _side(self, middle: int, sign: int) -> tuple[Level, ...]:
@@ -74,7 +77,7 @@ def settings(*, depth: bool, sizes: tuple[Decimal, ...]) -> AggregatorSettings:
 
 
 async def turn(engine: Engine, publisher: Publisher, events: list[Event], now: int) -> float:
-    """Apply the events of one period and publish what is due. Returns the CPU seconds."""
+    """Apply the events of one phase and publish what is due. Returns the CPU seconds."""
     start = time.process_time()
     engine.apply(events, now)
     publisher.publish_all(engine.due(now))
@@ -93,7 +96,7 @@ async def measure(url: str, options: argparse.Namespace, sizes: tuple[Decimal, .
     async with connect(bus) as client:
         publisher = Publisher(client, Keys(), bus, producer="aggregator")
         running = asyncio.create_task(publisher.run())
-        for step in range(-RATE, options.seconds * RATE):
+        for step in range(-RATE * PHASES, options.seconds * RATE * PHASES):
             events = market.step()
             for index in (0, 1) if step % 2 else (1, 0):
                 spent = await turn(engines[index], publisher, events, market.now)
@@ -110,10 +113,10 @@ async def measure(url: str, options: argparse.Namespace, sizes: tuple[Decimal, .
 
 
 def resident(depth: bool, instruments: int, venues: int) -> int:
-    """Return the bytes of a process that holds one period's events of its instruments, with or without consolidated books."""
+    """Return the bytes of a process that holds the newest events of its instruments, with or without consolidated books."""
     engine = Engine(settings(depth=depth, sizes=SIZES))
     market = Market(instruments, venues)
-    for _ in range(3):
+    for _ in range(3 * PHASES):
         events = market.step()
         engine.apply(events, market.now)
         engine.due(market.now)

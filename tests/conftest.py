@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 from redis.asyncio import Redis
 
@@ -76,8 +77,20 @@ class AtOnce:
             self._reporter.write_line(f"\nFAIL {report.nodeid}: {reason}", red=True)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With an engine other than the embedded one, tests that use no server are left out: they have been run."""
+    """Keep tests of one `xdist_group` together. With another engine than the embedded one, leave out tests without a server: they have run.
+
+    pytest-xdist writes a test's group to an attribute in which pytest keeps no ids since 9.2; without the group, nothing fails, and each
+    process makes what the group was to make once (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    for item in items:
+        if written := vars(item).get("_nodeid"):
+            item._id = coerce_node_id(written)
+    if getattr(config.option, "loadgroup", False):
+        alone = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]]
+        if alone:
+            raise pytest.UsageError(f"pytest-xdist does not keep groups together: {alone[0]} is not known to be in one")
     if config.getoption("engine") == "embedded":
         return
     using = [item for item in items if "engine" in getattr(item, "fixturenames", ())]

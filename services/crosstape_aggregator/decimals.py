@@ -6,21 +6,8 @@ bounds below no sum can need more digits than `_SUM` has, so a number that was a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from decimal import (
-    ROUND_HALF_EVEN,
-    Context,
-    Decimal,
-    DivisionByZero,
-    Inexact,
-    InvalidOperation,
-    Overflow,
-    getcontext,
-    localcontext,
-    setcontext,
-)  # fmt: skip
-from operator import mul
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Final
 
 LOW: Final = Decimal("1E-24")
@@ -57,16 +44,6 @@ def exact() -> AbstractContextManager[Context]:
     No code in the block may await: the other tasks would compute in this context, too.
     """
     return localcontext(_SUM)
-
-
-def totals(prices: Sequence[Decimal], sizes: Sequence[Decimal]) -> tuple[Decimal, Decimal]:
-    """Return the sum of sizes and the sum of price × size, exact. Many at once cost half as much as one by one with `add`."""
-    before = getcontext()
-    setcontext(_SUM)
-    try:
-        return sum(sizes, ZERO), sum(map(mul, prices, sizes), ZERO)
-    finally:
-        setcontext(before)
 
 
 def plain(number: Decimal) -> Decimal:

@@ -239,19 +239,21 @@ async def rehearse(case: Case, stand: Stand, audience: Audience) -> None:
         await audience.complete()
     since = time.time_ns()
     numbers = [await stand.rehearsal.set(fault) for fault in case.all_faults]
-    if case.from_start:
-        await stand.connectors()
-    await asyncio.sleep(case.hold_s)  # the fault must last this long
-    for number in numbers:
-        await stand.rehearsal.acts(number, TOLD_S)
-    if case.told:
-        await audience.told(case.told, since, case.venues)
-    for instrument in case.out:
-        await audience.out(instrument)
-    for instrument in case.heals:
-        await audience.heals(instrument, time.time_ns())
-    for number in numbers:
-        await stand.rehearsal.end(number)
+    try:
+        if case.from_start:
+            await stand.connectors()
+        await asyncio.sleep(case.hold_s)  # the fault must last this long
+        for number in numbers:
+            await stand.rehearsal.acts(number, LIVE_S if case.from_start else TOLD_S)
+        if case.told:
+            await audience.told(case.told, since, case.venues)
+        for instrument in case.out:
+            await audience.out(instrument)
+        for instrument in case.heals:
+            await audience.heals(instrument, time.time_ns())
+    finally:
+        for number in numbers:
+            await stand.rehearsal.end(number)
     if case.then:
         await stand.rehearsal.set(case.then)
     await audience.live(time.time_ns())

@@ -13,7 +13,7 @@ from tests.end_to_end.lines import Lines, market, other
 from tests.proxy import proxy
 from tests.rare import rare_but
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy lines")]  # one at a time: they load all processors
 
 
 @pytest.mark.parametrize("venue", rare_but(zip(VENUES, strict=True), ("binance",), ("coinbase",)))

@@ -16,7 +16,7 @@ from tests.end_to_end.lines import LONG_S, Lines, other
 from tests.engines import Embedded
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy lines")]  # one at a time: they load all processors
 
 LEASE_S = 2.0
 

@@ -18,7 +18,7 @@ from tests.end_to_end.lines import Lines, market, other
 from tests.rare import rare_but
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 KINDS: Final = ("trade", "quote", "book", "delta", "ticker")
 NAME: Final = "BTC-USDT"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,3 +120,22 @@ def test_numbers_and_times_are_written_as_the_venues_write_them() -> None:
     assert iso_us(START_TS + 1_500) == "2027-01-15T08:00:00.000001Z"
     assert iso_ns(START_TS + 35_396_251_350) == "2027-01-15T08:00:35.39625135Z"
     assert iso_ns(START_TS) == "2027-01-15T08:00:00Z"
+
+
+def test_a_stablecoins_rate_agrees_with_the_pairs_that_it_converts() -> None:
+    """USDT-USD is listed only if asked for. What bitcoin costs in USDT, at this rate, is what it costs in USD, to a basis point."""
+    assert not any(listing.base == "USDT" for venue in VENUES for listing in default_listings(venue))
+    listings = [listing for venue in VENUES for listing in default_listings(venue, stablecoins=True)]
+    made = Market(listings, seed=1, start_ts=START_TS, rate=1_000.0, levels=20)
+    for _ in made.until(START_TS + 20 * SECOND):
+        pass
+
+    def mid(base: str, quote: str) -> float:
+        pairs = [
+            pair
+            for pair in made.pairs.values()
+            if (pair.listing.base, pair.listing.quote) == (base, quote) and not pair.listing.is_contract
+        ]
+        return sum((pair.asks.keys[0] - pair.bids.keys[0]) / 2 * 10.0**-pair.listing.price_decimals for pair in pairs) / len(pairs)
+
+    assert mid("BTC", "USDT") * mid("USDT", "USD") == pytest.approx(mid("BTC", "USD"), rel=1e-4)

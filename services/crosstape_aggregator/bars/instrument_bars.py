@@ -137,11 +137,11 @@ class InstrumentBars:
         if now >= self._next_close_ts or self._checks or any(self._unknown) or self._is_late():
             bars = self._close_all(now)
         if not 0 <= now - self.published_ts < self._rules.interval_ns:
+            self._marked = False
             for index, changed in enumerate(self._store.changed):
                 if changed:
                     bars += self._open(index)
-            self.published_ts = now
-            self._marked = False
+                    self.published_ts = now
         return bars
 
     def _is_late(self) -> bool:
@@ -189,7 +189,10 @@ class InstrumentBars:
         rules, store = self._rules, self._store
         closed, changed = store.all[index].closed, store.changed[index]
         timeframe, former = rules.timeframes[index], self.closed_until[index]
-        until = self.closed_until[index] = max(former, open_of(timeframe, now - rules.grace_ns))
+        taped = [open_ts for one, _, open_ts in self._taped if one == index]
+        ended = open_of(timeframe, now - rules.grace_ns)
+        # what is closed on the tape stays closed, even if our clock is behind that of a predecessor
+        until = self.closed_until[index] = max([former, ended, *(close_of(timeframe, open_ts) for open_ts in taped)])
         opens = {open_ts for open_ts in store.unclosed[index] if open_ts < until}
         store.unclosed[index] -= opens
         late = [open_ts for open_ts in changed if open_ts < until]
@@ -205,7 +208,7 @@ class InstrumentBars:
         store.earlier[index] = False
         for from_ts, to_ts in checks:
             opens.update(open_ts for open_ts in closed if open_ts <= to_ts and close_of(timeframe, open_ts) > from_ts)
-        opens.update(open_ts for one, _, open_ts in self._taped if one == index and open_ts < until)
+        opens.update(taped)
         return [bar for open_ts in sorted(opens | filled) for bar in self._settle(index, open_ts, now, fill=open_ts in filled)]
 
     def _ended(self, index: int, former: int, now: int) -> Iterator[int]:

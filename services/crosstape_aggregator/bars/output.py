@@ -34,8 +34,8 @@ OPEN_COST: Final = 4
 class BarOutput:
     """The bars of all instruments of a shard."""
 
-    def __init__(self, settings: AggregatorSettings) -> None:
-        self.counts = BarCounts()
+    def __init__(self, settings: AggregatorSettings, counts: BarCounts) -> None:
+        self._counts = counts
         self._rules = BarRules.of(settings)
         self._all: list[InstrumentBars] = []
         self._closing: deque[InstrumentBars] = deque()
@@ -50,7 +50,7 @@ class BarOutput:
 
     def add(self, instrument: ConsolidatedInstrument, now: int) -> None:
         """Track one more instrument, from now on."""
-        bars = instrument.bars = InstrumentBars(instrument.name, self._rules, instrument, self.counts, self._wake)
+        bars = instrument.bars = InstrumentBars(instrument.name, self._rules, instrument, self._counts, self._wake)
         self._all.append(bars)
 
     def due(self, now: int, limit: int) -> list[Event]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import reduce
+from operator import mul
 from typing import Final, Protocol
 
 import msgspec
 
 from crosstape_aggregator.clocks import AHEAD_S, SECOND
-from crosstape_aggregator.decimals import ZERO, add, totals
+from crosstape_aggregator.decimals import ZERO, add, exact
 from crosstape_schemas import Side, Trade
 
 AHEAD: Final = AHEAD_S * SECOND
@@ -68,7 +69,8 @@ def total(trades: Sequence[Trade], stamps: Sequence[int], received_ts: int) -> S
     """
     prices = [trade.price for trade in trades]
     sizes = [trade.size for trade in trades]
-    volume, quote_volume = totals(prices, sizes)
+    with exact():
+        volume, quote_volume = sum(sizes, ZERO), sum(map(mul, prices, sizes), ZERO)
     takers = {trade.taker for trade in trades}
     bought: Decimal | None
     if None in takers:

@@ -46,11 +46,12 @@ class CandleCheck:
         instruments: Sequence[str],
         shard: Shard,
         *,
-        settle_s: float = SETTLE_S,
+        settle_s: float | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._reader = Reader(client, keys)
         self._discovery = Discovery(client, keys, [f"{CANDLE}{name}" for name in timeframes], instruments, shard=shard)
+        settle_s = SETTLE_S if settle_s is None else settle_s
         self._pairs = CandlePairs(settle_ns=round(settle_s * SECOND), wait_ns=round(WAIT_S * SECOND), limit=LIMIT)
         self._logged: set[tuple[str, str]] = set()  # (venue, field)
         self._dropped = 0

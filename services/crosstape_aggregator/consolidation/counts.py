@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+from crosstape_aggregator.bars.state import BarCounts
+
 
 class Counts:
     """Counts since the start. `metrics.exporter` exports them."""
 
-    __slots__ = ("applied", "depths", "edges", "late", "merged", "open_edges", "outdated", "published", "unusable")
+    __slots__ = ("applied", "bars", "depths", "edges", "late", "merged", "open_edges", "outdated", "published", "unusable")
 
     def __init__(self) -> None:
         self.applied: Counter[str] = Counter()
         """Events applied, by kind."""
+        self.bars = BarCounts()
         self.depths = 0
         """Consolidated books published."""
         self.edges: Counter[str] = Counter()

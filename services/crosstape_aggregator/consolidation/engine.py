@@ -44,7 +44,7 @@ class Engine:
         self.bar_rules = BarRules.of(settings) if settings.bars else None
         """None: no bars are built."""
         if settings.bars:
-            self.outputs.append(BarOutput(settings))
+            self.outputs.append(BarOutput(settings, self.counts.bars))
         if settings.depth_levels:
             self.outputs.append(DepthOutput(DepthRules.of(settings), self.counts))
         if len(settings.taker_fees_bps) > 1:

@@ -45,8 +45,10 @@ def stale_ts(leg: VenueLeg, book: Book, stale_ns: int) -> int:
     return (book.received_ts if book.received_ts > alive_ts else alive_ts) + stale_ns  # noqa: FURB136 — `max` costs three times as much
 
 
-def show(leg: VenueLeg, state: FeedState, excluded: Exclusion | None) -> DepthLeg:
+def show(leg: VenueLeg, now: int, stale_ns: int) -> DepthLeg:
     """Return the leg as it is published."""
+    state = leg.book_state
+    excluded = exclusion(leg, state, now, stale_ns)
     book = leg.last_book
     if book is None:
         return DepthLeg(leg.venue, None, state, excluded, 0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal, Inexact, InvalidOperation
+from decimal import Inexact, InvalidOperation
 from itertools import chain, islice
 
 import msgspec
@@ -12,19 +12,18 @@ from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.schedule import Schedule
 from crosstape_aggregator.decimals import usable
 from crosstape_aggregator.depth.book_leg import exclusion, show
-from crosstape_aggregator.depth.merge import ASKS, BIDS, costs, merged
+from crosstape_aggregator.depth.merge import ASKS, BIDS, Cost, costs, merged
 from crosstape_aggregator.depth.rules import DepthRules
-from crosstape_schemas import CONSOLIDATED, Book, Depth, DepthLeg, DepthLevel, Exclusion, FeedState, Sweep
+from crosstape_schemas import CONSOLIDATED, Book, Depth, DepthLeg, DepthLevel, Sweep
 
-_Side = tuple[tuple[DepthLevel, ...], Sequence[tuple[Decimal | None, Decimal | None]]]
-"""Best levels, and average and worst price of each size."""
-_Shown = tuple[Book | None, FeedState, Exclusion | None, DepthLeg]
+_Side = tuple[tuple[DepthLevel, ...], Sequence[Cost]]
+"""Best levels, and what each size costs."""
 
 
 class InstrumentDepth:
     """Computes the consolidated books of one instrument. `legs` is sorted by venue; the instrument adds new legs to this same list."""
 
-    __slots__ = ("_has_books", "_legs", "_name", "_published", "_rules", "_schedule", "_shown", "_sizes")
+    __slots__ = ("_has_books", "_legs", "_name", "_published", "_rules", "_schedule", "_sizes")
 
     def __init__(self, name: str, legs: list[VenueLeg], rules: DepthRules, schedule: Schedule) -> None:
         self._name = name
@@ -34,7 +33,6 @@ class InstrumentDepth:
         self._sizes = rules.sizes_of(name)
         self._has_books = False
         self._published: tuple[DepthLeg, ...] = ()
-        self._shown: dict[str, _Shown] = {}
 
     def book(self, now: int) -> None:
         """Note that a leg has a newer book."""
@@ -48,20 +46,20 @@ class InstrumentDepth:
         """
         if not self._has_books or self._name in self._schedule.changed:
             return
-        if len(self._legs) != len(self._shown) or any(self._has_changed(leg, now) for leg in self._legs):
+        stale_ns = self._rules.stale_ns
+        if len(self._legs) != len(self._published) or any(
+            leg.book_state is not shown.state or exclusion(leg, shown.state, now, stale_ns) is not shown.excluded
+            for leg, shown in zip(self._legs, self._published, strict=True)
+        ):
             self._schedule.mark(self._name, now)
-
-    def _has_changed(self, leg: VenueLeg, now: int) -> bool:
-        _, state, excluded, _ = self._shown[leg.venue]
-        return leg.book_state is not state or exclusion(leg, state, now, self._rules.stale_ns) is not excluded
 
     def compute(self, now: int) -> Depth | None:
         """Compute the book as of `now`, without epoch and `seq`; None if it equals the last one. Call it within `decimals.exact`."""
-        legs = tuple([self._show(leg, now) for leg in self._legs])
+        legs = tuple([show(leg, now, self._rules.stale_ns) for leg in self._legs])
         if legs == self._published:
             return None
         self._published = legs
-        books = [leg.last_book for leg in self._legs if self._shown[leg.venue][2] is None and leg.last_book is not None]
+        books = [leg.last_book for leg, shown in zip(self._legs, legs, strict=True) if shown.excluded is None and leg.last_book is not None]
         try:
             (bids, sold), (asks, bought) = self._sides(books)
         except (Inexact, InvalidOperation):  # a number is too long to compute with, or no number: leave out the levels that have one
@@ -82,7 +80,7 @@ class InstrumentDepth:
     def stale_ts(self) -> int | None:
         """Return when (ns) a leg that counted in the last book may go stale; None: none counted."""
         last_ts = None
-        for leg, shown in zip(self._legs, self._published, strict=False):
+        for leg, shown in zip(self._legs, self._published, strict=True):
             ts = shown.book_ts
             if shown.excluded is None and ts is not None:
                 alive_ts = leg.liveness.alive_ts
@@ -91,17 +89,6 @@ class InstrumentDepth:
                 if last_ts is None or ts < last_ts:
                     last_ts = ts
         return None if last_ts is None else last_ts + self._rules.stale_ns
-
-    def _show(self, leg: VenueLeg, now: int) -> DepthLeg:
-        """Return the leg as it is published; the same object as long as nothing in it changes."""
-        state = leg.book_state
-        excluded = exclusion(leg, state, now, self._rules.stale_ns)
-        before = self._shown.get(leg.venue)
-        if before is not None and before[0] is leg.last_book and before[1] is state and before[2] is excluded:
-            return before[3]
-        shown = show(leg, state, excluded)
-        self._shown[leg.venue] = leg.last_book, state, excluded, shown
-        return shown
 
     def _sides(self, books: list[Book]) -> tuple[_Side, _Side]:
         """Merge the bids and the asks of the books."""
@@ -113,7 +100,7 @@ class InstrumentDepth:
         shown = tuple(islice(levels, self._rules.levels))
         if not self._sizes:
             return shown, []
-        return shown, [cost or (None, None) for cost in costs(chain(shown, levels), self._sizes)]
+        return shown, costs(chain(shown, levels), self._sizes)
 
 
 def _usable(book: Book) -> Book:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from crosstape_aggregator.decimals import ZERO, average
 from crosstape_schemas import DepthLevel, Level, Side
@@ -20,11 +20,8 @@ BIDS: Final = Side.BUY
 ASKS: Final = Side.SELL
 
 
-class Cost(NamedTuple):
-    """What it costs to trade one size."""
-
-    average: Decimal
-    worst: Decimal
+Cost = tuple[Decimal | None, Decimal | None]
+"""Average and worst price of trading one size; None where the books do not hold it."""
 
 
 def merged(books: Sequence[tuple[str, Iterable[Level]]], side: Side) -> Iterator[DepthLevel]:
@@ -56,21 +53,21 @@ def merged(books: Sequence[tuple[str, Iterable[Level]]], side: Side) -> Iterator
         yield price, size, parts
 
 
-def costs(levels: Iterable[DepthLevel], sizes: Sequence[Decimal]) -> list[Cost | None]:
-    """Compute what it costs to trade each of the sizes, which are ascending; None for a size that the levels do not hold.
+def costs(levels: Iterable[DepthLevel], sizes: Sequence[Decimal]) -> list[Cost]:
+    """Compute what it costs to trade each of the sizes, which are ascending.
 
     `levels` is read only as far as the largest size needs.
     """
-    found: list[Cost | None] = []
+    found: list[Cost] = []
     wanted, largest = sizes[0], sizes[-1]
     value = volume = ZERO
     for price, size, _ in levels:
         after = volume + size
         while wanted <= after:
-            found.append(Cost(average(value + price * (wanted - volume), wanted), price))
+            found.append((average(value + price * (wanted - volume), wanted), price))
             if wanted is largest:
                 return found
             wanted = sizes[len(found)]
         value += price * size
         volume = after
-    return found + [None] * (len(sizes) - len(found))
+    return found + [(None, None)] * (len(sizes) - len(found))

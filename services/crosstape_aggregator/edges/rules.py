@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 
 from crosstape.settings import AggregatorSettings
@@ -23,7 +21,7 @@ class EdgeRules(msgspec.Struct, frozen=True):
     def of(settings: AggregatorSettings) -> EdgeRules:
         """Convert the settings. No fee may be negative: then prices that do not cross before fees never cross after them."""
         return EdgeRules(
-            fees={venue: Fee.of(Decimal(bps)) for venue, bps in settings.taker_fees_bps.items()},
+            fees={venue: Fee.of(bps) for venue, bps in settings.taker_fees_bps.items()},
             interval_ns=round(settings.edge_interval_s * SECOND),
             stale_ns=round(settings.stale_s * SECOND),
         )

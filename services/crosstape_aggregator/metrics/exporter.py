@@ -35,6 +35,16 @@ UNUSABLE: Final = prometheus.Counter(
     "Trades whose price or size cannot be computed with: they count in no window, and windows are not complete",
     ["venue"],
 )
+BARS_REVISED: Final = prometheus.Counter(
+    "crosstape_aggregator_bar_revisions",
+    "Closed bars published again, because trades came late or a gap was found or repaired",
+    ["timeframe"],
+)
+BARS_LATE: Final = prometheus.Counter(
+    "crosstape_aggregator_bar_late_trades",
+    "Trades that count in no bar of the timeframe, because it closed longer ago than aggregator.bar_history_s",
+    ["timeframe"],
+)
 MISSED: Final = prometheus.Counter(
     "crosstape_aggregator_missed_events", "Events that were trimmed or lost on the bus before they were read", ["kind"]
 )
@@ -106,6 +116,8 @@ class Exporter:
         self._add(LATE, counts.late)
         self._add(OUTDATED, counts.outdated)
         self._add(UNUSABLE, counts.unusable)
+        self._add(BARS_REVISED, counts.bars.revised)
+        self._add(BARS_LATE, counts.bars.late)
         PUBLISHED.inc(counts.published - self._published)
         CONFLATED.inc(counts.merged - self._merged)
         self._published, self._merged = counts.published, counts.merged

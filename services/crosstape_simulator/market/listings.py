@@ -75,6 +75,9 @@ PRICES: Final = {
 }
 """Start of each asset's fair price, to which it is drawn back, in USDT."""
 
+STEADY: Final = frozenset({"USDT"})
+"""Assets whose fair price stays: with USDT-USD as the rate, pairs in USD and in USDT have the same price in dollars."""
+
 USD_PER_USDT_PPM: Final = 999_700
 """USD pairs have books of their own, around a price that differs a little."""
 

@@ -18,7 +18,7 @@ from crosstape_simulator.market.book_side import BookSide
 from crosstape_simulator.market.candles import Deal, Series
 from crosstape_simulator.market.derivatives import Derivatives
 from crosstape_simulator.market.grid import Grid
-from crosstape_simulator.market.listings import PRICES, SCALE, USD_PER_USDT_PPM, WEIGHTS, Listing
+from crosstape_simulator.market.listings import PRICES, SCALE, STEADY, USD_PER_USDT_PPM, WEIGHTS, Listing
 
 RECENT: Final = 50
 """Trades of a pair that a new subscriber gets."""
@@ -182,7 +182,8 @@ class Market:
         elapsed = min((ts - asset.ts) // 1000, 1_000_000)
         asset.ts = ts
         swing = self._bits(8) + self._bits(8) - 255
-        asset.fair += asset.fair * swing * math.isqrt(elapsed) // _VOLATILITY + (asset.base - asset.fair) * elapsed // _PULL_US
+        if pair.listing.base not in STEADY:
+            asset.fair += asset.fair * swing * math.isqrt(elapsed) // _VOLATILITY + (asset.base - asset.fair) * elapsed // _PULL_US
         pair.skew = max(-_SKEW_MAX, min(_SKEW_MAX, pair.skew + (self._bits(8) - 128) * math.isqrt(elapsed) // 500))
         fair = _quoted(asset.fair, pair.listing.quote)
         middle = fair + fair * pair.skew // 10**8

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from decimal import Decimal
 
+import pytest
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
@@ -13,10 +15,13 @@ from structlog.testing import capture_logs
 
 from crosstape.bus import connect
 from crosstape.settings import BusSettings
+from crosstape_aggregator.checks import candle_check
 from crosstape_aggregator.checks.candle_check import CandleCheck
 from crosstape_aggregator.sharding.assignment import ALL_INSTRUMENTS
+from crosstape_schemas import Candle
+from tests.aggregator.builders import S, X, trade
 from tests.aggregator.checks.candles import bar, candle
-from tests.aggregator.running import KEYS, venue
+from tests.aggregator.running import KEYS, aggregator, venue
 from tests.waiting import wait_until
 
 VENUE = "kraken"
@@ -66,3 +71,31 @@ async def test_differences_are_counted_and_each_kind_is_logged_once(client: Redi
         "9",
         "0.30000000",
     )
+
+
+async def test_an_aggregator_checks_the_bars_that_it_builds(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From trades to the difference: the venue's candle of the same second counts one trade more."""
+    monkeypatch.setattr(candle_check, "SETTLE_S", 0.1)
+
+    def differ() -> float:
+        return counted("bar_differences", venue="coinbase", field="trades")
+
+    before = differ()
+    async with venue(valkey, "coinbase") as coinbase:
+        await coinbase.live_on()
+        await coinbase.say(trade("coinbase", "100", "1", time.time_ns()), replace(candle("coinbase"), timeframe="1s", closed=False))
+        async with aggregator(valkey, bars=("1s",), bar_grace_s=0.1):
+
+            async def found() -> bool:
+                """Trade, and publish the candles of the seconds that are over, until one was compared."""
+                now = time.time_ns()
+                opened, price = now // S * S, Decimal(100)
+                await coinbase.say(trade("coinbase", "100", "1", now, trade_id=str(now)))
+                theirs = Candle(
+                    "coinbase", X, None, now, "1s", opened - 2 * S, opened - S, price, price, price, price, Decimal(1_000), trades=1_000,
+                    closed=True,
+                )  # fmt: skip
+                await coinbase.say(theirs)
+                return differ() > before
+
+            await wait_until(found, what="a bar that differs from its candle", timeout_s=30)

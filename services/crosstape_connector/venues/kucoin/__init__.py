@@ -221,6 +221,7 @@ OLD_SPOT: Final = msgspec.structs.replace(
         follows=pro.chain,
         proof="sequences: each update begins one after the end of the one before; the first spans the REST snapshot's; never crossed",
     ),
+    candles=None if _SPOT.candles is None else msgspec.structs.replace(_SPOT.candles, closed="next candle"),  # none has a flag
     candle_source=None,  # no recording has its answers, so that candles would wait for them
     snapshots=SnapshotSource(rest=REST, path=recorded.depth_path, parse=recorded.parse_depth, match=recorded.depth_symbol, per_minute=60),
 )

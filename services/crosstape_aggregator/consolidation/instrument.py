@@ -12,8 +12,8 @@ from crosstape_aggregator.consolidation.consolidated_quote import ConsolidatedQu
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.leg import VenueLeg
 from crosstape_aggregator.consolidation.liveness import Liveness
-from crosstape_aggregator.consolidation.outputs import BookSink, TradeSink
 from crosstape_aggregator.consolidation.rules import Rules
+from crosstape_aggregator.consolidation.sinks import BookSink, TradeSink
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
 from crosstape_aggregator.windows.coverage import CoverageState

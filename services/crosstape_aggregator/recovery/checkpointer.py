@@ -15,7 +15,7 @@ import structlog
 
 from crosstape.bus.client.call import UNAVAILABLE
 from crosstape_aggregator.consolidation.engine import Engine
-from crosstape_aggregator.consolidation.outputs import TradeSink
+from crosstape_aggregator.consolidation.sinks import TradeSink
 from crosstape_aggregator.metrics.exporter import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_WRITES
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint import InstrumentCheckpoint, InstrumentEncoder

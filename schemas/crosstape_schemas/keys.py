@@ -67,9 +67,9 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self._root(0)}:line:{producer}:{line}"
 
     def checkpoint(self, producer: str) -> str:
-        """Hash: the windows of an aggregator's instruments, for the share's next owner: `tape:checkpoint:aggregator.3`. Fields `epoch`,
-        `tape`, `at`, and of each instrument `head:BTC-USDT` and some `6976562:BTC-USDT`. All checkpoints are in partition 0, as is the
-        cursor with which they are compared.
+        """Hash: the windows and bars of an aggregator's instruments, for the share's next owner: `tape:checkpoint:aggregator.3`. Fields
+        `epoch`, `tape`, `at`, and of each instrument `head:BTC-USDT` and some `6976562:BTC-USDT` and `1m.465104:BTC-USDT`. All
+        checkpoints are in partition 0, as is the cursor with which they are compared.
         """
         return f"{self._root(0)}:checkpoint:{producer}"
 

@@ -80,7 +80,16 @@ class ShardAggregator:
         self._live, self._past_reader = self._reader(settings), self._reader(settings)
         self._barrier = Barrier()
         readers = (self._live, self._past_reader)
-        self._past = PastReader(client, keys, engine, readers, self._barrier, store=store, checkpoint_s=settings.aggregator.checkpoint_s)
+        self._past = PastReader(
+            client,
+            keys,
+            engine,
+            readers,
+            self._barrier,
+            store=store,
+            checkpoint_s=settings.aggregator.checkpoint_s,
+            bars_written=publisher.candles_written,
+        )
         self._stream_progress = StreamProgress(engine, keys, self._live, self._past)
         computed = settings.aggregator
         self._check = CandleCheck(client, keys, computed.bars, computed.instruments, shard) if computed.bars else None
@@ -127,6 +136,7 @@ class ShardAggregator:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read_live(), name="aggregator.live")
                     tasks.create_task(self._past.read(), name="aggregator.past")
+                    tasks.create_task(self._past.taped_bars.run(), name="aggregator.bars")
                     tasks.create_task(self._quotes.run(), name="aggregator.time")
                     tasks.create_task(self._keep_up(), name="aggregator.discover")
                     tasks.create_task(self.sign.run(), name="aggregator.status")
@@ -201,6 +211,7 @@ class ShardAggregator:
             found, self._found = self._found, []
             if found:
                 log.info("aggregator.found", streams=len(found), first=found[0].stream)
+                self._past.hold(found)
                 self._live.add([one.stream for one in found if one.kind in LIVE_KINDS], Start.LAST_THEN_NOW)
             await self._past.start(found)
         except (*UNAVAILABLE, BusError):

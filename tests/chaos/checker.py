@@ -1,8 +1,8 @@
 """The checker: what is on a tape against what truly happened. Of our code it knows the schemas, and nothing else.
 
-It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by twelve rules, each a module whose
+It reads streams (`tape`) and the truth (`true_market`) itself and says what is wrong (`violations`) by thirteen rules, each a module whose
 docstring is the rule: `numbering`, `trades`, `unnumbered`, `books`, `candles`, `figures`, `liquidations`, `consolidated`, `succession`,
-`legs`, `windows`, `progress`. It can be fed piece by piece, for as long as one likes.
+`legs`, `windows`, `bars`, `progress`. It can be fed piece by piece, for as long as one likes.
 
     checker = Checker(market.of, Bounds())
     entries = await follower.more()
@@ -34,6 +34,7 @@ from crosstape_schemas import (
     Status,
     Trade,
 )
+from tests.chaos.bars import Bars
 from tests.chaos.books import Limits, Prices
 from tests.chaos.candles import Candles
 from tests.chaos.consolidated import Consolidated
@@ -70,6 +71,8 @@ class Bounds(NamedTuple):
     """The stated detection time: how long a leg may count whose venue's market has moved on without it."""
     traded_s: float = 10.0
     """How late a trade may be in a window that is marked complete. Later, the missing trades must have been reported."""
+    settled_s: float = 4.0
+    """How long after a trade is on the tape its closed bar may lack it."""
     still_s: float = 20.0
     """How long nothing at all may happen: in a venue's market, on its part of the tape, among consolidated quotes."""
     unread: bool = False
@@ -85,7 +88,7 @@ class Checker:
         self, market: Mapping[tuple[str, str], TrueInstrument], bounds: Bounds, *, consolidated: bool = False, windows: bool = False
     ) -> None:
         """`market`: by (venue, instrument); it must be known up to the newest of what is taken. `consolidated`: an aggregator runs;
-        `windows`: it consolidates no other venues than these, so that it is known whose trades are in its windows.
+        `windows`: it consolidates no other venues than these, so that it is known whose trades are in its windows and bars.
         """
         limits = Limits(
             round(bounds.transit_s * 1e9),
@@ -98,6 +101,8 @@ class Checker:
         self._succession = Succession()
         self._legs = Legs(market, detect_ns=round(bounds.detect_s * 1e9), transit_ns=limits.transit_ns)
         self._windows = Windows(market, late_ns=round(bounds.traded_s * 1e9)) if windows else None
+        late_ns, settle_ns = round(bounds.traded_s * 1e9), round(bounds.settled_s * 1e9)
+        self._bars = Bars(market, settle_ns=settle_ns, late_ns=late_ns, skewed=bool(bounds.skews_s)) if windows else None
         self._progress = Progress(market, still_ns=round(bounds.still_s * 1e9), consolidated=consolidated)
         self._orders: dict[str, Order] = defaultdict(Order)
         self.trades: dict[tuple[str, str], Trades | UnnumberedTrades] = {
@@ -126,6 +131,8 @@ class Checker:
         yield from self._progress.look()
         if self._windows is not None:
             self._windows.look()
+        if self._bars is not None:
+            yield from self._bars.take(entries)
         for trades in self.trades.values():
             trades.reads_on()
         statuses: dict[str, list[Status]] = defaultdict(list)
@@ -184,11 +191,13 @@ class Checker:
             violations += candles.done(now)
         for liquidations in self._liquidations.values():
             violations += liquidations.done()
+        if self._bars is not None:
+            violations += self._bars.done(now)
         return violations
 
     @property
     def checked(self) -> dict[str, int]:
-        """How many prices, candles, figures, liquidations, consolidated quotes, legs and complete windows were compared."""
+        """How many prices, candles, figures, liquidations, consolidated quotes, legs, complete windows and bars were compared."""
         counts = {kind: sum(prices.checked for key, prices in self.prices.items() if key[2] == kind) for kind in PRICES}
         return {
             **counts,
@@ -198,6 +207,8 @@ class Checker:
             "cbbo": self._consolidated.checked,
             "leg": self._legs.checked,
             "window": self._windows.checked if self._windows is not None else 0,
+            "bar": self._bars.checked if self._bars is not None else 0,
+            "complete bar": self._bars.complete if self._bars is not None else 0,
         }
 
 

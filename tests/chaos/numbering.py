@@ -1,7 +1,7 @@
 """The rule of numbers: within (stream, venue, epoch) `seq` is 1, 2, 3 …; epochs only grow; missing numbers are reported as gaps, exactly.
 
 Only a server that loses acknowledged entries may leave missing numbers. The producer publishes those entries again or, where it cannot,
-a gap of cause `bus` with their count.
+a gap of cause `bus` with their count. A gap of bars is of the venue `consolidated`, whichever venue's bars it reports.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ class Numbering:
 
     def done(self) -> Iterator[Violation]:
         """Check at the end whether missing numbers and reported gaps agree."""
+        for stream, venue in list(self._holes):
+            if ":bar:" in stream and venue != CONSOLIDATED:
+                self._holes[stream, CONSOLIDATED] += self._holes.pop((stream, venue), 0)
         for key in sorted({*self._holes, *self._told}):
             if self._holes[key] != self._told[key]:
                 yield Violation("numbers are missing", " of ".join(key), f"{self._told[key]}, as gaps say", f"{self._holes[key]}")

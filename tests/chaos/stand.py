@@ -50,6 +50,7 @@ http_enabled = false
 log_level = "warning"
 [aggregator]
 windows = ["10s", "1m"]
+bars = ["1s", "1m"]
 """
 VENUE: Final = """\
 [venues.{name}]
@@ -105,6 +106,8 @@ class Stand:
         self.rehearsal = Rehearsal(http)
         self.venues = made.spec.venues
         self.ws_url = made.ws_url
+        self.checked: dict[str, int] = {}
+        """What `violations` compared when it was called last, by kind."""
         self.market = TrueMarket(
             http,
             [(venue, name) for venue in self.venues for name in instruments(venue)],
@@ -179,7 +182,9 @@ class Stand:
             entries = await follower.more()
             await self.market.more()  # after the tape: all that is on it has happened
             found += checker.take(entries, follower.trimmed)
-        return [*found, *checker.done()]
+        found += checker.done()
+        self.checked = checker.checked
+        return found
 
 
 @asynccontextmanager

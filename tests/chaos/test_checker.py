@@ -51,7 +51,7 @@ def test_a_whole_tape_is_right() -> None:
 
     assert [*checker.take(entries), *checker.take([]), *checker.done(END)] == []
     kept = {"candle": 0, "figure": 0, "liquidation": 0}
-    assert checker.checked == {"quote": 402, "book": 202, **kept, "cbbo": 402, "leg": 803, "window": 0}
+    assert checker.checked == {"quote": 402, "book": 202, **kept, "cbbo": 402, "leg": 803, "window": 0, "bar": 0, "complete bar": 0}
 
 
 def test_it_may_come_in_pieces() -> None:

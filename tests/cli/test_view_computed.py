@@ -133,14 +133,13 @@ async def test_edges_are_followed_by_their_venues(client: Redis, valkey: str) ->
             await task
 
 
-async def test_watch_shows_bars_books_and_edges(client: Redis, valkey: str) -> None:
+async def test_watch_shows_books_and_edges(client: Redis, valkey: str) -> None:
     """As lines, where there is no terminal."""
     now = time.time_ns()
     async with publishing(fast(valkey)) as publisher:
-        publisher.publish_all([replace(BAR), replace(BOOK), replace(EDGE, ts=now, opened_ts=now)])
+        publisher.publish_all([replace(BOOK), replace(EDGE, ts=now, opened_ts=now)])
         assert await publisher.drain(5)
     for options, title, expected in (
-        (("--bars", "1m"), "1 feeds of bar:1m on", f"{X}  consolidated  opened 02:04  open 62990"),
         (("--depth", X), f"{X} on ", "bid venues binance 1, kraken 0.5  bid size 1.5  bid 63000.1  ask 63000.2"),
         (("--edges",), "0 edges are open on", f"{X}  buy at binance  ask 63000.1  sell at kraken"),
     ):

@@ -10,7 +10,7 @@ showed meanwhile: the clock decides when a bar is published, and how often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Final
 
@@ -19,7 +19,7 @@ import msgspec
 from crosstape_aggregator.bars.events import BarId, bar_of, flat_bar, same_content
 from crosstape_aggregator.bars.gaps import OpenGaps
 from crosstape_aggregator.bars.rules import BarRules
-from crosstape_aggregator.bars.series import Closed, Series
+from crosstape_aggregator.bars.series import Closed, Series, SeriesState, record_of
 from crosstape_aggregator.bars.state import BarCounts, BarsState, Feeds
 from crosstape_aggregator.bars.store import BarStore
 from crosstape_aggregator.bars.sums import Sums, merged
@@ -36,7 +36,7 @@ class InstrumentBars:
 
     __slots__ = (
         "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped",
-        "_unknown", "_venues", "_wake", "closed_until", "name", "published_ts", "queued",
+        "_unknown", "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:
@@ -45,6 +45,8 @@ class InstrumentBars:
         """When open bars were last published."""
         self.queued = False
         """Whether it is in the queue of the output."""
+        self.held = False
+        """Whether `due` must return nothing yet, because it is not known what is on the tape already."""
         self.closed_until = [0 for _ in rules.timeframes]
         """Of each timeframe: all intervals up to this moment (ns) are closed. It never goes back. 0: none was closed yet."""
         self._rules = rules
@@ -92,7 +94,7 @@ class InstrumentBars:
         self._gaps.until_ts = max(self._gaps.until_ts, ts)
 
     def published(self, bar: Bar) -> None:
-        """Note a closed bar that is on the tape already. Call it after `restore`, before the first `due`.
+        """Note a closed bar that is on the tape already. Call it after `restore`, while `held`.
 
         `due` does not publish it again: it returns the next revision if the bar is another one now. A bar that holds more trades than are
         known here stays as it is.
@@ -101,7 +103,20 @@ class InstrumentBars:
             key = self._rules.timeframes.index(bar.timeframe), bar.venue, bar.open_ts
             if key not in self._taped or self._taped[key].revision < bar.revision:
                 self._taped[key] = bar
-                self._check(bar.open_ts, bar.open_ts)
+
+    def release(self, unknown_until: Mapping[str, int]) -> None:
+        """End `held`: `published` was called with all closed bars on the tape, as far as they can be known.
+
+        Of each timeframe, bars may have been published before the moment `unknown_until` (ns) that are not on the tape any more. Intervals
+        that ended by then are history: a bar of them could be published a second time, or with a wrong revision.
+        """
+        for index, timeframe in enumerate(self._rules.timeframes):
+            until = open_of(timeframe, unknown_until.get(timeframe, 0))
+            if until > 0:
+                self._store.drop_until(index, until)
+                self.closed_until[index] = max(self.closed_until[index], until)
+        self.held = False
+        self._wake(self, 0)
 
     def _check(self, from_ts: int, to_ts: int) -> None:
         self._checks.append((from_ts - self._gaps.widen_ns, to_ts + self._gaps.widen_ns))
@@ -110,12 +125,12 @@ class InstrumentBars:
     @property
     def waits(self) -> bool:
         """Whether `due` may return more without an event: streams have not been read yet, or a feed may be known again."""
-        return not self._feeds.read or any(self._unknown)
+        return self.held or not self._feeds.read or any(self._unknown)
 
     def due(self, now: int) -> list[Bar]:
         """Return the bars to publish: those that close, those closed ones that have changed, and the open ones that have changed."""
         self._fold()
-        if not self._feeds.read:
+        if self.held or not self._feeds.read:
             self._marked = False
             return []
         bars: list[Bar] = []
@@ -240,7 +255,7 @@ class InstrumentBars:
         one = BarId(self.name, venue, self._rules.timeframes[index], open_ts)
         record, taped = series.closed.get(open_ts), self._taped.pop((index, venue, open_ts), None)
         if taped is not None and (record is None or record.revision <= taped.revision):
-            record = Closed(taped.revision, taped.complete, taped.complete, taped.trades, None if taped.trades else taped.close)
+            record = record_of(taped)
         else:
             taped = None
         trades, price = (sums.trades, None) if sums is not None else (0, self._store.price_before(index, venue, open_ts))
@@ -292,8 +307,23 @@ class InstrumentBars:
         names, store = self._rules.timeframes, self._store
         return BarsState(
             dict(zip(names, self.closed_until, strict=True)), dict(zip(names, store.dropped_until, strict=True)), store.newest_ts,
-            store.state(), self._gaps.state(), self._gaps.until_ts, dict(store.since),
+            self._series(), self._gaps.state(), self._gaps.until_ts, dict(store.since),
         )  # fmt: skip
+
+    def _series(self) -> list[SeriesState]:
+        """Copy the series. Bars on the tape that `due` has not compared yet are in it, too."""
+        states = self._store.state()
+        if not self._taped:
+            return states
+        closed = {(one.timeframe, one.venue): dict(one.closed) for one in states}
+        for (index, venue, open_ts), bar in self._taped.items():
+            if open_ts >= self._store.dropped_until[index]:
+                records = closed.setdefault((bar.timeframe, venue), {})
+                if open_ts not in records or records[open_ts].revision <= bar.revision:
+                    records[open_ts] = record_of(bar)
+        of = {(one.timeframe, one.venue): one for one in states}
+        new = [SeriesState(*key, [], [], None) for key in closed.keys() - of.keys()]
+        return [one._replace(closed=list(closed[one.timeframe, one.venue].items())) for one in (*states, *new)]
 
     def restore(self, state: BarsState) -> None:
         """Continue from the state of a checkpoint; timeframes that it lacks start without bars. Call it before any other method.

@@ -10,7 +10,7 @@ import msgspec
 from crosstape.errors import SettingsError
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.clocks import SECOND
-from crosstape_schemas.timeframes import DAY, LENGTHS, TIMEFRAMES
+from crosstape_schemas.timeframes import DAY, LENGTHS, TIMEFRAMES, open_of
 
 MINUTE: Final = 60 * SECOND
 
@@ -30,6 +30,10 @@ class BarRules(msgspec.Struct, frozen=True):
     interval_ns: int
     history_ns: int
     tolerance_ns: int
+
+    def first_open_ts(self, now: int) -> int:
+        """Return the moment (ns) at which the first interval began that may still be revised."""
+        return min(open_of(name, now - self.history_ns - self.grace_ns) for name in self.timeframes)
 
     @staticmethod
     def of(settings: AggregatorSettings) -> BarRules:

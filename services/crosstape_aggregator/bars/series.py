@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from crosstape_aggregator.bars.sums import Sums, TradeKey, merged
+from crosstape_schemas import Bar
 
 LastTrade = tuple[TradeKey, Decimal]
 """The key and the price of a trade."""
@@ -27,6 +28,11 @@ class Closed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def says(self, other: Closed) -> bool:
         """Whether both say the same of an interval whose trades only become more."""
         return self.complete is other.complete and self.trades == other.trades and self.price == other.price
+
+
+def record_of(bar: Bar) -> Closed:
+    """Return the record of a closed bar that is on the tape."""
+    return Closed(bar.revision, bar.complete, bar.complete, bar.trades, None if bar.trades else bar.close)
 
 
 class SeriesState(NamedTuple):

@@ -106,12 +106,16 @@ class BarStore:
             until, closed, most = open_of(timeframe, ts), self.all[index].closed, self._rules.most[index]
             if len(closed) > most:
                 until = max(until, sorted(closed)[-most // 2])
-            if until > self.dropped_until[index]:
-                self.dropped_until[index] = until
-                self.unclosed[index] = {one for one in self.unclosed[index] if one >= until}
-                self.changed[index] = {one: venues for one, venues in self.changed[index].items() if one >= until}
-                for series in self.every(index):
-                    series.drop(until)
+            self.drop_until(index, until)
+
+    def drop_until(self, index: int, until: int) -> None:
+        """Drop the intervals of a timeframe that open before this moment (ns)."""
+        if until > self.dropped_until[index]:
+            self.dropped_until[index] = until
+            self.unclosed[index] = {one for one in self.unclosed[index] if one >= until}
+            self.changed[index] = {one: venues for one, venues in self.changed[index].items() if one >= until}
+            for series in self.every(index):
+                series.drop(until)
 
     def state(self) -> list[SeriesState]:
         """Copy the series for a checkpoint."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.bars.output import BarOutput
+from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
 from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -20,6 +21,7 @@ from crosstape_aggregator.depth.output import DepthOutput
 from crosstape_aggregator.depth.rules import DepthRules
 from crosstape_aggregator.edges.output import EdgeOutput
 from crosstape_aggregator.edges.rules import EdgeRules
+from crosstape_aggregator.windows.window_spec import earliest
 from crosstape_schemas import CONSOLIDATED, KIND_OF, VENUE_WIDE, Cbbo, Event, Gap, Status
 
 SAMPLE_NS: Final = 900_000_000
@@ -39,6 +41,8 @@ class Engine:
         self.instruments: dict[str, ConsolidatedInstrument] = {}
         self.outputs: list[Output] = []
         """What is computed beside the quotes."""
+        self.bar_rules = BarRules.of(settings) if settings.bars else None
+        """None: no bars are built."""
         if settings.bars:
             self.outputs.append(BarOutput(settings, self.counts.bars))
         if settings.depth_levels:
@@ -122,6 +126,11 @@ class Engine:
     def clock_offsets_ns(self) -> dict[str, int]:
         """Return venue → our clock less the venue's (ns), of the venues where it is known."""
         return self._venues.offsets_ns()
+
+    def past_from_s(self, now: int) -> int:
+        """Return the second from which on trades matter: the start of the longest window, or of the first bar that may be revised."""
+        start_s = earliest(self.rules.windows, now // SECOND)
+        return start_s if self.bar_rules is None else min(start_s, self.bar_rules.first_open_ts(now) // SECOND)
 
     def instrument(self, name: str, now: int) -> ConsolidatedInstrument:
         """Return the instrument of this name; create it if it is new."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from decimal import Inexact
 from typing import Any, Final, NamedTuple
 
+from crosstape_aggregator.bars.state import BarsState
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.consolidated_quote import ConsolidatedQuote
 from crosstape_aggregator.consolidation.counts import Counts
@@ -33,13 +34,15 @@ _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
 
 class InstrumentState(NamedTuple):
-    """The state of one instrument that a checkpoint keeps: its windows, up to one id of each of its streams."""
+    """The state of one instrument that a checkpoint keeps: its windows and bars, up to one id of each of its streams."""
 
     windows: WindowsState
     coverage: CoverageState
     numbers: dict[str, tuple[int, int]]
     """Venue → epoch and `seq` of its last trade."""
     received_ts: int
+    bars: BarsState | None = None
+    """None: it had no bars."""
 
 
 class ConsolidatedInstrument:
@@ -150,7 +153,8 @@ class ConsolidatedInstrument:
         coverage = self.windows.coverage.state()
         if coverage is None:
             return None
-        return InstrumentState(self.windows.state(), coverage, self.traders.numbers(), self._received_ts)
+        bars = self.bars.state() if self.bars is not None else None
+        return InstrumentState(self.windows.state(), coverage, self.traders.numbers(), self._received_ts, bars)
 
     def restore(self, state: InstrumentState, at: int) -> None:
         """Continue from the state of a checkpoint. `at`: the moment (ns) up to which venue-wide events are in it.
@@ -161,6 +165,8 @@ class ConsolidatedInstrument:
         self.windows.coverage.restore(state.coverage)
         self.traders.restore(state.numbers, at)
         self.touch(state.received_ts)
+        if self.bars is not None and state.bars is not None:
+            self.bars.restore(state.bars)
 
     def _leg(self, venue: str) -> VenueLeg:
         leg = self._legs.get(venue)

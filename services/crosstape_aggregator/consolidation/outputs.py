@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from crosstape_schemas import Event, Trade
+from crosstape_aggregator.bars.state import BarsState
+from crosstape_schemas import Bar, Event, Trade
 
 if TYPE_CHECKING:
     from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -26,6 +28,9 @@ class Output(Protocol):
 class TradeSink(Protocol):
     """Takes the trades of one instrument, in the order in which they are read, each once."""
 
+    held: bool
+    """Whether it must not publish yet, because it is not known what its predecessor has published."""
+
     def trade(self, trade: Trade, now: int) -> None:
         """Apply a trade of any venue, live or from the past."""
 
@@ -37,6 +42,18 @@ class TradeSink(Protocol):
 
     def unknown_until(self, ts: int) -> None:
         """Note that trades up to this moment (ns) may be missing and will not be recovered."""
+
+    def published(self, bar: Bar) -> None:
+        """Note a closed bar that is on the tape already. Called after `restore`, while it is held."""
+
+    def release(self, unknown_until: Mapping[str, int]) -> None:
+        """End `held`: all that is on the tape is known, but what was published before these moments (timeframe → ns)."""
+
+    def state(self) -> BarsState:
+        """Copy the state for a checkpoint."""
+
+    def restore(self, state: BarsState) -> None:
+        """Continue from the state of a checkpoint. Called before any other method but `held`."""
 
 
 class BookSink(Protocol):

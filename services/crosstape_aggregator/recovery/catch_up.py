@@ -19,10 +19,10 @@ from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore
-from crosstape_aggregator.recovery.checkpointer import Checkpointer
+from crosstape_aggregator.recovery.checkpointer import BarsWritten, Checkpointer
 from crosstape_aggregator.recovery.discovery import FoundStream
 from crosstape_aggregator.recovery.plan import CatchUp, extents, order, plan, silent_until_s
-from crosstape_aggregator.windows.window_spec import earliest
+from crosstape_aggregator.recovery.taped_bars import TapedBars
 from crosstape_schemas import AnyEvent, Keys, Status
 
 KINDS: Final = frozenset({"trade", "gap", "venue"})
@@ -49,9 +49,14 @@ class PastReader:
         *,
         store: CheckpointStore | None,
         checkpoint_s: float,
+        bars_written: BarsWritten,
     ) -> None:
+        """`bars_written`: see `Checkpointer`."""
         self.catch_up = CatchUp()
-        self.checkpointer = Checkpointer(store, engine, barrier, self._ids, checkpoint_s) if store is not None and checkpoint_s else None
+        self.taped_bars = TapedBars(client, keys, engine)
+        self.checkpointer = None
+        if store is not None and checkpoint_s:
+            self.checkpointer = Checkpointer(store, engine, barrier, self._ids, checkpoint_s, bars_written=bars_written)
         self._client = client
         self._keys = keys
         self._engine = engine
@@ -61,6 +66,10 @@ class PastReader:
         self._applied: dict[str, str] = {}  # stream → last id that the reader of the past has applied
         self._handed: dict[str, str] = {}  # stream of the live reader → id from which it started to read
 
+    def hold(self, found: Iterable[FoundStream]) -> None:
+        """Let no bars of these instruments be published until it is known which are on the tape. Call it before their streams are read."""
+        self.taped_bars.hold((one.name for one in found if one.kind != "venue"), time.time_ns())
+
     async def start(self, found: Iterable[FoundStream]) -> None:
         """Start to read these streams, from the first id that matters for a window.
 
@@ -68,11 +77,12 @@ class PastReader:
         """
         self._unplanned += sorted((one for one in found if one.kind in KINDS), key=lambda one: one.kind != "trade")
         if not self._unplanned:
+            self.taped_bars.want({}, time.time_ns())
             return
         async with asyncio.timeout(LOOK_S):
             ends = await extents(self._client, [one.stream for one in self._unplanned])
         now = time.time_ns()
-        start_s = earliest(self._engine.rules.windows, now // SECOND)
+        start_s = self._engine.past_from_s(now)
         live: dict[str, Position] = {}
         past: dict[str, Position] = {}
         for one, extent in zip(self._unplanned, ends, strict=True):
@@ -89,6 +99,7 @@ class PastReader:
         self._unplanned = []
         if self.checkpointer is not None:
             self.checkpointer.restorer.all_planned()
+        self.taped_bars.want(self.checkpointer.restorer.ids if self.checkpointer is not None else {}, now)
         self._past.add(past)
         self._live.add(live)  # the live reader has the streams of venue-wide events already
         self._handed |= {stream: at.id if isinstance(at, Bookmark) else at for stream, at in live.items() if not isinstance(at, Start)}

@@ -1,13 +1,15 @@
-"""Encodes the windows of one instrument as fields of a hash, and decodes them. Pure: no I/O, no clock.
+"""Encodes the windows and bars of one instrument as fields of a hash, and decodes them. Pure: no I/O, no clock.
 
-The fields of one instrument do not depend on other instruments. They are a head, and a chunk for every 256 s in which it traded:
+The fields of one instrument do not depend on other instruments. They are a head, a chunk for every 256 s in which it traded, and those of
+its bars (see `bars_checkpoint`):
 
-    head:BTC-USDT       version, ids of its streams, sums of its windows, coverage, which chunks belong to it
-    6976562:BTC-USDT    the sum of the trades of each second in this chunk
+    head:BTC-USDT           version, ids of its streams, sums of its windows, coverage, which chunks belong to it
+    6976562:BTC-USDT        the sum of the trades of each second in this chunk
+    1m.465104:BTC-USDT      bars of one timeframe
 
-A chunk is numbered by its time, so it does not change once its seconds are over: only the head and the newest chunk are written again.
-Sums are stored because to compute them again, all trades would have to be read again. Quotes and states are not stored: they can be read
-from the last values on the bus.
+A chunk is numbered by its time, so it does not change once its time is over: only the head and the newest chunks are written again. Sums
+are stored because to compute them again, all trades would have to be read again. Quotes and states are not stored: they can be read from
+the last values on the bus.
 
 Each field is msgpack, compressed into a zstd frame with a checksum; decimals are encoded as text. The head contains the CRC-32 of each
 chunk, so that a chunk that is missing, damaged or from another checkpoint is detected.
@@ -24,10 +26,15 @@ import msgspec
 import zstandard
 
 from crosstape_aggregator.consolidation.instrument import InstrumentState
+from crosstape_aggregator.recovery.bars_checkpoint import BarsEncoder, BarsHead
+from crosstape_aggregator.recovery.bars_checkpoint import chunk_field as bars_field
+from crosstape_aggregator.recovery.bars_checkpoint import decode as decode_bars
 from crosstape_aggregator.windows.coverage import CoverageState, MissingRange
 from crosstape_aggregator.windows.vwap import Sum, WindowsState
 
-VERSION: Final = 3
+VERSION: Final = 4
+OLDEST: Final = 3
+"""The oldest version that can be read. It has no bars."""
 FORMER: Final = "state"
 """The field in which versions 1 and 2 kept all instruments together."""
 CHUNK_S: Final = 256
@@ -65,6 +72,7 @@ class _Head(msgspec.Struct, array_like=True):
     """The first second that a window still needs: the first chunk may contain earlier ones."""
     chunks: dict[int, int]
     """Number → CRC-32 of the field."""
+    bars: BarsHead | None = None
 
 
 _Chunk = tuple[list[int], list[Sum]]
@@ -104,10 +112,11 @@ class InstrumentEncoder:
         """Field name → size in bytes, of each field of this instrument that is, or may be, on the server."""
         self._instrument = instrument
         self._chunks: dict[int, tuple[_Chunk, int]] = {}  # number → chunk of the previous checkpoint and its CRC-32
+        self._bars = BarsEncoder(_compress)
 
     def changed(self, checkpoint: InstrumentCheckpoint) -> Iterator[tuple[str, bytes]]:
         """Yield the name and value of each field that has changed, the head last. `checkpoint` is a copy, so other tasks may run."""
-        windows, coverage, numbers, received_ts = checkpoint.state
+        windows, coverage, numbers, received_ts, bars = checkpoint.state
         before, self._chunks = self._chunks, {}
         for number, chunk in _chunks(windows):
             then = before.get(number)
@@ -117,9 +126,15 @@ class InstrumentEncoder:
                 yield self._stored(chunk_field(self._instrument, number), field)
             self._chunks[number] = then
         checksums = {number: checksum for number, (_, checksum) in self._chunks.items()}
+        if bars is None:
+            self._bars.forget()
+        else:
+            for name, field in self._bars.changed(bars):
+                yield self._stored(bars_field(self._instrument, name), field)
         head = _Head(
             self._instrument, checkpoint.ids, numbers, received_ts, coverage.from_s, coverage.floor_s, list(coverage.gaps),
             windows.second, windows.total, windows.windows, windows.seconds[0] if windows.seconds else 0, checksums,
+            self._bars.head(bars) if bars is not None else None,
         )  # fmt: skip
         yield self._stored(head_field(self._instrument), _compress(_encode((VERSION, head))))
 
@@ -130,6 +145,7 @@ class InstrumentEncoder:
     def gone(self) -> list[str]:
         """Return the names of stored fields that are not part of the last checkpoint."""
         present = {head_field(self._instrument), *(chunk_field(self._instrument, number) for number in self._chunks)}
+        present.update(bars_field(self._instrument, name) for name in self._bars.present())
         return [name for name in self.stored if name not in present]
 
     def written(self) -> None:
@@ -140,6 +156,7 @@ class InstrumentEncoder:
     def forget(self) -> None:
         """Encode all chunks next time, because it is not known which fields the server has."""
         self._chunks.clear()
+        self._bars.forget()
 
 
 def _chunks(windows: WindowsState) -> Iterator[tuple[int, _Chunk]]:
@@ -161,7 +178,7 @@ def decode(instrument: str, fields: Fields) -> InstrumentCheckpoint:
     """Decode the fields of one instrument. Raises `BadCheckpoint` when they are damaged or have another version."""
     try:
         version, rest = _versioned.decode(_unpacked(fields.get(head_field(instrument), b"")))
-        if version != VERSION:
+        if not OLDEST <= version <= VERSION:
             raise BadCheckpoint(f"{instrument} is of version {version}, not {VERSION}")
         head = _head.decode(rest)
         if head.instrument != instrument:
@@ -169,18 +186,26 @@ def decode(instrument: str, fields: Fields) -> InstrumentCheckpoint:
         seconds: list[int] = []
         buckets: list[Sum] = []
         for number, checksum in head.chunks.items():
-            field = fields.get(chunk_field(instrument, number), b"")
-            if crc32(field) != checksum:
-                raise BadCheckpoint(f"damaged: chunk {number} of {instrument} is not the one that its head means")
-            some_seconds, some_buckets = _chunk.decode(_unpacked(field))
+            some_seconds, some_buckets = _chunk.decode(_checked(fields, chunk_field(instrument, number), checksum))
             seconds += some_seconds
             buckets += some_buckets
+        bars = None
+        if head.bars is not None:
+            bars = decode_bars(head.bars, lambda name, checksum: _checked(fields, bars_field(instrument, name), checksum))
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
         raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {instrument}: {exc}") from exc
     spent = bisect_left(seconds, head.oldest_s)
     windows = WindowsState(head.second, head.total, head.windows, seconds[spent:], buckets[spent:])
     coverage = CoverageState(head.from_s, head.floor_s, tuple(head.gaps))
-    return InstrumentCheckpoint(head.ids, InstrumentState(windows, coverage, head.numbers, head.received_ts))
+    return InstrumentCheckpoint(head.ids, InstrumentState(windows, coverage, head.numbers, head.received_ts, bars))
+
+
+def _checked(fields: Fields, name: str, checksum: int) -> bytes:
+    """Return the content of a chunk. Raises `BadCheckpoint` if it is not the one that its head was written with."""
+    field = fields.get(name, b"")
+    if crc32(field) != checksum:
+        raise BadCheckpoint(f"damaged: {name} is not the one that its head means")
+    return _unpacked(field)
 
 
 def _unpacked(field: bytes) -> bytes:

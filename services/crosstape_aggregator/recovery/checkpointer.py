@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from crosstape.bus.client.call import UNAVAILABLE
 from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.consolidation.outputs import TradeSink
 from crosstape_aggregator.metrics.exporter import CHECKPOINT_BYTES, CHECKPOINT_S, FAILED_WRITES
 from crosstape_aggregator.recovery.barrier import Barrier
 from crosstape_aggregator.recovery.checkpoint import InstrumentCheckpoint, InstrumentEncoder
@@ -29,6 +30,12 @@ CALL_BYTES: Final = 1 << 20
 
 CALL_NAMES: Final = 8_192
 """Most names of unused fields that one call deletes."""
+
+WRITTEN_S: Final = 1.0
+"""Longest wait until the bars of one instrument are on the tape. If they are not by then, the next checkpoint includes the instrument."""
+
+BarsWritten = Callable[[str, float], Awaitable[bool]]
+"""Waits until all closed bars of an instrument are on the tape, for some seconds at most. Returns whether they are."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +58,19 @@ class Checkpointer:
     """Writes the checkpoint of one shard.
 
     `ids` returns, for an instrument, the kind of each of its streams → the last id that the engine has applied. The kind "trade" is missing
-    while the past of the trades is still being read.
+    while the past of the trades is still being read. A checkpoint says which bars were published, so it is made when these are on the tape:
+    otherwise, a bar could be missing after a crash.
     """
 
     def __init__(
-        self, store: CheckpointStore, engine: Engine, barrier: Barrier, ids: Callable[[str], dict[str, str]], every_s: float
+        self,
+        store: CheckpointStore,
+        engine: Engine,
+        barrier: Barrier,
+        ids: Callable[[str], dict[str, str]],
+        every_s: float,
+        *,
+        bars_written: BarsWritten,
     ) -> None:
         self.restorer = Restorer(store, engine)
         self._store = store
@@ -63,6 +78,7 @@ class Checkpointer:
         self._barrier = barrier
         self._ids = ids
         self._every_s = every_s
+        self._bars_written = bars_written
         self._encoders: dict[str, InstrumentEncoder] = {}
         self._positions: dict[str, _Position] = {}  # instrument → its position when it was last written
         self._bytes = 0
@@ -119,7 +135,10 @@ class Checkpointer:
     async def _encode(self, name: str, batch: _Batch) -> None:
         """Add an instrument to the batch, if it has changed and its past has been read."""
         await self._barrier.free()
-        instrument, ids = self._engine.instruments[name], self._ids(name)
+        instrument = self._engine.instruments[name]
+        if instrument.bars is not None and not await self._has_settled(name, instrument.bars):
+            return
+        ids = self._ids(name)
         coverage = instrument.windows.coverage.state()
         if coverage is None or "trade" not in ids or self._positions.get(name) == (ids, coverage):
             return
@@ -136,6 +155,14 @@ class Checkpointer:
             await asyncio.sleep(0)
         batch.gone += encoder.gone()
         batch.positions[name] = ids, coverage
+
+    async def _has_settled(self, name: str, bars: TradeSink) -> bool:
+        """Wait until all events are applied and the bars of an instrument are on the tape. Returns False if this takes too long."""
+        while not bars.held and await self._bars_written(name, WRITTEN_S):
+            if not self._barrier.held:
+                return True
+            await self._barrier.free()
+        return False
 
     async def _write(self, batch: _Batch, at: int | None = None) -> bool:
         """Write a batch to the server. Returns whether the server has written it."""

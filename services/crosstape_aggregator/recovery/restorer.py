@@ -17,8 +17,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from crosstape.bus import Bookmark
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.consolidation.instrument import InstrumentState
 from crosstape_aggregator.metrics.exporter import FAILED_READS
-from crosstape_aggregator.recovery.checkpoint import FORMER, VERSION, BadCheckpoint, by_instrument, decode
+from crosstape_aggregator.recovery.checkpoint import FORMER, OLDEST, BadCheckpoint, by_instrument, decode
 from crosstape_aggregator.recovery.checkpoint_store import CheckpointStore, StoredCheckpoint
 from crosstape_aggregator.recovery.discovery import FoundStream
 from crosstape_aggregator.recovery.plan import ReadPlan, StreamExtent, resume, trimmed_s
@@ -48,7 +49,8 @@ class Restorer:
         self._store = store
         self._engine = engine
         self._found: dict[str, dict[str, bytes]] = {}  # instrument → its fields, until it is restored
-        self._ids: dict[str, dict[str, str]] = {}  # restored instrument → ids of its streams
+        self.ids: dict[str, dict[str, str]] = {}
+        """Restored instrument → kind of stream → the id in the checkpoint."""
         self._slow = 0
         self._logged = False
 
@@ -59,7 +61,7 @@ class Restorer:
             if found is None:
                 return
             if FORMER in found.fields:
-                raise BadCheckpoint(f"the checkpoint has a version before {VERSION}")
+                raise BadCheckpoint(f"the checkpoint has a version before {OLDEST}")
             names = by_instrument(found.fields)
             self.unused += names.pop("", [])
             self._found = {name: {field: found.fields[field] for field in fields} for name, fields in names.items()}
@@ -87,7 +89,7 @@ class Restorer:
         """
         if stream.kind == "trade":
             return self._restore(stream, extent, start_s, now)
-        stored = self._ids.get(stream.name, {}).get(stream.kind)
+        stored = self.ids.get(stream.name, {}).get(stream.kind)
         how = resume(extent, Bookmark(stored), start_s, None) if stored is not None else None
         if how is not None and stored is not None:
             self._resumed(stream, extent, stored)
@@ -104,16 +106,23 @@ class Restorer:
             return None
         if [name for name, *_ in state.windows.windows] != [window.name for window in self._engine.rules.windows]:
             return None
+        if not self._has_bars(state):
+            return None
         stored = ids.get(stream.kind, "")
         mark = Bookmark(stored, tuple((venue, epoch, seq) for venue, (epoch, seq) in state.numbers.items()))
         how = resume(extent, mark, start_s, state.coverage.from_s)
         if how is None:
             return None
         self._engine.instrument(stream.name, now).restore(state, self.at)
-        self._ids[stream.name] = ids
+        self.ids[stream.name] = ids
         self.restored[stream.name] = {field: len(value) for field, value in self._found.pop(stream.name).items()}
         self._resumed(stream, extent, stored)
         return how
+
+    def _has_bars(self, state: InstrumentState) -> bool:
+        """Whether a state has all bars that are built. If not, they can only be built from all trades."""
+        rules = self._engine.bar_rules
+        return rules is None or (state.bars is not None and state.bars.closed_until.keys() >= set(rules.timeframes))
 
     def _resumed(self, stream: FoundStream, extent: StreamExtent, stored: str) -> None:
         self.resumed.add(stream.stream)

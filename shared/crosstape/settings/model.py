@@ -255,7 +255,7 @@ class AggregatorSettings(Section, frozen=True):
     lease_s: Positive = 3.0
     """Another aggregator serves a share when its holder has not renewed its lease for this time."""
     checkpoint_s: NotNegative = 10.0
-    """How often the windows are saved on the server, for the next aggregator that serves the share. 0: never, and nothing saved is used."""
+    """How often windows and bars are saved on the server, for the next owner of the share. 0: never, and nothing saved is used."""
 
     bars: tuple[Timeframe, ...] = ()
     """Timeframes of bars to build from trades, of each venue and of all: `["1s", "1m", "1h"]`."""

@@ -215,7 +215,7 @@ FORMER = msgspec.msgpack.encode([2, {X: [b"whatever it said"]}])
     [
         ({"state": FORMER}, "the checkpoint has a version before 3"),
         ({"state": FORMER, head_field(X): b"left from before it"}, "the checkpoint has a version before 3"),
-        ({head_field(X): compressed([4, "who knows"])}, f"{X} is of version 4, not 3"),
+        ({head_field(X): compressed([5, "who knows"])}, f"{X} is of version 5, not 4"),
         ({head_field(X): b"junk"}, f"damaged: {X}: "),
         ({chunk_field(X, 1): b"junk", "junk": "junk"}, "damaged"),
     ],

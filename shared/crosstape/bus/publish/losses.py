@@ -9,8 +9,9 @@ from typing import Final
 
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.publish.stream import Stream
-from crosstape_schemas import VENUE_WIDE, Gap, GapCause
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Gap, GapCause
 
+BAR: Final = "bar:"
 REPORT_S: Final = 1.0
 """Shortest time between two reports."""
 
@@ -73,11 +74,15 @@ class Losses:
         return [Gap(venue, VENUE_WIDE, None, now_ts, VENUE_WIDE, from_ts, now_ts, missed, GapCause.BUS) for missed, from_ts in losses]
 
     def stream_gaps(self, now_ts: int) -> list[Gap]:
-        """Returns the gaps of one stream, by cause, and forgets them; with each call of the next stream; none when all are reported."""
+        """Returns the gaps of one stream, by cause, and forgets them; with each call of the next stream; none when all are reported.
+
+        A gap of bars is of the venue `consolidated`, whose publisher makes the bars of all venues: it has no number for a gap of another.
+        """
         if not self._streams:
             return []
         stream = next(iter(self._streams))
+        venue = CONSOLIDATED if stream.kind.startswith(BAR) else stream.venue
         return [
-            Gap(stream.venue, stream.instrument, None, now_ts, stream.kind, loss.from_ts, loss.to_ts, loss.missed, cause)
+            Gap(venue, stream.instrument, None, now_ts, stream.kind, loss.from_ts, loss.to_ts, loss.missed, cause)
             for cause, loss in self._streams.pop(stream).items()
         ]

@@ -7,14 +7,14 @@ must not delay the present states.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from crosstape.bus.publish.batch import BATCH_BYTES, Batch
 from crosstape.bus.publish.delivery import Delivery
 from crosstape.bus.publish.enrolment import Enrolment
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.spool_reader import SpoolReader
-from crosstape.bus.publish.stream import Queue
+from crosstape.bus.publish.stream import Queue, Stream
 
 
 class PartitionWriter:
@@ -82,6 +82,10 @@ class PartitionWriter:
         elif batch is not None and (disk.header.epoch, disk.header.batch) == (self._epoch, batch.number):
             in_flight = disk.header.carried
         return disk.unread + in_flight
+
+    def is_writing(self, streams: Collection[Stream]) -> bool:
+        """Whether entries of these streams are in flight."""
+        return self._in_flight is not None and any(group.stream in streams for group in self._in_flight.groups)
 
     async def write_next(self) -> None:
         """Write one batch, if anything waits. When cancelled, it leaves the batch in flight for the next call.

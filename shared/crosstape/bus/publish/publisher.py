@@ -119,6 +119,7 @@ class Publisher:
         )
         self._flow_bound = min(FLOW_BATCHES * settings.batch, settings.pending // 2)
         self._caught_up = asyncio.Event()
+        self._written = asyncio.Event()
 
     @property
     def epoch(self) -> int:
@@ -203,6 +204,27 @@ class Publisher:
                 raise _first(ended) from None
             raise
 
+    def is_writing_candles(self, instrument: str) -> bool:
+        """Whether closed candles or bars of an instrument wait in memory, or entries of their streams are in flight."""
+        streams = self._streams.candles(instrument)
+        if any(not stream.is_state(event) for stream in streams for event in stream.pending):
+            return True
+        return bool(streams) and self._writers[self.keys.partition(instrument)].is_writing(streams)
+
+    async def candles_written(self, instrument: str, timeout_s: float) -> bool:
+        """Wait until all closed candles and bars of an instrument are acknowledged, for `timeout_s` at most. Returns whether they are.
+
+        This stays true until the caller awaits something.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.is_writing_candles(instrument):
+                    self._written.clear()
+                    await self._written.wait()
+        except TimeoutError:
+            return not self.is_writing_candles(instrument)
+        return True
+
     async def claimed(self) -> None:
         """Return once no predecessor of this name can write any more and what it spooled is on the tape: `last` is the last event then.
 
@@ -253,6 +275,7 @@ class Publisher:
     def _acknowledge(self, entries: int) -> None:
         """Count entries that a partition's writer has written, and release their memory."""
         self.acknowledged += entries
+        self._written.set()
         memory = self._memory
         memory.release(entries)
         if memory.tight and memory.eased and memory.ease(spooling=any(spool.active for spool in self._spools)):

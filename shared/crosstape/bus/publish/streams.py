@@ -22,6 +22,7 @@ class Streams:
         self._candles: dict[tuple[str, str, str], Stream] = {}
         """(feed kind, instrument, venue) → stream of candles or bars. They are rare beside quotes and trades, whose look-up by type and
         instrument stays as it is. An aggregator publishes bars of many venues."""
+        self._by_instrument: dict[str, list[Stream]] = {}  # of candles and bars
         self._producer = producer
         self._queues = queues
 
@@ -39,6 +40,7 @@ class Streams:
             if (candles := self._candles.get(key)) is None:
                 candles = self._candles[key] = self._make(event, CandleStream)
                 candles.queue.streams.append(candles)
+                self._by_instrument.setdefault(event.instrument, []).append(candles)
             return candles
         stream = self._make(event, Stream)
         for other in self.known.values():  # a venue's own stream takes both its statuses and its gaps, under one numbering
@@ -49,6 +51,10 @@ class Streams:
             stream.queue.streams.append(stream)
         self.known[type(event)][event.instrument] = stream
         return stream
+
+    def candles(self, instrument: str) -> Sequence[Stream]:
+        """Returns the streams of candles and bars of an instrument."""
+        return self._by_instrument.get(instrument, ())
 
     def _make(self, event: Event, cls: type[Stream]) -> Stream:
         if not isinstance(event, Bar):

@@ -162,7 +162,7 @@ _CASES: Final = (
     # A dead stream is found out by what REST knows, however its market moves; the rest of the venue is not concerned. A feed that has been
     # silent is trusted for longer: the stated time is that of a stand on which no stream was dead.
     Case(
-        "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), STALE,
+        "dead streams that heal", (f"stall instrument={BTC} heals=resubscribe", f"{DEAD} heals=reconnect"), SILENT,
         hold_s=0.0, known=True, quoted=True, heals=(BTC, ETH), bounds=DETECTED,
     ),
     Case(

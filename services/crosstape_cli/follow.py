@@ -12,7 +12,7 @@ from crosstape.bus import Client, Reader, Start
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import BusError
 from crosstape_cli.causes import Causes
-from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
+from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status, is_composite
 
 DISCOVER_S: Final = 1.0
 """Seconds between two searches for new instruments."""
@@ -61,8 +61,8 @@ class Quotes:
         return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._is_read.is_set() else []
 
     def named(self, instrument: str) -> str:
-        """Returns the instrument and, in brackets, the venues that refuse it, with their reasons."""
-        why = self._causes.why_not(instrument)
+        """Returns the instrument and, in brackets, the venues that refuse it, with their reasons; of a composite, where it is named."""
+        why = "composites are those that aggregator.composites names" if is_composite(instrument) else self._causes.why_not(instrument)
         return f"{instrument} ({why})" if why else instrument
 
     async def _read(self, reader: Reader) -> None:

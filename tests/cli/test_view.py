@@ -271,6 +271,7 @@ async def test_a_dead_aggregator_is_seen(client: Redis, valkey: str, wanted: tup
         assert quotes.silent()["BTC-USDT"] >= 60
         await wait_until(quotes.why_nothing, what="the causes")
         assert any(cause.startswith("no aggregator for 6") for cause in quotes.why_nothing())
+        assert quotes.named("BTC-USD*") == "BTC-USD* (composites are those that aggregator.composites names)"
 
         await give_sign(client, sign(time.time_ns(), epoch=2))
         await put(client, msgspec.structs.replace(QUOTE, epoch=2))

@@ -110,7 +110,9 @@ def test_titles_say_what_to_set_where_there_is_nothing() -> None:
         '0 feeds of bar:5m on here; bars are built if aggregator.bars names "5m"'
     )
     assert "published if aggregator.depth_levels is set, as to 10" in watch_feeds.depth(X).title(nothing, none, "here")
-    assert "whose fees aggregator.taker_fees_bps names" in watch_feeds.edges(()).title(nothing, none, "here")
+    of_a_composite = watch_feeds.depth("BTC-USD*").title(nothing, none, "here")
+    assert "if aggregator.composites names it, a part of it has a book, and aggregator.depth_levels is set" in of_a_composite
+    assert "whose fees aggregator.taker_fees_bps names, two at least" in watch_feeds.edges(()).title(nothing, none, "here")
     assert watch_feeds.edges(()).title(pairs(EDGE, CLOSED), none, "here") == "1 edges are open on here"
     assert watch_feeds.edges(()).title(pairs(EDGE), set(pairs(EDGE)), "here") == "0 edges are open on here"
     assert watch_feeds.depth(X).title(latest(BOOK), set(latest(BOOK)), "here").endswith("; its aggregator gives no sign of life")

@@ -32,8 +32,8 @@ WAKE_S: Final = 0.5
 WARM_UP_S: Final = 3.0
 """Longest wait for the last values of all streams before the first composite is published."""
 SETTLED_S: Final = 10.0
-"""Time after the warm-up in which connectors can bring the inputs. What is not on the tape then is logged, once, and a composite without any
-part is published as empty."""
+"""Time after the warm-up in which connectors can bring the inputs. What is not on the tape then is logged, once, and a composite without
+any part is published as empty."""
 MAX_PENDING: Final = 4_096
 """If this many events wait for the bus, no composite is computed."""
 RETRY_S: Final = 0.05
@@ -103,7 +103,7 @@ class CompositePublisher:
                 "composites.not_on_the_tape",
                 composite=name,
                 instruments=missing,
-                reason="no consolidated quote of these parts and rate pairs was published; venues.VENUE.instruments names what a venue brings",
+                reason="no consolidated quote of these parts and rate pairs is there; name them in venues.VENUE.instruments",
             )
 
     async def _read(self, wait_s: float, *, publish: bool = True) -> None:

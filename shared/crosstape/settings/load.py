@@ -39,8 +39,8 @@ def load(
 ) -> Settings:
     """Returns the settings of `path` (or of the file that `CROSSTAPE_SETTINGS` names, or the defaults), with the environment's over them.
 
-    Adds to `old_names` one line for each setting that is given by its old name. `check` yields mistakes that only the caller knows, as those
-    of venues. Raises `SettingsError`, with one line for each mistake.
+    Adds to `old_names` one line for each setting that is given by its old name. `check` yields mistakes that only the caller knows, as
+    those of venues. Raises `SettingsError`, with one line for each mistake.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get(FILE_VARIABLE) or None

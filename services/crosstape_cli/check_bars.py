@@ -17,7 +17,7 @@ from crosstape.errors import BusError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
-from crosstape_aggregator.checks.candle_compare import FIELDS, can_be_compared, differences
+from crosstape_aggregator.checks.candle_compare import FIELDS, can_be_compared, differences, is_sound
 from crosstape_cli.follow import reachable, streams
 from crosstape_cli.history import history
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
@@ -112,7 +112,7 @@ async def compare(client: Client, keys: Keys, instruments: Sequence[str], timefr
                 continue
             candles: dict[tuple[str, int], Candle] = {}
             async for event in history(client, stream):
-                if isinstance(event, Candle) and event.closed:
+                if isinstance(event, Candle) and event.closed and is_sound(event):
                     _keep_newer(candles, event)
             bars: dict[tuple[str, int], Bar] = {}
             async for event in history(client, name):

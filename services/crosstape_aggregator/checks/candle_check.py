@@ -12,10 +12,11 @@ import structlog
 from crosstape.bus import Client, Reader, Start
 from crosstape.bus.client.call import UNAVAILABLE
 from crosstape.errors import BusError
-from crosstape_aggregator.checks.candle_compare import FIELDS, differences
+from crosstape_aggregator.checks.candle_compare import FIELDS, differences, is_sound
 from crosstape_aggregator.checks.candle_pairs import CandlePairs
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.metrics.candle_checks import COMPARED, DIFFERENCES, DROPPED
+from crosstape_aggregator.metrics.exporter import FOREIGN
 from crosstape_aggregator.recovery.discovery import Discovery
 from crosstape_aggregator.sharding.assignment import Shard
 from crosstape_schemas import CANDLE, Bar, Candle, Event, Keys
@@ -87,7 +88,10 @@ class CandleCheck:
         now = self._clock()
         for event in events:
             if isinstance(event, Candle):
-                self._pairs.add_candle(event, now)
+                if is_sound(event):
+                    self._pairs.add_candle(event, now)
+                else:
+                    FOREIGN.inc()
         for bar, candle in self._pairs.due(now):
             self._compare(bar, candle)
         DROPPED.inc(self._pairs.dropped - self._dropped)

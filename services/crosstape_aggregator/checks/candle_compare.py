@@ -16,7 +16,7 @@ from decimal import Decimal, Inexact, InvalidOperation
 from typing import Final, NamedTuple
 
 from crosstape_aggregator.checks.candle_facts import OPEN_IS_FIRST_TRADE, TRADES_ARE_AGGREGATES, VOLUME_AT_CLOSE, is_inverse
-from crosstape_aggregator.decimals import ZERO, subtract, times
+from crosstape_aggregator.decimals import ZERO, subtract, times, usable
 from crosstape_schemas import CONSOLIDATED, Bar, Candle, plain
 
 FIELDS: Final = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
@@ -45,8 +45,16 @@ def can_be_compared(bar: Bar) -> bool:
     return bar.closed and bar.complete and bar.venue != CONSOLIDATED
 
 
+def is_sound(candle: Candle) -> bool:
+    """Whether all figures of a candle can be computed with. No connector publishes another one."""
+    numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.quote_volume)
+    return all(number is None or (number.is_finite() and (not number or usable(number, None))) for number in numbers)
+
+
 def differences(bar: Bar, candle: Candle) -> list[Difference]:
-    """Return the fields that differ. Both must be closed, of one venue, instrument, timeframe and `open_ts`, and the bar complete."""
+    """Return the fields that differ. Both must be closed, of one venue, instrument, timeframe and `open_ts`, the bar complete,
+    the candle sound.
+    """
     found = [
         Difference(name, ours, theirs)
         for name in _prices(bar, candle)

@@ -1,17 +1,18 @@
 """Merges the levels of several books, best first, and computes what it costs to trade a size there.
 
 Levels are merged one by one and only as far as they are used. The caller computes within `decimals.exact`, so all sums and products are
-exact, or `decimal.Inexact` is raised, which needs a number of more than 96 digits; an average is rounded to 16 digits.
+exact, or `decimal.Inexact` is raised, which needs a number of more than 96 digits; an average is rounded to 16 digits. A level that no
+connector publishes, whose price or size is outside of [LOW, HIGH) or no number, raises `decimal.InvalidOperation`.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from crosstape_aggregator.decimals import ZERO, average
+from crosstape_aggregator.decimals import HIGH, LOW, ZERO, average
 from crosstape_schemas import DepthLevel, Level, Side
 
 _Head = tuple[Decimal, int, Decimal, str, Iterator[Level]]
@@ -34,23 +35,29 @@ def merged(books: Sequence[tuple[str, Iterable[Level]]], side: Side) -> Iterator
     for rank, (venue, levels) in enumerate(books):
         rest = iter(levels)
         for price, size in rest:
-            heads.append((price, sign * rank, size, venue, rest))
+            heads.append((*_checked(price, sign * rank, size), venue, rest))
             break
     heads.sort()
     while heads:
         price, rank, size, venue, rest = heads.pop(best)
         parts: tuple[tuple[str, Decimal], ...] = ((venue, size),)
         for level in rest:
-            insort(heads, (level[0], rank, level[1], venue, rest))
+            insort(heads, (*_checked(level[0], rank, level[1]), venue, rest))
             break
         while heads and heads[best][0] == price:
             _, rank, more, venue, rest = heads.pop(best)
             size += more
             parts += ((venue, more),)
             for level in rest:
-                insort(heads, (level[0], rank, level[1], venue, rest))
+                insort(heads, (*_checked(level[0], rank, level[1]), venue, rest))
                 break
         yield price, size, parts
+
+
+def _checked(price: Decimal, rank: int, size: Decimal) -> tuple[Decimal, int, Decimal]:
+    if LOW <= price < HIGH and LOW <= size < HIGH:
+        return price, rank, size
+    raise InvalidOperation(f"no level: {price} × {size}")
 
 
 def costs(levels: Iterable[DepthLevel], sizes: Sequence[Decimal]) -> list[Cost]:

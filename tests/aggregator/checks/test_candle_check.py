@@ -53,10 +53,13 @@ async def test_differences_are_counted_and_each_kind_is_logged_once(client: Redi
                     return compared()[0] >= 1
 
                 await wait_until(first_is_compared, what="the first bar is compared")
-                for minute in (1, 2):
+                for minute in (1, 2, 3):
                     check.add([replace(bar(VENUE, minute=minute), volume=Decimal(9))])
+                foreign = counted("foreign_entries")
+                await kraken.say(replace(candle(VENUE, minute=3), volume=Decimal("NaN")))
                 await kraken.say(candle(VENUE, minute=1), candle(VENUE, minute=2))
                 await wait_until(lambda: compared() == [3, 2], what="two differences")
+                assert counted("foreign_entries") == foreign + 1
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

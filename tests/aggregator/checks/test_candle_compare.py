@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crosstape_aggregator.checks.candle_compare import Difference, can_be_compared, differences
+from crosstape_aggregator.checks.candle_compare import Difference, can_be_compared, differences, is_sound
 from crosstape_schemas import CONSOLIDATED
 from tests.aggregator.checks.candles import D, bar, candle
+
+
+@pytest.mark.parametrize("field", ["open", "high", "low", "close", "volume", "quote_volume"])
+@pytest.mark.parametrize("odd", ["NaN", "sNaN", "Infinity", "-1", "1E+200", "1." + "1" * 100])
+def test_a_candle_that_no_connector_publishes_is_not_sound(field: str, odd: str) -> None:
+    """To compute with it would end the check of all others."""
+    assert is_sound(candle())
+    assert is_sound(replace(candle(), quote_volume=None, volume=D("0E-8")))
+    assert not is_sound(replace(candle(), **{field: D(odd)}))
 
 
 def test_equal_numbers_do_not_differ() -> None:

@@ -133,7 +133,7 @@ def test_a_venue_without_quotes_uses_its_book_for_both() -> None:
     ]
 
 
-@pytest.mark.parametrize("odd", ["1." + "1" * 520, "NaN"])
+@pytest.mark.parametrize("odd", ["1." + "1" * 520, "NaN", "-3", "0", "Infinity"])
 def test_a_number_that_cannot_be_computed_with_costs_its_level_only(odd: str) -> None:
     """The other levels of the book count. No connector publishes such a book."""
     world = World(sweep_sizes={"*": (D(1), D("2.5"))})

@@ -84,7 +84,7 @@ def edges(instruments: Sequence[str]) -> View:
         text = f"{counted(count, 'edge')} {'is' if count == 1 else 'are'} open on {where}"
         if latest:
             return text
-        return f"{text}, and none has been lately; they are computed between the venues whose fees aggregator.taker_fees_bps names"
+        return f"{text}, none has been lately; they are computed between venues whose fees aggregator.taker_fees_bps names, two at least"
 
     start = str((time.time_ns() // 1_000_000) - EDGES_S * 1_000)
     return View(["edge"], EDGE_HEADINGS, _now(view_computed.edges), title, instruments, start)

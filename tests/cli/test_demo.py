@@ -123,7 +123,9 @@ def test_what_a_demo_computes_beside_quotes() -> None:
     found = load(None, outputs(SHOWN)).aggregator
     assert (found.bars, found.depth_levels, set(found.taker_fees_bps)) == (("1s", "1m"), 10, set(SHOWN))
     assert found.composites["BTC-USD*"].parts == ("BTC-USD", "BTC-USDT")
+    assert {"BTC-USDT", "BTC-USD*"} <= set(found.sweep_sizes)
     assert load(None, outputs(("binance", "bitfinex"))).aggregator.composites == {}
+    assert load(None, outputs(("kraken",))).aggregator.taker_fees_bps == {}
     for stablecoins in (False, True):
         settings = tomllib.loads(as_settings({"kraken": {}}, synthetic=["kraken"], stablecoins=stablecoins))
         assert ("USDT-USD" in settings["venues"]["kraken"]["instruments"]) == stablecoins

@@ -129,7 +129,7 @@ def test_titles_say_what_to_set_where_there_is_nothing() -> None:
     assert composite.startswith(
         "no book of ETH-USD* on here; consolidated books are published if aggregator.composites names ETH-USD*, aggre"
     )
-    assert "whose fees aggregator.taker_fees_bps names" in watch_feeds.edges(()).title(nothing, none, "here")
+    assert "whose fees aggregator.taker_fees_bps names, two at least" in watch_feeds.edges(()).title(nothing, none, "here")
     assert watch_feeds.edges(()).title(pairs(EDGE, CLOSED), none, "here") == "1 edge is open on here"
     assert watch_feeds.edges(()).title(pairs(EDGE), set(pairs(EDGE)), "here") == "0 edges are open on here"
     assert watch_feeds.depth(X).title(latest(BOOK), set(latest(BOOK)), "here").endswith("; its aggregator gives no sign of life")

@@ -20,7 +20,8 @@ import crosstape
 import crosstape_aggregator
 import crosstape_connector
 from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
-from crosstape.settings import Section, Settings
+from crosstape.settings import Section, Settings, VenueSettings
+from crosstape.settings.model import default_venues
 from crosstape.settings.words import describe
 from crosstape_cli.main import build
 from crosstape_schemas import KINDS, EdgeChange, Event, Exclusion, FeedState, GapCause, Market, Side
@@ -77,8 +78,18 @@ def settings(defaults: Section | None = None, path: str = "") -> Iterator[str]:
     if plain:
         yield f"## `[{path.rstrip('.')}]`\n\n{_doc(section)}\n"
         yield from _table(["key", "value", "default", "meaning"], plain)
+    if section is VenueSettings:
+        yield from built_in_venues()
     for one, deeper in inner:
         yield from settings(one, deeper)
+
+
+def built_in_venues() -> Iterator[str]:
+    """The venues that run without a settings file, whose instruments and candles are not those of an empty table."""
+    yield "Five venues are built in and run unless their table says otherwise. Keys that it does not give stay as here: the defaults above"
+    yield "are those of all other venues. A list replaces the whole list.\n"
+    rows = [[f"`{name}`", _default(venue.instruments), _default(venue.candles)] for name, venue in default_venues().items()]
+    yield from _table(["venue", "`instruments`", "`candles`"], rows)
 
 
 def event_tables() -> Iterator[str]:

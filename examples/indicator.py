@@ -1,10 +1,10 @@
 """Indicators on consolidated bars, with `Reader` and talipp: RSI and ATR of 14 minutes, over the trades of all venues.
 
-    pip install talipp
-    python examples/indicator.py redis://127.0.0.1:6379 BTC-USDT     (or unix:///…/valkey.sock, as `crosstape up` printed)
+    .venv/bin/python examples/indicator.py redis://127.0.0.1:6379 BTC-USDT     (or unix:///…/valkey.sock, as `crosstape up` printed)
 
-It reads the bars that the stream holds, so that the indicators are warm at once, and prints a line for each bar that closes from then on. A
-bar that comes again with a later revision replaces its former one. Talipp computes with floats: prices are exact up to there.
+It reads the bars that the stream holds, so that the indicators are warm as soon as there are 15 of them, and prints a line for each
+bar that closes from then on. A bar that comes again with a later revision replaces its former one. Talipp computes with floats: prices
+are exact up to there.
 """
 
 import argparse
@@ -70,8 +70,9 @@ class Indicators:
 
 
 def when(bar: Bar) -> str:
-    """When it opened, UTC."""
-    return time.strftime("%H:%M", time.gmtime(bar.open_ts // 10**9))
+    """When it opened, UTC: with its seconds or its day where the timeframe needs them."""
+    form = "%H:%M:%S" if bar.timeframe.endswith("s") else "%H:%M" if bar.timeframe[-1] in "mh" else "%Y-%m-%d"
+    return time.strftime(form, time.gmtime(bar.open_ts // 10**9))
 
 
 async def main(url: str, instrument: str, timeframe: str) -> None:

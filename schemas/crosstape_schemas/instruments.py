@@ -7,8 +7,9 @@ assets never mix. A composite, which converts quotes of several quote currencies
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,6 +19,17 @@ ALIASES: Final = {"XBT": "BTC", "XDG": "DOGE"}
 
 COMPOSITE: Final = "*"
 """The last character of a composite's name. An instrument named only this is venue-wide (`VENUE_WIDE`)."""
+
+_FORM: Final = re.compile(r"([^-*:{}\s]+)-([^-*:{}\s]+)((?:-[^-*:{}\s]+)*)")
+
+
+class Name(NamedTuple):
+    """The name of an instrument, divided."""
+
+    base: str
+    quote: str
+    contract: str
+    """What follows, with its dash: `-PERP`; empty for spot."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -68,3 +80,9 @@ def future(base: str, quote: str, expiry: int) -> str:
 def is_composite(name: str) -> bool:
     """Whether this is the name of a composite, as `BTC-USD*`."""
     return name.endswith(COMPOSITE) and name != COMPOSITE
+
+
+def parsed(name: str) -> Name | None:
+    """Divides the name of an instrument; None: it has not the form of one."""
+    found = _FORM.fullmatch(name)
+    return None if found is None else Name(*found.groups())

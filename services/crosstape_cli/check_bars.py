@@ -12,7 +12,7 @@ import msgspec
 from cyclopts import Parameter
 
 from crosstape.bus import Client, connect
-from crosstape.bus.client.call import UNAVAILABLE
+from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import BusError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
@@ -22,7 +22,7 @@ from crosstape_cli.follow import reachable, streams
 from crosstape_cli.history import history
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
-from crosstape_schemas import BAR, CANDLE, TIMEFRAMES, Bar, Candle, Keys
+from crosstape_schemas import BAR, CANDLE, CONSOLIDATED, TIMEFRAMES, Bar, Candle, Keys
 
 SECOND_NS: Final = 1_000_000_000
 HEADINGS: Final = ("venue", "timeframe", "compared", "differ", "fields", "first example")
@@ -71,6 +71,8 @@ def check_bars(
     It reads both as far back as their streams reach, and compares complete bars, each with the highest revision of both sides: high, low,
     close, volume, trades, and open where a venue's candle opens with its first trade.
 
+    Bars of venues that publish no candles of the timeframe are not compared: standard error names them.
+
     It exits with 0 if no bar differs from its candle, with 1 if one does, and with 5 if there was nothing to compare: bars are built if
     aggregator.bars names a timeframe, and candles are there if venues.VENUE.candles names the same one.
     """
@@ -86,16 +88,24 @@ async def _check(settings: Settings, instruments: Sequence[str], timeframes: Seq
         await reachable(client)
         try:
             found = await compare(client, keys, instruments, timeframes)
+            unknown, alone = await left_out(client, keys, instruments, timeframes)
         except UNAVAILABLE as exc:
             raise BusError(f"the server does not answer: {exc}") from exc
     compared = sum(one.compared for one in found)
     for text in map(as_line, found) if as_json else table(found) if found else ():
         sys.stdout.write(f"{text}\n")
+    where = shown(settings.bus.url)
+    if unknown:
+        sys.stderr.write(f"crosstape: {where} has neither bars nor candles of {', '.join(unknown)}\n")
+    if alone:
+        names = "; ".join(f"{timeframe} of {', '.join(venues)}" for timeframe, venues in alone.items())
+        sys.stderr.write(f"crosstape: not compared, because the tape has no such candles: {names}\n")
     if not compared:
-        sys.stderr.write(
-            f"crosstape: {shown(settings.bus.url)} has no complete bar beside a closed candle of the same venue and timeframe: "
-            "set aggregator.bars and venues.VENUE.candles to the same timeframes\n"
-        )
+        if len(unknown) < len(instruments) or not instruments:
+            sys.stderr.write(
+                f"crosstape: {where} has no complete bar beside a closed candle of the same venue and timeframe: "
+                "set aggregator.bars and venues.VENUE.candles to the same timeframes\n"
+            )
         return Exit.UNPROVEN
     return Exit.FAILED if any(one.differ for one in found) else Exit.OK
 
@@ -122,6 +132,29 @@ async def compare(client: Client, keys: Keys, instruments: Sequence[str], timefr
                 if can_be_compared(bar):
                     found.setdefault((timeframe, bar.venue), Result(bar.venue, timeframe)).add(bar, candles[key])
     return [found[key] for key in sorted(found, key=lambda key: (TIMEFRAMES.index(key[0]), key[1]))]
+
+
+async def left_out(
+    client: Client, keys: Keys, instruments: Sequence[str], timeframes: Sequence[str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Returns which of these instruments have neither bars nor candles, and timeframe → venues with bars and no candles.
+
+    Raises one of `UNAVAILABLE`.
+    """
+    known: set[str] = set()
+    alone: dict[str, list[str]] = {}
+    for timeframe in timeframes:
+        kinds = f"{BAR}{timeframe}", f"{CANDLE}{timeframe}"
+        venues: dict[str, set[str]] = {kind: set() for kind in kinds}
+        for stream in await streams(client, keys, *kinds):
+            kind, instrument = keys.parse(stream) or ("", "")
+            if not instruments or instrument in instruments:
+                known.add(instrument)
+                venues[kind] |= {name.decode() for name in await execute(client, "HKEYS", keys.last(kind, instrument))}
+        bars, candles = (venues[kind] for kind in kinds)
+        if without := sorted(bars - candles - {CONSOLIDATED}):
+            alone[timeframe] = without
+    return [name for name in dict.fromkeys(instruments) if name not in known], alone
 
 
 def _keep_newer(kept: dict[tuple[str, int], Any], event: Bar | Candle) -> None:

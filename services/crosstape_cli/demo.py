@@ -33,7 +33,7 @@ from crosstape_cli.options import no_such_venue
 from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, crosstape, supervise
-from crosstape_cli.view import line
+from crosstape_cli.view import counted, line
 from crosstape_schemas import CONSOLIDATED, Keys, is_composite
 from crosstape_simulator.venues.registry import VENUES, default_listings
 
@@ -139,7 +139,7 @@ async def _demo(
         if not proven:
             too_early = not quotes.most_venues and time.monotonic() - began < BEGIN_S
             why = f": the demo ended before it had begun; give it {BEGIN_S:g} s" if too_early else ""
-            sys.stderr.write(f"crosstape: no quote was consolidated from {legs} venue{'s' * (legs != 1)}{why}\n")
+            sys.stderr.write(f"crosstape: no quote was consolidated from {counted(legs, 'venue')}{why}\n")
             if not too_early:
                 _print_logs(log_directory)
         return Exit.OK if proven else Exit.UNPROVEN
@@ -245,16 +245,21 @@ def _sum_up(quotes: Quotes) -> None:
     if not console.is_terminal:
         for name in sorted(quotes.latest):
             console.print(line(quotes.latest[name]), soft_wrap=True, markup=False, highlight=False)
-    consolidated = {name: count for name, count in quotes.most_venues.items() if not is_composite(name)}
-    console.print(summary(consolidated), soft_wrap=True, highlight=False)
+    console.print(summary(quotes.most_venues), soft_wrap=True, highlight=False)
 
 
 def summary(most_venues: Mapping[str, int]) -> str:
-    """One line about the demo, from how many venues each instrument had at once: `9 instruments were consolidated: 6 from 3 venues, …`."""
-    counts = Counter(most_venues.values())
-    parts = ", ".join(f"{count} from {venues} venue{'s' * (venues != 1)}" for venues, count in sorted(counts.items(), reverse=True))
+    """One line about the demo, from how many venues each instrument had at once: `9 instruments were consolidated: 6 from 3 venues, …`.
+
+    Composites are named behind them: what they had at once are legs.
+    """
+    consolidated = {name: count for name, count in most_venues.items() if not is_composite(name)}
+    counts = Counter(consolidated.values())
+    parts = ", ".join(f"{count} from {counted(venues, 'venue')}" for venues, count in sorted(counts.items(), reverse=True))
     every = "" if len(counts) < 2 else " (not every venue lists every instrument)"
-    return f"{len(most_venues)} instruments were consolidated: {parts}{every}"
+    text = f"{counted(len(consolidated), 'instrument')} {'was' if len(consolidated) == 1 else 'were'} consolidated: {parts}{every}"
+    composites = [f"{name} from {counted(most_venues[name], 'leg')}" for name in sorted(most_venues.keys() - consolidated.keys())]
+    return "; ".join([text, f"composites: {', '.join(composites)}"] if composites else [text])
 
 
 def _print_logs(directory: Path) -> None:

@@ -12,7 +12,7 @@ from crosstape_simulator.venues.registry import default_listings
 
 BARS: Final = "1s,1m"
 LEVELS: Final = "10"
-SIZES: Final = {"BTC-USDT": ["0.1", "1"], "ETH-USDT": ["1", "10"], "BTC-USD": ["0.1", "1"]}
+SIZES: Final = {"BTC-USDT": ["0.1", "1"], "ETH-USDT": ["1", "10"], "BTC-USD": ["0.1", "1"], "BTC-USD*": ["0.1", "1"]}
 FEE_BPS: Final = "0.05"
 """Of all venues. Simulated venues stay within a third of a basis point of one another: with the fees of real ones no edge would open."""
 
@@ -29,7 +29,7 @@ def outputs(venues: Sequence[str]) -> dict[str, str]:
         "BARS": BARS,
         "DEPTH_LEVELS": LEVELS,
         "SWEEP_SIZES": _table(SIZES),
-        "TAKER_FEES_BPS": _table(dict.fromkeys(venues, FEE_BPS)),
+        "TAKER_FEES_BPS": _table(dict.fromkeys(venues, FEE_BPS) if len(venues) > 1 else {}),
         "COMPOSITES": _table(composites),
     }
     return {f"{PREFIX}AGGREGATOR__{name}": value for name, value in values.items()}

@@ -12,14 +12,15 @@ from crosstape.bus import Client, Reader, Start
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import BusError
 from crosstape_cli.causes import Causes
-from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status
+from crosstape_schemas import CONSOLIDATED, Cbbo, Keys, Status, is_composite
 
 DISCOVER_S: Final = 1.0
 """Seconds between two searches for new instruments."""
 
 FIRST_POLL_S: Final = 0.1
 """How often to check whether the tape was read for the first time."""
-"""How often to look for new instruments, when all are wanted."""
+
+COMPOSITE_NEEDS: Final = "a composite: aggregator.composites must name it, and parts of it must be on the tape"
 
 
 class Quotes:
@@ -61,8 +62,8 @@ class Quotes:
         return self._causes.why_nothing(time.monotonic(), time.time_ns()) if self._is_read.is_set() else []
 
     def named(self, instrument: str) -> str:
-        """Returns the instrument and, in brackets, the venues that refuse it, with their reasons."""
-        why = self._causes.why_not(instrument)
+        """Returns an instrument and, in brackets, why it may have no quote: who refuses it, with reasons; of a composite, what it needs."""
+        why = COMPOSITE_NEEDS if is_composite(instrument) else self._causes.why_not(instrument)
         return f"{instrument} ({why})" if why else instrument
 
     async def _read(self, reader: Reader) -> None:

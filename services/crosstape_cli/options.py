@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,8 @@ from crosstape.errors import SettingsError
 from crosstape.settings import Settings
 from crosstape.settings import load as settings_file
 from crosstape.settings.environment import ignored_variables
-from crosstape.settings.words import nearest
+from crosstape.settings.mistakes import Mistake
+from crosstape.settings.words import dotted, nearest
 from crosstape_schemas import TIMEFRAMES
 
 SettingsFile = Annotated[
@@ -39,29 +40,33 @@ def load(path: Path | None) -> Settings:
 
     Raises `SettingsError` with one line per mistake.
     """
+    _old_names.clear()
+    return settings_file.load(path, old_names=_old_names, check=_venue_mistakes)
+
+
+def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
     from crosstape_connector.venue_choice import chosen  # noqa: PLC0415  # `health` needs no venue
     from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415
 
-    _old_names.clear()
-    settings = settings_file.load(path, old_names=_old_names)
-    places: dict[str, Iterable[str]] = {"venues": settings.venues, "aggregator.taker_fees_bps": settings.aggregator.taker_fees_bps}
-    mistakes = [
-        f"{place}.{name}: no such venue; " + (f"did you mean {place}.{guess}?" if guess else f"there are {', '.join(VENUES)}")
-        for place, names in places.items()
-        for name in names
-        if name not in VENUES
-        for guess in [nearest(name, VENUES)]
-    ]
+    tables: dict[tuple[str, ...], Iterable[str]] = {
+        ("venues",): settings.venues,
+        ("aggregator", "taker_fees_bps"): settings.aggregator.taker_fees_bps,
+    }
+    for place, names in tables.items():
+        for name in names:
+            if name not in VENUES:
+                guess = nearest(name, VENUES)
+                text = f"did you mean {dotted((*place, guess))}?" if guess else f"there are {', '.join(VENUES)}"
+                yield Mistake((*place, name), f"no such venue; {text}")
     for name, own in settings.venues.items():
         try:
             chosen(VENUES[name], own.environment, own.candles)
         except KeyError:
             continue  # reported above
         except SettingsError as exc:
-            mistakes.append(str(exc))
-    if mistakes:
-        raise SettingsError("\n".join(mistakes))
-    return settings
+            for line in str(exc).splitlines():
+                path, _, text = line.partition(": ")
+                yield Mistake(tuple(path.split(".")), text)
 
 
 def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
 
-from crosstape_schemas import Cbbo, FeedState, Leg, Market
+from crosstape_schemas import Cbbo, FeedState, Leg, Market, is_composite
 
 SECOND_NS: Final = 1_000_000_000
 _NOTHING: Final = "–"
@@ -18,6 +18,20 @@ _NOTHING: Final = "–"
 
 WIDE: Final = 100
 """Columns of a terminal that is wide enough for the VWAP too."""
+
+COMPOSITE_DIGITS: Final = 8
+"""Digits shown of a composite's prices: converted ones have twice as many, of which the last are below any venue's tick."""
+
+_HEADINGS: Final = ("", "bid size", "bid", "ask", "ask size", "bps", "age", "VWAP 1m", "state")
+_DISPENSABLE: Final = ("VWAP 1m", "age", "ask size", "bid size", "bps")
+"""Columns that a narrow window goes without, in this order: a number is shown whole or not at all."""
+_LEAST: Final = {"bps": 5, "age": 6, "state": len("3 of 3 crossed")}
+"""Room kept for what changes its length often, so that columns do not come and go."""
+
+
+class _Row(NamedTuple):
+    cells: list[Text]
+    style: str
 
 
 def table(
@@ -31,29 +45,56 @@ def table(
 ) -> Table:
     """One row for each instrument and, below it, one for each leg, for as many instruments as fit into `rows`. `now`: ns since the epoch.
 
-    If the legs of some instruments do not fit, the title says so.
+    If the legs of some instruments do not fit, or columns beside the VWAP, the title says so.
 
-    Prices are in full, sizes to five digits. `silent`: seconds without a sign of life, of instruments whose aggregator is dead.
+    Prices are in full, those of a composite to eight digits, sizes to five. `silent`: seconds without a sign of life, of instruments whose
+    aggregator is dead.
     """
-    wide = columns >= WIDE
     with_legs = _with_legs(quotes, rows)
-    if len(with_legs) < len(quotes):
-        title = f"{title}; a taller window shows all legs" if title else "a taller window shows all legs"
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="dim", expand=False)
-    for heading in ("", "bid size", "bid", "ask", "ask size"):
-        made.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for heading in ("bps", "age", "VWAP 1m") if wide else ("bps", "age"):
-        made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("", no_wrap=True)
+    made = list(_rows(quotes, with_legs, now, silent))
+    kept, gap = _kept([row.cells for row in made], columns)
+    notes = [title] * bool(title) + ["a taller window shows all legs"] * (len(with_legs) < len(quotes))
+    notes += ["a wider window shows all columns"] * (_DISPENSABLE[1] not in kept)
+    drawn = Table(
+        title="; ".join(notes) or None,
+        title_justify="left",
+        box=None,
+        padding=(0, 1),
+        collapse_padding=gap == 1,
+        pad_edge=False,
+        header_style="dim",
+        expand=False,
+    )
+    for heading in kept:
+        drawn.add_column("" if heading == "state" else heading, justify="left" if heading in {"", "state"} else "right", no_wrap=True)
+    for row in made:
+        drawn.add_row(*(cell for heading, cell in zip(_HEADINGS, row.cells, strict=True) if heading in kept), style=row.style)
+    return drawn
+
+
+def _rows(quotes: Mapping[str, Cbbo], with_legs: set[str], now: int, silent: Mapping[str, float]) -> Iterator[_Row]:
     for name in sorted(quotes):
         quote, silent_s = quotes[name], silent.get(name)
         dead = silent_s is not None
-        style = "dim" if dead else "bold" if name in with_legs else ""
-        made.add_row(*_shown(_consolidated(quote, now, silent_s), wide=wide), style=style)
+        yield _Row(_consolidated(quote, now, silent_s), "dim" if dead else "bold" if name in with_legs else "")
         if name in with_legs:
             for leg in quote.legs:
-                made.add_row(*_shown(_leg(leg, quote, now, dead=dead), wide=wide), style="" if leg.excluded is None and not dead else "dim")
-    return made
+                yield _Row(_leg(leg, quote, now, dead=dead), "" if leg.excluded is None and not dead else "dim")
+
+
+def _kept(rows: Sequence[Sequence[Text]], columns: int) -> tuple[list[str], int]:
+    """The columns that are shown, and the blanks between two: two or, where that keeps the columns whole, one."""
+    widths = {
+        heading: max(_LEAST.get(heading, len(heading)), *(len(cells[at]) for cells in rows)) if rows else len(heading)
+        for at, heading in enumerate(_HEADINGS)
+    }
+    kept = [heading for heading in _HEADINGS if columns >= WIDE or heading != _DISPENSABLE[0]]
+    for dropped in ("", *_DISPENSABLE):
+        kept = [heading for heading in kept if not dropped or heading != dropped]
+        for gap in (2, 1):
+            if sum(widths[heading] + gap for heading in kept) - gap <= columns:
+                return kept, gap
+    return kept, 1
 
 
 def _with_legs(quotes: Mapping[str, Cbbo], rows: int) -> set[str]:
@@ -72,14 +113,23 @@ def line(quote: Cbbo, silent_s: float | None = None) -> str:
 
     Of a dead aggregator: `BTC-USDT  63000.1 × 0.5 / 63000.2 × 1.25  0.02 bps  no aggregator for 12 s`.
     """
-    bid, ask = (
-        f"{number(price)} × {number(size)}" for price, size in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size))
-    )
+    bid, ask = (f"{number(own)} × {number(total)}" for own, total in ((quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size)))
     bps = _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}"
     if silent_s is not None:
         return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {without_aggregator(silent_s)}"
     legs = ", ".join(f"{_source(leg)} {state_of(leg)}" for leg in quote.legs)
-    return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {quote.venues} venues  {quote.market.value}  ({legs})"
+    counting = counted(quote.venues, "leg" if is_composite(quote.instrument) else "venue")  # a venue with two parts has two legs
+    return f"{quote.instrument:<10} {bid} / {ask}  {bps} bps  {counting}  {quote.market.value}  ({legs})"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 venue`, `3 venues`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def price(value: Decimal | None, instrument: str) -> str:
+    """A price in full; of a composite to eight digits, which is for the eye only."""
+    return number(value, digits=COMPOSITE_DIGITS if is_composite(instrument) else None)
 
 
 def number(value: Decimal | None, *, digits: int | None = None) -> str:
@@ -132,8 +182,8 @@ def _consolidated(quote: Cbbo, now: int, silent_s: float | None) -> list[Text]:
     return _texts(
         quote.instrument,
         size(quote.bid_size),
-        number(quote.bid_price),
-        number(quote.ask_price),
+        price(quote.bid_price, quote.instrument),
+        price(quote.ask_price, quote.instrument),
         size(quote.ask_size),
         _NOTHING if quote.spread_bps is None else f"{quote.spread_bps:.2f}",
         age(quote.ts, now),
@@ -147,8 +197,8 @@ def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     cells = _texts(
         f"  {_source(leg)}",
         size(leg.bid_size),
-        number(leg.bid_price),
-        number(leg.ask_price),
+        price(leg.bid_price, quote.instrument),
+        price(leg.ask_price, quote.instrument),
         size(leg.ask_size),
         "",
         age(leg.quote_ts, now),
@@ -159,8 +209,8 @@ def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
     if dead:
         return cells
     if leg.excluded is None:  # a venue has several legs in a composite: only the price says which is the best
-        for column, price, best in ((2, leg.bid_price, quote.bid_price), (3, leg.ask_price, quote.ask_price)):
-            if price is not None and price == best:
+        for column, own, best in ((2, leg.bid_price, quote.bid_price), (3, leg.ask_price, quote.ask_price)):
+            if own is not None and own == best:
                 cells[column].stylize("green")
     return cells
 
@@ -168,10 +218,6 @@ def _leg(leg: Leg, quote: Cbbo, now: int, *, dead: bool) -> list[Text]:
 def _source(leg: Leg) -> str:
     """The venue; in a composite also the part: `kraken BTC-USDT`."""
     return leg.venue if leg.instrument is None else f"{leg.venue} {leg.instrument}"
-
-
-def _shown(cells: list[Text], *, wide: bool) -> list[Text]:
-    return cells if wide else [*cells[:-2], cells[-1]]
 
 
 def _texts(*cells: str, note_style: str) -> list[Text]:

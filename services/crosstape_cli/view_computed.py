@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 from typing import Final
 
 from crosstape_cli.follow_feeds import Feed
-from crosstape_cli.view import SECOND_NS, age, number, size, spell
+from crosstape_cli.view import SECOND_NS, age, counted, number, price, size, spell
 from crosstape_cli.view_feeds import CANDLE_HEADINGS, Row, opened
-from crosstape_schemas import Bar, Depth, DepthLeg, DepthLevel, Edge, EdgeChange, Event, FeedState, Sweep
+from crosstape_schemas import Bar, Depth, DepthLeg, DepthLevel, Edge, EdgeChange, Event, FeedState, Sweep, is_composite
 
 NO_SIGN: Final = "no aggregator"
+NOT_HELD: Final = "the books do not hold it"
 _NOTHING: Final = "–"
 
 BAR_HEADINGS: Final = CANDLE_HEADINGS
@@ -32,7 +34,8 @@ def depth(latest: Mapping[Feed, Event], dead: Collection[Feed], *, now: int) -> 
     rows = []
     for feed, event in latest.items():
         if isinstance(event, Depth):
-            rows += [Row(cells, feed in dead) for cells in (*_levels(event), *map(_sweep, event.sweeps))]
+            rows += [Row(cells, feed in dead) for cells in _levels(event)]
+            rows += [Row(_sweep(one, event.instrument), feed in dead, _sweep_line(one, event.instrument)) for one in event.sweeps]
     return rows
 
 
@@ -54,8 +57,9 @@ def book_title(latest: Mapping[Feed, Event], *, now: int) -> str | None:
     if event is None:
         return None
     counting = sum(leg.excluded is None for leg in event.legs)
-    left_out = [f"{leg.venue} ({_why(leg)})" for leg in event.legs if leg.excluded is not None]
-    text = f"{counting} of {len(event.legs)} venues, {age(event.ts, now)} old"
+    left_out = [f"{_source(leg)} ({_why(leg)})" for leg in event.legs if leg.excluded is not None]
+    noun = "leg" if is_composite(event.instrument) else "venue"  # a venue with two parts of a composite has two legs
+    text = f"{counting} of {counted(len(event.legs), noun)}, {age(event.ts, now)} old"
     return f"{text}; not {', '.join(left_out)}" if left_out else text
 
 
@@ -79,24 +83,36 @@ def _levels(event: Depth) -> Iterator[list[str]]:
     for at in range(max(len(event.bids), len(event.asks))):
         bid = event.bids[at] if at < len(event.bids) else None
         ask = event.asks[at] if at < len(event.asks) else None
-        yield [*_side(bid), *reversed(_side(ask))]
+        yield [*_side(bid, event.instrument), *reversed(_side(ask, event.instrument))]
 
 
-def _side(level: DepthLevel | None) -> tuple[str, str, str]:
+def _side(level: DepthLevel | None, instrument: str) -> tuple[str, str, str]:
     if level is None:
         return "", _NOTHING, _NOTHING
-    price, total, venues = level
-    return ", ".join(f"{venue} {size(part)}" for venue, part in venues), size(total), number(price)
+    own, total, venues = level
+    return ", ".join(f"{venue} {size(part)}" for venue, part in venues), size(total), price(own, instrument)
 
 
-def _sweep(sweep: Sweep) -> list[str]:
+def _sweep(sweep: Sweep, instrument: str) -> list[str]:
     """The average and the worst price of selling and buying a size at once."""
     sell, buy = (
-        f"sweep, worst {number(worst)}" if average is not None else "sweep, the books do not hold it"
+        f"sweep, worst {price(worst, instrument)}" if average is not None else f"sweep, {NOT_HELD}"
         for average, worst in ((sweep.sell_average, sweep.sell_worst), (sweep.buy_average, sweep.buy_worst))
     )
-    averages = [number(sweep.sell_average, digits=10), number(sweep.buy_average, digits=10)]
-    return [sell, size(sweep.size), *averages, size(sweep.size), buy]
+    return [sell, size(sweep.size), _average(sweep.sell_average), _average(sweep.buy_average), size(sweep.size), buy]
+
+
+def _sweep_line(sweep: Sweep, instrument: str) -> str:
+    """The same in one line of text: `sweep 0.1  sell average 63000.1  worst 63000  buy average 63000.2  worst 63000.3`."""
+    parts = [f"sweep {size(sweep.size)}"]
+    for side, average, worst in (("sell", sweep.sell_average, sweep.sell_worst), ("buy", sweep.buy_average, sweep.buy_worst)):
+        held = f"average {_average(average)}  worst {price(worst, instrument)}"
+        parts.append(f"{side} {NOT_HELD if average is None else held}")
+    return "  ".join(parts)
+
+
+def _average(value: Decimal | None) -> str:
+    return number(value, digits=10)
 
 
 def _edge(edge: Edge, now: int, *, dead: bool) -> list[str]:
@@ -118,3 +134,8 @@ def _edge(edge: Edge, now: int, *, dead: bool) -> list[str]:
 
 def _why(leg: DepthLeg) -> str:
     return leg.state.value if leg.state is not FeedState.LIVE or leg.excluded is None else leg.excluded.value
+
+
+def _source(leg: DepthLeg) -> str:
+    """The venue; in a composite also the part: `kraken BTC-USDT`."""
+    return leg.venue if leg.instrument is None else f"{leg.venue} {leg.instrument}"

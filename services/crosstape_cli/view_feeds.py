@@ -28,6 +28,8 @@ class Row(NamedTuple):
 
     cells: Sequence[str]
     dead: bool
+    line: str = ""
+    """What is printed of it where there is no table; empty: the cells with their headings."""
 
 
 CANDLE_HEADINGS: Final = ("", "venue", "opened", "open", "high", "low", "close", "volume", "trades", "age", "")
@@ -105,7 +107,7 @@ def lines(headings: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     """The same as lines of text: `BTC-USDT binance opened 12:04 open 63000.1 high …`."""
     for row in rows:
         named = (f"{heading} {cell}" if heading not in {"", "venue"} else cell for heading, cell in zip(headings, row.cells, strict=True))
-        yield "  ".join(named).rstrip()
+        yield row.line or "  ".join(named).rstrip()
 
 
 def opened(candle: Candle | Bar) -> str:

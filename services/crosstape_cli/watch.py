@@ -19,6 +19,7 @@ from crosstape_cli.follow import Quotes, reachable
 from crosstape_cli.live import show
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
+from crosstape_cli.view import counted
 from crosstape_cli.watch_feeds import View
 from crosstape_schemas import Keys
 
@@ -46,7 +47,8 @@ def watch(
     A quote whose aggregator has given no sign of life for 3 s is marked. Where there is no quote, the title says why, if the tape has the
     reason: no connector or aggregator is alive, a venue is down, an instrument is refused.
     On a terminal it shows a table that stays in place; a small window shows the legs of as many instruments as fit. Elsewhere it prints
-    lines, every few seconds. The server is that of bus.url, else the embedded one of a running `crosstape up`.
+    lines, every few seconds. The table is for the eye: it shows sizes to five digits and a composite's prices to eight. On the tape both
+    are exact. The server is that of bus.url, else the embedded one of a running `crosstape up`.
     """
     view = chosen_view(instruments, bars=bars, depth=depth, edges=edges, candles=candles, derivatives=derivatives)
     loaded = located(load(settings))
@@ -89,7 +91,10 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
 
         def title() -> str:
             missing = [name for name in instruments if name not in quotes.latest]
-            parts = [f"{len(quotes.latest)} instruments on {where}", *(quotes.why_nothing() if missing or not quotes.latest else ())]
+            parts = [
+                f"{counted(len(quotes.latest), 'instrument')} on {where}",
+                *(quotes.why_nothing() if missing or not quotes.latest else ()),
+            ]
             return "; ".join([*parts, f"not on the tape: {', '.join(map(quotes.named, missing))}"] if missing else parts)
 
         async with asyncio.TaskGroup() as tasks:

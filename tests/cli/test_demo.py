@@ -17,7 +17,7 @@ import pytest
 from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
-from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show
+from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show, summary
 from crosstape_cli.demo_outputs import outputs
 from crosstape_cli.simulate import as_settings
 from crosstape_connector.venue_choice import check_candles
@@ -123,10 +123,21 @@ def test_what_a_demo_computes_beside_quotes() -> None:
     found = load(None, outputs(SHOWN)).aggregator
     assert (found.bars, found.depth_levels, set(found.taker_fees_bps)) == (("1s", "1m"), 10, set(SHOWN))
     assert found.composites["BTC-USD*"].parts == ("BTC-USD", "BTC-USDT")
+    assert {"BTC-USDT", "BTC-USD*"} <= set(found.sweep_sizes)
     assert load(None, outputs(("binance", "bitfinex"))).aggregator.composites == {}
+    assert load(None, outputs(("kraken",))).aggregator.taker_fees_bps == {}
     for stablecoins in (False, True):
         settings = tomllib.loads(as_settings({"kraken": {}}, synthetic=["kraken"], stablecoins=stablecoins))
         assert ("USDT-USD" in settings["venues"]["kraken"]["instruments"]) == stablecoins
+
+
+def test_the_summary_counts_all_that_was_shown() -> None:
+    """Instruments by their venues; composites by their legs."""
+    assert summary({"BTC-USD": 3, "BTC-USDT": 4, "ETH-USDT": 4, "BTC-USD*": 7}) == (
+        "3 instruments were consolidated: 2 from 4 venues, 1 from 3 venues (not every venue lists every instrument);"
+        " composites: BTC-USD* from 7 legs"
+    )
+    assert summary({"BTC-USD": 1}) == "1 instrument was consolidated: 1 from 1 venue"
 
 
 def test_how_many_legs_a_demo_must_show_depends_on_its_venues() -> None:

@@ -166,6 +166,46 @@ def test_a_small_terminal_gets_the_quotes_alone() -> None:
     assert "0 of 0 empty" in text
 
 
+LONG = Decimal("64305.580812345678901")
+CONVERTED = msgspec.structs.replace(
+    COMPOSITE, bid_price=LONG + 1, ask_price=LONG, market=Market.CROSSED, spread_bps=Decimal("-0.1555"), bid_size=Decimal("0.0094388123"),
+    vwap={"1m": Vwap(LONG, Decimal(5), 3)},
+    legs=tuple(msgspec.structs.replace(leg, bid_price=LONG + 1, ask_price=LONG, bid_size=GOOD.bid_size) for leg in COMPOSITE.legs),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [70, 80, 90, 100, 110])
+@pytest.mark.parametrize("silent", [{}, {"BTC-USD*": 12.3}])
+def test_nothing_is_cut_at_any_width(columns: int, silent: Mapping[str, float]) -> None:
+    """Of a crossed composite, which has the longest rows: each cell that is shown is whole, and the title says that some are not."""
+    text = drawn(columns, silent=silent, a=CONVERTED, b=QUOTE)
+
+    assert "…" not in text
+    assert all(leg.venue + " " + str(leg.instrument) in text for leg in CONVERTED.legs)
+    assert "64306.581" in text
+    assert "no aggregator for 12 s" in text if silent else "1 of 4 crossed" in text
+    assert ("a wider window shows all columns" in " ".join(text.split())) == (" age " not in text)
+
+
+def test_at_100_columns_a_composite_is_shown_whole() -> None:
+    """With the VWAP. Its prices have eight digits, those of an instrument all of theirs; a line has them in full."""
+    text = drawn(100, a=CONVERTED, b=msgspec.structs.replace(QUOTE, bid_price=Decimal("100.1234567")))
+
+    assert "VWAP" in text
+    assert "wider" not in text
+    rows = [" ".join(row.split()) for row in text.splitlines()]
+    assert "BTC-USD* 0.0094388 64306.581 64305.581 2 -0.16 0.00 s 64305.581 1 of 4 crossed" in rows
+    assert " 100.1234567 " in text
+    assert f" {LONG + 1} × " in line(CONVERTED)
+
+
+def test_a_composite_that_is_not_there_says_what_it_needs() -> None:
+    """Its name alone does not tell that settings must name it."""
+    nobody = Quotes(None, KEYS)  # type: ignore[arg-type]  # nothing is read
+    assert nobody.named("BTC-USDT") == "BTC-USDT"
+    assert nobody.named("ETH-USD*").startswith("ETH-USD* (a composite: aggregator.composites must name it")
+
+
 def test_a_terminal_of_24_rows_shows_the_legs_of_the_first_instruments() -> None:
     """In the order of their names, each with all its legs or none."""
     text = drawn(columns=80, rows=6, a=QUOTE, b=msgspec.structs.replace(QUOTE, instrument="ETH-USDT"))
@@ -178,8 +218,9 @@ def test_a_terminal_of_24_rows_shows_the_legs_of_the_first_instruments() -> None
 def test_a_quote_in_a_line() -> None:
     """The form for logs and pipes."""
     assert line(QUOTE) == (
-        "BTC-USDT   100.1 × 1.23456789 / 100.2 × 2  9.98 bps  1 venues  normal  (binance live, kraken stale, coinbase down)"
+        "BTC-USDT   100.1 × 1.23456789 / 100.2 × 2  9.98 bps  1 venue  normal  (binance live, kraken stale, coinbase down)"
     )
+    assert "  1 leg  normal  (binance BTC-USD live" in line(COMPOSITE)
     assert line(EMPTY) == "ETH-USDT   – × – / – × –  – bps  0 venues  empty  ()"
 
 

@@ -17,6 +17,7 @@ from crosstape.runtime.exit_codes import Exit
 from crosstape_cli import watch_feeds
 from crosstape_cli.follow_feeds import Feed, Feeds
 from crosstape_cli.view_computed import BAR_HEADINGS, DEPTH_HEADINGS, EDGE_HEADINGS, bars, book_title, depth, edges
+from crosstape_cli.view_feeds import lines
 from crosstape_cli.watch import chosen_view
 from crosstape_schemas import CONSOLIDATED, Bar, Depth, DepthLeg, Edge, EdgeChange, Event, Exclusion, FeedState, Keys, Sweep, feed_kind
 from tests.bus.tape import fast, publishing
@@ -87,7 +88,21 @@ def test_a_book_shows_who_holds_each_level_and_what_each_size_costs() -> None:
         "kraken 2 2 63000 – –",
         "sweep, worst 63000.1 1 63000.1 – 1 sweep, the books do not hold it",
     ]
+    assert list(lines(DEPTH_HEADINGS, depth(latest(BOOK), (), now=NOW)))[1:] == [
+        "bid venues kraken 2  bid size 2  bid 63000  ask –  ask size –  ask venues",
+        "sweep 1  sell average 63000.1  worst 63000.1  buy the books do not hold it",
+    ]
     assert book_title(latest(BOOK), now=NOW) == "2 of 4 venues, 0.50 s old; not coinbase (down), kucoin (outlier)"
+
+
+def test_a_composites_book_has_legs_and_prices_for_the_eye() -> None:
+    """Eight digits of converted prices, and the part of each leg that does not count: a venue has a leg in each part."""
+    legs = tuple(replace(leg, instrument="BTC-USDT") for leg in BOOK.legs)
+    book = replace(BOOK, instrument="BTC-USD*", bids=((D("63000.123456789"), D(1), (("kraken", D(1)),)),), asks=(), sweeps=(), legs=legs)
+
+    (row,) = depth(latest(book), (), now=NOW)
+    assert row.cells == ["kraken 1", "1", "63000.123", "–", "–", ""]
+    assert book_title(latest(book), now=NOW) == "2 of 4 legs, 0.50 s old; not coinbase BTC-USDT (down), kucoin BTC-USDT (outlier)"
 
 
 def test_edges_are_the_best_first_and_closed_ones_for_a_minute() -> None:
@@ -110,8 +125,12 @@ def test_titles_say_what_to_set_where_there_is_nothing() -> None:
         '0 feeds of bar:5m on here; bars are built if aggregator.bars names "5m"'
     )
     assert "published if aggregator.depth_levels is set, as to 10" in watch_feeds.depth(X).title(nothing, none, "here")
-    assert "whose fees aggregator.taker_fees_bps names" in watch_feeds.edges(()).title(nothing, none, "here")
-    assert watch_feeds.edges(()).title(pairs(EDGE, CLOSED), none, "here") == "1 edges are open on here"
+    composite = watch_feeds.depth("ETH-USD*").title(nothing, none, "here")
+    assert composite.startswith(
+        "no book of ETH-USD* on here; consolidated books are published if aggregator.composites names ETH-USD*, aggre"
+    )
+    assert "whose fees aggregator.taker_fees_bps names, two at least" in watch_feeds.edges(()).title(nothing, none, "here")
+    assert watch_feeds.edges(()).title(pairs(EDGE, CLOSED), none, "here") == "1 edge is open on here"
     assert watch_feeds.edges(()).title(pairs(EDGE), set(pairs(EDGE)), "here") == "0 edges are open on here"
     assert watch_feeds.depth(X).title(latest(BOOK), set(latest(BOOK)), "here").endswith("; its aggregator gives no sign of life")
 

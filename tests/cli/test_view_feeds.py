@@ -177,7 +177,7 @@ async def test_watch_shows_candles_and_derivatives(client: Redis, valkey: str) -
         publisher.publish_all([candle(), *(replace(event, venue="binance") for event in DERIVED.values() if event.venue != "bingx_swap")])
         assert await publisher.drain(5)
     for options, title, expected in (
-        (("--candles", "1m"), "1 feeds of candle:1m on", "BTC-USDT  binance  opened 02:04  open 62990  high 63010"),
+        (("--candles", "1m"), "1 feed of candle:1m on", "BTC-USDT  binance  opened 02:04  open 62990  high 63010"),
         (("--derivatives",), "4 feeds of mark, funding, open_interest, liquidation on", f"{PERPETUAL}  binance  mark 63000.5  index"),
         (("BTC-USDT", "--derivatives"), "0 feeds of", ""),
         (("BTC-USDT", "--candles", "5m"), "0 feeds of candle:5m on", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import runpy
 import signal
 import sys
 import time
@@ -167,6 +168,14 @@ async def test_indicators_of_consolidated_bars(client: Redis, valkey: str) -> No
         assert said == f"BTC-USDT 12:20 close 101.0 rsi 59.09 atr 2.00 (revision {revision}) (1 of the last bars may lack trades)"
         assert await line(process, error=True) == "BTC-USDT bars are missing before 12:22: the indicators begin again"
         assert await line(process) == "BTC-USDT 12:22 close 102.2 rsi – atr –"
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "text"), [("1s", "12:01:00"), ("1m", "12:01"), ("1h", "12:01"), ("1d", "2024-10-04"), ("1M", "2024-10-04")]
+)
+def test_an_indicators_bar_is_named_by_its_opening(timeframe: str, text: str) -> None:
+    """To the second, to the minute, or by its day."""
+    assert runpy.run_path(str(EXAMPLES / "indicator.py"))["when"](msgspec.structs.replace(bar(1, "1"), timeframe=timeframe)) == text
 
 
 REDIS_CLI = """#!/bin/sh

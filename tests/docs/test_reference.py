@@ -78,6 +78,15 @@ def test_no_setting_is_missing() -> None:
     assert [path for path in paths(Settings()) if f"`{path}`" not in page] == []
 
 
+def test_what_runs_without_settings_is_shown() -> None:
+    """The instruments and candles of the built-in venues are not those of an empty table."""
+    rows = [line for line in (REFERENCE / "settings.md").read_text().splitlines() if line.startswith("| `kraken` |")]
+
+    assert len(rows) == 1
+    assert "`BTC-USDT`, " in rows[0]
+    assert rows[0].endswith(" | `1m` |")
+
+
 def test_no_event_and_no_field_is_missing() -> None:
     """Structs within events are documented, too."""
     page = (REFERENCE / "events.md").read_text()

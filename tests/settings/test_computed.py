@@ -69,30 +69,34 @@ def test_the_environment_sets_one_key_of_a_table_or_all_of_it(file: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"1s"', '"10m"', f'aggregator.bars: "10m" is no timeframe; did you mean "15m"? There are {", ".join(TIMEFRAMES)}'),
-        ('"1s"', '"1min"', 'aggregator.bars: "1min" is no timeframe; did you mean "1m"?'),
-        ('"1s"', '"1m"', 'aggregator.bars: "1m" is named twice'),
+        ('"1s"', '"10m"', f'aggregator.bars ({{file}}): "10m" is no timeframe; did you mean "15m"? There are {", ".join(TIMEFRAMES)}'),
+        ('"1s"', '"1min"', 'aggregator.bars ({file}): "1min" is no timeframe; did you mean "1m"?'),
+        ('"1s"', '"1m"', 'aggregator.bars ({file}): "1m" is named twice'),
         ('"1s"', "60", 'aggregator.bars = [60, "1m", "1M"] ({file}): expected a list of timeframes'),
         ('binance = "10"', 'binance = "ten"', 'aggregator.taker_fees_bps.binance = "ten" ({file}): expected a number ≥ 0'),
         ('binance = "10"', "binance = -1", "aggregator.taker_fees_bps.binance = -1 ({file}): expected a number ≥ 0"),
         ('binance = "10"', 'binance = "nan"', 'aggregator.taker_fees_bps.binance = "nan" ({file}): expected a number ≥ 0'),
+        ('binance = "10"', "binance = 10000", "aggregator.taker_fees_bps.binance = 10000 ({file}): expected a number ≥ 0 and < 10000"),
+        (", kraken = 26.5, coinbase = 0", "", "aggregator.taker_fees_bps ({file}): only binance has a fee; an edge needs two venues"),
+        ('"BTC-USDT" =', '"btc" =', "aggregator.sweep_sizes.btc ({file}): the name is that of an instrument, as BTC-USDT, or of"),
+        ('"*" =', '"**" =', 'aggregator.sweep_sizes."**" ({file}): the name is that of an instrument'),
         ("{binance", '"10" #', 'aggregator.taker_fees_bps = "10" ({file}): expected a table'),
         ('["0.1", 1]', '["0.1", 0]', 'aggregator.sweep_sizes.BTC-USDT = ["0.1", 0] ({file}): expected a list of numbers > 0'),
         ("[0.5]", "[inf]", 'aggregator.sweep_sizes."*" = ["Infinity"] ({file}): expected a list of numbers > 0'),
-        ('["0.1", 1]', '["0.1", "0.10"]', "aggregator.sweep_sizes.BTC-USDT: the size 0.1 is named twice"),
-        ("depth_levels = 10", "", "aggregator.sweep_sizes: sizes are swept with each consolidated book, so aggregator.depth_levels must"),
+        ('["0.1", 1]', '["0.1", "0.10"]', "aggregator.sweep_sizes.BTC-USDT ({file}): the size 0.1 is named twice"),
+        ("depth_levels = 10", "", "aggregator.sweep_sizes ({file}): sizes are swept with each consolidated book, so aggregator.depth_"),
         ("depth_levels = 10", "depth_levels = -1", "aggregator.depth_levels = -1 ({file}): expected a whole number ≥ 0 and ≤ 1000"),
-        ('"BTC-USD*"', '"BTC-USD"', "aggregator.composites.BTC-USD: the name of a composite is that of an instrument with a star"),
-        ('["BTC-USD", "BTC-USDT"]', "[]", 'aggregator.composites."BTC-USD*".parts: none is named; a composite of BTC has parts like'),
-        ('"BTC-USD",', '"BTC-USDT",', 'aggregator.composites."BTC-USD*".parts: "BTC-USDT" is named twice'),
-        ('"BTC-USD",', '"ETH-USD",', '.parts: "ETH-USD" is not of the form BTC-QUOTE, as all parts of BTC-USD* are'),
-        ('"BTC-USD",', '"BTC-USD-PERP",', '.parts: "BTC-USD-PERP" is not of the form BTC-QUOTE, as all parts'),
-        ('"BTC-USD",', '"BTC-USD*",', '.parts: "BTC-USD*" is no instrument, as BTC-USD'),
+        ('"BTC-USD*"', '"BTC-USD"', "aggregator.composites.BTC-USD ({file}): the name of a composite is that of an instrument with a star"),
+        ('["BTC-USD", "BTC-USDT"]', "[]", 'aggregator.composites."BTC-USD*".parts ({file}): none is named; a composite of BTC has parts'),
+        ('"BTC-USD",', '"BTC-USDT",', 'aggregator.composites."BTC-USD*".parts ({file}): "BTC-USDT" is named twice'),
+        ('"BTC-USD",', '"ETH-USD",', '.parts ({file}): "ETH-USD" is not of the form BTC-QUOTE, as all parts of BTC-USD* are'),
+        ('"BTC-USD",', '"BTC-USD-PERP",', '.parts ({file}): "BTC-USD-PERP" is not of the form BTC-QUOTE, as all parts'),
+        ('"BTC-USD",', '"BTC-USD*",', '.parts ({file}): "BTC-USD*" is no instrument, as BTC-USD'),
         ("bars", 'instruments = ["BTC-USD", "BTC-USDT"]\nbars', '"BTC-USDT": USDT-USD, whose mid converts it, is not in aggregator.instru'),
         ("bars", 'instruments = ["BTC-USDT", "USDT-USD"]\nbars', '"BTC-USD": it is not in aggregator.instruments'),
         ("parts", "depeg_bps = 0\nparts", 'aggregator.composites."BTC-USD*".depeg_bps = 0 ({file}): expected a number > 0'),
         ("parts", "part", '"BTC-USD*".part ({file}): no such setting; did you mean aggregator.composites."BTC-USD*".parts?'),
-        ("{binance", "{binanse = 1, binance", "taker_fees_bps.binanse: no such venue; did you mean aggregator.taker_fees_bps.binance?"),
+        ("{binance", "{binanse = 1, binance", "fees_bps.binanse ({file}): no such venue; did you mean aggregator.taker_fees_bps.binance?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_path(file: Path, old: str, new: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +107,33 @@ def test_a_mistake_is_named_with_its_path(file: Path, old: str, new: str, said: 
     with pytest.raises(SettingsError) as caught:
         options.load(file)
     assert said.format(file=file) in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one value, those between values and those of venues, each with where it came from, and none that follows from another."""
+    monkeypatch.delenv("CROSSTAPE_SETTINGS", raising=False)
+    monkeypatch.setenv(f"{PREFIX}BARS", "7m")
+    monkeypatch.setenv(f"{PREFIX}TAKER_FEES_BPS__KRAKEN", "-1")
+    text = GOOD.replace("depth_levels = 10", "depth_levels = -1").replace(", kraken = 26.5, coinbase = 0", "")
+    file.write_text(text.replace("[0.5]", "[1, 1]") + "[venues.krakn]\n[venues.kraken]\ncandles = ['7m']\nenvironment = 'x'\n")
+
+    with pytest.raises(SettingsError) as caught:
+        options.load(file)
+    assert [line.partition("expected")[0].partition(";")[0] for line in str(caught.value).splitlines()] == [
+        f"aggregator.depth_levels = -1 ({file}): ",
+        f'aggregator.taker_fees_bps.kraken = "-1" ({PREFIX}TAKER_FEES_BPS__KRAKEN): ',
+        f'aggregator.bars ({PREFIX}BARS): "7m" is no timeframe',
+        f'aggregator.sweep_sizes."*" ({file}): the size 1 is named twice',
+        f"venues.krakn ({file}): no such venue",
+        f"venues.kraken.environment ({file}): x: the venue has no environment but the live one",
+        f"venues.kraken.candles ({file}): 7m: there are no such candles",
+    ]
+
+
+def test_sizes_of_a_composite(file: Path) -> None:
+    """Its name is a key like that of an instrument."""
+    file.write_text(GOOD.replace('"BTC-USDT" =', '"BTC-USD-PERP*" =', 1))
+    assert set(load(file, {}).aggregator.sweep_sizes) == {"BTC-USD-PERP*", "*"}
 
 
 @pytest.mark.parametrize(

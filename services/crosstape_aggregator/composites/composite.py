@@ -71,6 +71,7 @@ class Composite:
         self.excluded: dict[str, Exclusion | None] = {}
         """Part → why it did not count in the last quote computed; None: it counted."""
         self._signs = signs
+        self._may_be_empty = False
         self._sweep_sizes = sweep_sizes
         self._quote_due, self._depth_due = Due(interval_s), Due(depth_interval_s)
         self._quote_of: _Inputs | None = None
@@ -109,6 +110,11 @@ class Composite:
                 part.rate.prove()
         self._mark()
 
+    def settle(self) -> None:
+        """Note that the parts have had time to appear: from now on a quote is computed also while none of them has one."""
+        self._may_be_empty = True
+        self._mark()
+
     def _mark(self) -> None:
         self._quote_due.mark()
         self._depth_due.mark()
@@ -136,9 +142,9 @@ class Composite:
         return min([now_s + self._signs.next_silence_s(now_s), *stale])
 
     def quote(self, now_s: float, now_ts: int) -> Cbbo | None:
-        """Compute the quote as of now; None if it equals the last one, or no part has any."""
+        """Compute the quote as of now; None if it equals the last one, or no part has any and may still get it."""
         quotes = [part.quote for part in self.parts]
-        if not any(quotes):
+        if not any(quotes) and not self._may_be_empty:
             return None
         faults = [part.fault(part.quote, now_s) for part in self.parts]
         self.excluded = {part.instrument: fault for part, fault in zip(self.parts, faults, strict=True)}
@@ -154,7 +160,7 @@ class Composite:
             CONSOLIDATED,
             self.name,
             None,
-            self._received_ts(quotes),
+            self._received_ts(quotes, now_ts),
             ts=now_ts,
             bid_price=found.bid_price,
             bid_size=found.bid_size,
@@ -192,7 +198,7 @@ class Composite:
             CONSOLIDATED,
             self.name,
             None,
-            self._received_ts(depths),
+            self._received_ts(depths, now_ts),
             ts=now_ts,
             bids=bids,
             asks=asks,
@@ -204,9 +210,9 @@ class Composite:
             parts=inputs.parts,
         )
 
-    def _received_ts(self, events: Sequence[Cbbo | Depth | None]) -> int:
+    def _received_ts(self, events: Sequence[Cbbo | Depth | None], now_ts: int) -> int:
         rates = [part.rate.quote for part in self.parts if part.rate is not None]
-        return max(event.received_ts for event in (*events, *rates) if event is not None)
+        return max((event.received_ts for event in (*events, *rates) if event is not None), default=now_ts)
 
     def _inputs(self, events: Sequence[Cbbo | Depth | None], faults: Sequence[Exclusion | None]) -> _Inputs:
         rates = [part.show_rate(fault) for part, fault in zip(self.parts, faults, strict=True)]

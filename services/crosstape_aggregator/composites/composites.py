@@ -8,14 +8,13 @@ from typing import Final
 
 from crosstape.liveness import SignsOfLife
 from crosstape.settings import AggregatorSettings
+from crosstape.settings.computed import ALL_OTHERS
 from crosstape_aggregator.composites.composite import Composite
 from crosstape_aggregator.composites.spec import parse_all
 from crosstape_schemas import CONSOLIDATED, Cbbo, Depth, Event, Keys, Status
 
 KINDS: Final[dict[str, type[Cbbo | Depth]]] = {"cbbo": Cbbo, "depth": Depth}
 """Kinds of events that composites are computed from."""
-ALL_OTHERS: Final = "*"
-"""Key of `aggregator.sweep_sizes` for the instruments without an own one."""
 
 
 class Composites:
@@ -42,6 +41,7 @@ class Composites:
                 for name in (part.instrument, *(() if part.rate is None else (part.rate.pair,))):
                     if composite not in self._of.setdefault(name, []):
                         self._of[name].append(composite)
+        self._unseen = set(self._of)
 
     def streams(self, keys: Keys) -> Iterator[str]:
         """Yield the streams to read: first the signs of life, so that they are known when the first quote is."""
@@ -57,6 +57,8 @@ class Composites:
         if event.venue != CONSOLIDATED:
             return
         if isinstance(event, Cbbo | Depth):
+            if isinstance(event, Cbbo):
+                self._unseen.discard(event.instrument)
             for composite in self._of.get(event.instrument, ()):
                 composite.apply(event)
         elif isinstance(event, Status):
@@ -77,6 +79,17 @@ class Composites:
             self._behind = behind
             for composite in self.all:
                 composite.set_behind(behind)
+
+    def settle(self) -> dict[str, list[str]]:
+        """Note that all inputs have had time to appear. Return composite → its parts and rate pairs of which no quote was read."""
+        found: dict[str, list[str]] = {}
+        for composite in self.all:
+            composite.settle()
+        for name, needed_by in self._of.items():
+            if name in self._unseen:
+                for composite in needed_by:
+                    found.setdefault(composite.name, []).append(name)
+        return found
 
     def next_s(self) -> float:
         """Return when to call `due` if nothing is applied, by the monotonic clock; infinite: only after an event."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from crosstape.errors import SettingsError
 from crosstape.settings import AggregatorSettings
+from crosstape.settings.computed import composite_mistakes
 from crosstape.settings.model import CompositeSettings
-from crosstape_schemas import is_composite, spot
-from crosstape_schemas.instruments import COMPOSITE
-
-_NAME: Final = re.compile(r"([^\s:*{}-]+)-([^\s:*{}-]+)((?:-[^\s:*{}-]+)*)")
+from crosstape.settings.words import dotted
+from crosstape_schemas import spot
+from crosstape_schemas.instruments import COMPOSITE, parsed
 
 
 class PartSpec(NamedTuple):
@@ -31,38 +30,19 @@ class CompositeSpec(NamedTuple):
 
 
 def parse_all(settings: AggregatorSettings) -> tuple[CompositeSpec, ...]:
-    """Read all composites. Raises `SettingsError`, with one line for each mistake."""
-    mistakes: list[str] = []
-    found = [CompositeSpec(name, _parts(name, one, settings, mistakes), one) for name, one in settings.composites.items()]
-    if mistakes:
+    """Read all composites. Raises `SettingsError`, with one line for each mistake: settings need not come from the loader."""
+    if mistakes := [f"{dotted(mistake.path)}: {mistake.text}" for mistake in composite_mistakes(settings)]:
         raise SettingsError("\n".join(mistakes))
-    return tuple(found)
+    return tuple([CompositeSpec(name, _parts(name, one), one) for name, one in settings.composites.items()])
 
 
-def _parts(name: str, composite: CompositeSettings, settings: AggregatorSettings, mistakes: list[str]) -> tuple[PartSpec, ...]:
-    path = f'aggregator.composites."{name}"'
-    whole = _NAME.fullmatch(name.removesuffix(COMPOSITE))
-    if not is_composite(name) or whole is None:
-        mistakes.append(f'{path}: the name of a composite is an instrument\'s with a * behind it: "BTC-USD*"')
-        return ()
-    if not composite.parts:
-        mistakes.append(f'{path}.parts: names the instruments of the composite, such as ["BTC-USD", "BTC-USDT"]')
-    base, quote, suffix = whole.groups()
-    found = []
-    for at, part in enumerate(composite.parts):
-        here = f'{path}.parts = "{part}"'
-        form = _NAME.fullmatch(part)
-        if form is None:
-            mistakes.append(f"{here}: expected the name of an instrument, such as {base}-{quote}{suffix}")
-            continue
-        if (form[1], form[3]) != (base, suffix):
-            mistakes.append(f"{here}: the parts of {name} are of the form {base}-QUOTE{suffix}")
-        if part in composite.parts[:at]:
-            mistakes.append(f"{here}: is named twice")
-        pair = None if form[2] == quote else spot(form[2], quote)
-        wanted = settings.instruments
-        mistakes += [
-            f"{here}: needs {one}, which is not in aggregator.instruments" for one in (part, pair) if one and wanted and one not in wanted
+def _parts(name: str, composite: CompositeSettings) -> tuple[PartSpec, ...]:
+    whole = parsed(name.removesuffix(COMPOSITE))
+    parts = [(part, parsed(part)) for part in composite.parts]
+    return tuple(
+        [
+            PartSpec(part, None if form.quote == whole.quote else spot(form.quote, whole.quote))
+            for part, form in parts
+            if whole is not None and form is not None  # both are: there was no mistake
         ]
-        found.append(PartSpec(part, pair))
-    return tuple(found)
+    )

@@ -7,10 +7,8 @@ from decimal import Decimal
 import msgspec
 
 from crosstape.settings import AggregatorSettings
+from crosstape.settings.computed import ALL_OTHERS
 from crosstape_aggregator.clocks import SECOND
-
-OTHERS = "*"
-"""Key of the sizes of all instruments that are not named themselves."""
 
 
 class DepthRules(msgspec.Struct, frozen=True):
@@ -33,4 +31,4 @@ class DepthRules(msgspec.Struct, frozen=True):
 
     def sizes_of(self, instrument: str) -> tuple[Decimal, ...]:
         """Return the sizes whose cost is computed, ascending."""
-        return self.sizes.get(instrument, self.sizes.get(OTHERS, ()))
+        return self.sizes.get(instrument, self.sizes.get(ALL_OTHERS, ()))

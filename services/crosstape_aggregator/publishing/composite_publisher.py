@@ -8,6 +8,7 @@ every `WAKE_S`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -30,6 +31,9 @@ WAKE_S: Final = 0.5
 """Longest time between two looks at how far the streams have been read."""
 WARM_UP_S: Final = 3.0
 """Longest wait for the last values of all streams before the first composite is published."""
+SETTLED_S: Final = 10.0
+"""Time after the warm-up in which connectors can bring the inputs. What is not on the tape then is logged, once, and a composite without
+any part is published as empty."""
 MAX_PENDING: Final = 4_096
 """If this many events wait for the bus, no composite is computed."""
 RETRY_S: Final = 0.05
@@ -70,7 +74,11 @@ class CompositePublisher:
                 await self._look_up_predecessor()
                 await self._warm_up()
                 log.info("composites.started", composites=len(self.names))
+                settled_s = time.monotonic() + SETTLED_S
                 while True:
+                    if time.monotonic() >= settled_s:
+                        settled_s = math.inf
+                        self._settle()
                     self._publish_due()
                     await self._read(self._composites.next_s() - time.monotonic())
             finally:
@@ -88,6 +96,15 @@ class CompositePublisher:
         deadline_s = time.monotonic() + WARM_UP_S
         while self._reader.behind(time.monotonic()) and (left_s := deadline_s - time.monotonic()) > 0:
             await self._read(left_s, publish=False)
+
+    def _settle(self) -> None:
+        for name, missing in self._composites.settle().items():
+            log.warning(
+                "composites.not_on_the_tape",
+                composite=name,
+                instruments=missing,
+                reason="no consolidated quote of these parts and rate pairs is there; name them in venues.VENUE.instruments",
+            )
 
     async def _read(self, wait_s: float, *, publish: bool = True) -> None:
         """Read for at most `wait_s`, and apply what there is."""

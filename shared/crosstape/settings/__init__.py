@@ -4,7 +4,8 @@ model              every setting with its default and its description
 load               reads them: a TOML file, then the environment over it; finds all mistakes at once
 environment        reads `CROSSTAPE_<SECTION>__<KEY>` variables
 service_variables  recognises variables that a container platform sets, and that only look like ours
-computed           checks the settings of bars, books and composites against each other
+computed           checks the settings of bars, books, edges and composites against each other
+mistakes           what such a check finds, before the loader says where it came from
 secrets            reads a secret from a file of its own
 words              describes settings in messages and in the reference
 diff               finds what has changed between two readings
@@ -14,13 +15,13 @@ from crosstape.settings.model import (
     FROM_ENVIRONMENT,
     HIDDEN,
     AggregatorSettings,
+    Bps,
     BusSettings,
     CompositeSettings,
     ConnectorSettings,
     Count,
     MaxLen,
     NotNegative,
-    NotNegativeDecimal,
     Positive,
     PositiveDecimal,
     RunSettings,
@@ -39,13 +40,13 @@ __all__ = [
     "FROM_ENVIRONMENT",
     "HIDDEN",
     "AggregatorSettings",
+    "Bps",
     "BusSettings",
     "CompositeSettings",
     "ConnectorSettings",
     "Count",
     "MaxLen",
     "NotNegative",
-    "NotNegativeDecimal",
     "Positive",
     "PositiveDecimal",
     "RunSettings",

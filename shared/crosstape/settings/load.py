@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
@@ -22,6 +22,7 @@ from crosstape.errors import SettingsError
 from crosstape.paths import expanded
 from crosstape.settings import computed
 from crosstape.settings.environment import FILE_VARIABLE, RENAMED, EnvironmentText, item_of, table_of, variable_of, variables
+from crosstape.settings.mistakes import Mistake
 from crosstape.settings.model import Section, Settings, hiding
 from crosstape.settings.secrets import SUFFIX, secret_in
 from crosstape.settings.words import describe, dotted, fits, nearest, show, suggestion
@@ -30,10 +31,16 @@ from crosstape.text_file import decode_utf8
 S = TypeVar("S", bound=Section)
 
 
-def load(path: str | Path | None = None, environ: Mapping[str, str] | None = None, old_names: list[str] | None = None) -> Settings:
+def load(
+    path: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    old_names: list[str] | None = None,
+    check: Callable[[Settings], Iterable[Mistake]] | None = None,
+) -> Settings:
     """Returns the settings of `path` (or of the file that `CROSSTAPE_SETTINGS` names, or the defaults), with the environment's over them.
 
-    Adds to `old_names` one line for each setting that is given by its old name. Raises `SettingsError`, with one line for each mistake.
+    Adds to `old_names` one line for each setting that is given by its old name. `check` yields mistakes that only the caller knows, as
+    those of venues. Raises `SettingsError`, with one line for each mistake.
     """
     environ = os.environ if environ is None else environ
     path = path or environ.get(FILE_VARIABLE) or None
@@ -44,7 +51,9 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     for name, keys, text in variables(environ, reader.mistakes):
         settings = reader.section(settings, _nested(keys, EnvironmentText(text)), (), name)
     settings = reader.with_secrets(settings)
-    reader.mistakes += computed.mistakes(settings.aggregator)
+    reader.add(computed.mistakes(settings.aggregator))
+    if check is not None:
+        reader.add(check(settings))
     if reader.mistakes:
         raise SettingsError("\n".join(reader.mistakes))
     if old_names is not None:
@@ -69,8 +78,18 @@ class _Reader:
     def __init__(self) -> None:
         self.mistakes: list[str] = []
         self.old_names: list[str] = []
+        self._sources: dict[tuple[str, ...], str] = {}  # path → where it was given last
+        self._refused: set[tuple[str, ...]] = set()  # paths whose value is a mistake by itself
         self._given: dict[tuple[str, ...], _Origin] = {}  # path of a secret → where the secret itself was given
         self._files: dict[tuple[str, ...], tuple[str, _Origin]] = {}  # path of a secret → the file that holds it, and where that was named
+
+    def add(self, mistakes: Iterable[Mistake]) -> None:
+        """Add mistakes with where their keys were given, or else the tables around them."""
+        for path, text, needs in mistakes:
+            if not needs or not any(refused[: len(needs)] == needs for refused in self._refused):
+                around = (self._sources.get(path[:length]) for length in range(len(path), 0, -1))
+                source = next((f" ({found})" for found in around if found), "")
+                self.mistakes.append(f"{dotted(path)}{source}: {text}")
 
     def section(self, current: S, table: Mapping[str, Any], path: tuple[str, ...], source: str) -> S:
         """Returns `current` with the keys of `table` replaced, at all levels."""
@@ -79,6 +98,7 @@ class _Reader:
         for name, value in table.items():
             key = RENAMED.get((*path, name), name)
             here = (*path, key)
+            self._sources[here] = source
             if key != name:
                 self.old_names.append(f"{dotted((*path, name))} ({source}) is now {dotted(here)}")
             if key != name and key in table:
@@ -142,6 +162,7 @@ class _Reader:
     ) -> dict[str, S]:
         found = dict(current)
         for name, table in tables.items():
+            self._sources[*path, name] = source
             if self._is_table(table, (*path, name), source):
                 found[name] = self.section(found.get(name) or inner(), table, (*path, name), source)
         return found
@@ -150,6 +171,7 @@ class _Reader:
         """Returns a table of values with these items replaced. Each mistake is named with the item's own path."""
         found = dict(current)
         for name, value in items.items():
+            self._sources[*path, name] = source
             self._value(found, hint, value, (*path, name), source)
         return found
 
@@ -168,6 +190,7 @@ class _Reader:
             if not fits(made, hint):
                 raise ValueError
         except (msgspec.ValidationError, ValueError):
+            self._refused.add(path)
             self.mistakes.append(f"{dotted(path)} = {show(value, hidden)} ({source}): expected {describe(hint)}{suggestion(value, hint)}")
         else:
             changed[path[-1]] = made
@@ -185,6 +208,7 @@ class _Reader:
     def _is_table(self, value: Any, path: tuple[str, ...], source: str) -> bool:
         if isinstance(value, Mapping):
             return True
+        self._refused.add(path)
         self.mistakes.append(f"{dotted(path)} = {show(value, None)} ({source}): expected a table")
         return False
 

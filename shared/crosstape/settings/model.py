@@ -17,7 +17,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
-NotNegativeDecimal = Annotated[Decimal, msgspec.Meta(extra={"at least": 0})]
+Bps = Annotated[Decimal, msgspec.Meta(extra={"at least": 0, "below": 10_000})]
+"""A part of a price."""
 Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
 Timeframe = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*[A-Za-z]+$", max_length=8, extra={"in a list": 'timeframes, such as ["1m"]'})]
 """Text that may name a timeframe. Whether a venue has it, and why not, its connector says."""
@@ -271,9 +272,9 @@ class AggregatorSettings(Section, frozen=True):
     """At most one `depth` event per instrument in this time. 0: one for each change."""
     sweep_sizes: dict[str, tuple[PositiveDecimal, ...]] = {}
     """Instrument → sizes in base units whose cost is computed with each `depth`: `{"BTC-USDT" = ["0.1", "1"]}`. `*`: of all others."""
-    taker_fees_bps: dict[str, NotNegativeDecimal] = {}
+    taker_fees_bps: dict[str, Bps] = {}
     """Venue → what a taker pays there, in basis points: `{binance = "10", kraken = "26"}`. Edges are computed between the venues that are
-    named here. No fee is assumed."""
+    named here, two at least. No fee is assumed."""
     edge_interval_s: NotNegative = 0.1
     """At most one change of an open edge in this time. It opens and closes at once."""
     composites: dict[str, CompositeSettings] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -16,6 +17,7 @@ from crosstape.settings.model import HIDDEN, Kind, shown
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 """A key that needs no quotes in TOML."""
+_COMPARE: Final = {">": operator.gt, "≥": operator.ge, "<": operator.lt}
 
 
 def describe(hint: object) -> str:
@@ -83,7 +85,7 @@ def _describe(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.DictType():
             return f"a table of {_plural(info.value_type)}"
         case msgspec.inspect.Metadata():
-            return _describe(info.type) + "".join(f" {sign} {extra:g}" for sign, extra in _decimal_bounds(info.extra))
+            return _describe(info.type) + " and".join(f" {sign} {extra:g}" for sign, extra in _decimal_bounds(info.extra))
         case _:
             return type(info).__name__
 
@@ -110,14 +112,14 @@ def _plural(info: msgspec.inspect.Type) -> str:
 
 def _decimal_bounds(extra: Mapping[str, Any] | None) -> list[tuple[str, float]]:
     found = extra or {}
-    return [(sign, found[name]) for name, sign in (("above", ">"), ("at least", "≥")) if name in found]
+    return [(sign, found[name]) for name, sign in (("above", ">"), ("at least", "≥"), ("below", "<")) if name in found]
 
 
 def _fits(value: Any, info: msgspec.inspect.Type) -> bool:
     match info:
         case msgspec.inspect.Metadata():
             signs = _decimal_bounds(info.extra)
-            return _fits(value, info.type) and all(value > bound if sign == ">" else value >= bound for sign, bound in signs)
+            return _fits(value, info.type) and all(_COMPARE[sign](value, bound) for sign, bound in signs)
         case msgspec.inspect.VarTupleType():
             return all(_fits(item, info.item_type) for item in value)
         case msgspec.inspect.DictType():

@@ -11,7 +11,7 @@ from crosstape.settings.model import CompositeSettings
 from crosstape_aggregator.composites.composites import Composites
 from crosstape_schemas import Cbbo, Exclusion
 from tests.aggregator.builders import T0, alive, quote
-from tests.aggregator.composites.builders import NAME, PAIR, USD, USDT, cbbo, leg, rate, sign
+from tests.aggregator.composites.builders import NAME, PAIR, USD, USDT, cbbo, depth, leg, rate, sign
 
 OTHER = "BTC-USDT*"
 COMPOSITES = {NAME: CompositeSettings(parts=(USD, USDT)), OTHER: CompositeSettings(parts=(USDT,))}
@@ -38,6 +38,21 @@ def test_events_reach_the_composites_that_need_them() -> None:
     assert last(composites) == {NAME: {USD: None, USDT: Exclusion.RATE}, OTHER: {USDT: None}}
     composites.apply(rate("1", "1"), 0.0, T0)
     assert last(composites) == {NAME: {USD: None, USDT: None}}
+
+
+def test_without_any_part_a_composite_is_published_when_the_parts_had_time_to_appear() -> None:
+    """It names each part as `empty`. Then it is said of which parts and pairs no quote was read; a book is none."""
+    composites = Composites(AggregatorSettings(composites=COMPOSITES, min_interval_s=0))
+    for event in (sign(), rate("1", "1"), depth(USDT, [], [])):
+        composites.apply(event, 0.0, T0)
+    assert [event for event in composites.due(0.0, T0) if isinstance(event, Cbbo)] == []
+
+    assert composites.settle() == {NAME: [USD, USDT], OTHER: [USDT]}
+    assert last(composites) == {NAME: {USD: Exclusion.EMPTY, USDT: Exclusion.EMPTY}, OTHER: {USDT: Exclusion.EMPTY}}
+    assert composites.due(1.0, T0) == []
+    composites.apply(cbbo(USDT, leg("kraken", "1", "2")), 0.0, T0)
+    assert last(composites) == {NAME: {USD: Exclusion.EMPTY, USDT: None}, OTHER: {USDT: None}}
+    assert composites.settle() == {NAME: [USD]}
 
 
 def test_lost_and_unread_entries_concern_the_composites_that_need_them() -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
 from crosstape.errors import SettingsError
 from crosstape.settings import BusSettings
 from crosstape.settings.model import CompositeSettings
+from crosstape_aggregator.publishing import composite_publisher
 from crosstape_aggregator.service import run
 from crosstape_schemas import CONSOLIDATED, Cbbo, Depth, Exclusion, Gap, decode
 from tests.aggregator.builders import quote
@@ -156,7 +158,38 @@ async def _two_holders(client: Redis) -> bool:
     return len({await client.get(KEYS.lease(f"aggregator.{number}")) for number in (0, 1)} - {None}) == 2
 
 
+async def test_a_composite_without_parts_is_empty_and_the_log_says_what_is_missing(
+    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each composite. A part that comes later counts."""
+    monkeypatch.setattr(composite_publisher, "SETTLED_S", 0.0)
+    other = "LTC-USD*"
+    missing = {**COMPOSITES, other: CompositeSettings(parts=("LTC-USD", "LTC-USDT"))}
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        with structlog.testing.capture_logs() as logs:
+            async with aggregator(valkey, composites=missing):
+                await wait_until(lambda: newest(client, other), what="an empty composite")
+                await kraken.quote("100", "101", instrument="LTC-USD")
+                await wait_until(lambda: _counts(client, other), what="the late part")
+    empty = (await published(client, other))[0]
+    assert (empty.market, empty.venues, empty.legs, empty.vwap, empty.received_ts) == ("empty", 0, (), {}, empty.ts)
+    assert [(part.instrument, part.epoch, part.excluded) for part in empty.parts] == [
+        ("LTC-USD", 0, Exclusion.EMPTY),
+        ("LTC-USDT", 0, Exclusion.EMPTY),
+    ]
+    check_quote(empty, lambda *_: None)
+    told = {one["composite"]: set(one["instruments"]) for one in logs if one["event"] == "composites.not_on_the_tape"}
+    assert told == {NAME: {USD, USDT, PAIR}, other: {"LTC-USD", "LTC-USDT", PAIR}}
+    assert sum(one["event"] == "composites.not_on_the_tape" for one in logs) == len(missing)
+
+
+async def _counts(client: Redis, name: str) -> bool:
+    found = await newest(client, name)
+    return found is not None and found.venues > 0
+
+
 async def test_a_wrong_composite_stops_the_start(valkey: str) -> None:
     """Before anything is published."""
-    with pytest.raises(SettingsError, match=r'aggregator.composites."BTC-USD\*".parts = "ETH-USD"'):
+    with pytest.raises(SettingsError, match=r'aggregator.composites."BTC-USD\*".parts: "ETH-USD"'):
         await run(settings_for(valkey, composites={NAME: CompositeSettings(parts=("ETH-USD",))}))

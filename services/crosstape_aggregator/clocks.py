@@ -90,6 +90,11 @@ class VenueClock:
         return self._reported is not None
 
     @property
+    def reported_ns(self) -> int:
+        """The connector's clock less the venue's, as it reports it; 0: it does not."""
+        return self._reported or 0
+
+    @property
     def transit_ns(self) -> int | None:
         """Our clock less the connector's, plus the shortest time over the bus; None: not known."""
         return self._transit.value()

@@ -10,7 +10,7 @@ showed meanwhile: the clock decides when a bar is published, and how often.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from typing import Final
 
@@ -18,11 +18,13 @@ import msgspec
 
 from crosstape_aggregator.bars.events import BarId, bar_of, flat_bar, same_content
 from crosstape_aggregator.bars.gaps import OpenGaps
+from crosstape_aggregator.bars.ranges import Range, Ranges, intervals_in
 from crosstape_aggregator.bars.rules import BarRules
-from crosstape_aggregator.bars.series import Closed, Series, SeriesState, record_of
+from crosstape_aggregator.bars.series import Closed, Series, record_of
 from crosstape_aggregator.bars.state import BarCounts, BarsState, Feeds
 from crosstape_aggregator.bars.store import BarStore
 from crosstape_aggregator.bars.sums import Sums, merged
+from crosstape_aggregator.bars.taped import Taped
 from crosstape_schemas import CONSOLIDATED, Bar, Trade
 from crosstape_schemas.timeframes import close_of, open_of
 
@@ -35,8 +37,8 @@ class InstrumentBars:
     """The bars of one instrument. `wake` is called with the moment (ns) of a change, after which `due` has something to return."""
 
     __slots__ = (
-        "_checks", "_counts", "_feeds", "_gaps", "_known_from", "_marked", "_next_close_ts", "_pending", "_rules", "_store", "_taped",
-        "_unknown", "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
+        "_checks", "_counts", "_due_ts", "_ended", "_feeds", "_gaps", "_is_ahead", "_known_from", "_marked", "_next_close_ts", "_pending",
+        "_rules", "_store", "_taped", "_unknown", "_venues", "_wake", "closed_until", "held", "name", "published_ts", "queued",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: BarRules, feeds: Feeds, counts: BarCounts, wake: Callable[[InstrumentBars, int], None]) -> None:
@@ -54,13 +56,16 @@ class InstrumentBars:
         self._counts = counts
         self._wake = wake
         self._next_close_ts = 0  # when the next interval closes
+        self._due_ts = 0  # when intervals were last closed
+        self._ended = [0 for _ in rules.timeframes]  # up to when intervals had ended then: less than `closed_until` if clocks were set
+        self._is_ahead = False  # whether our clock was ahead of what is confirmed, at the last `due`
         self._marked = False  # whether `wake` was called since open bars were last published
         self._pending: dict[str, list[Trade]] = {}  # by venue
         self._gaps = OpenGaps(rules.tolerance_ns)
         self._store = BarStore(rules)
         self._unknown: list[set[int]] = [set() for _ in rules.timeframes]  # open_ts of closed intervals that may lack trades
-        self._checks: list[tuple[int, int]] = []  # closed bars that overlap one of these ranges (ns) may have changed
-        self._taped: dict[tuple[int, str, int], Bar] = {}  # (timeframe, venue, open_ts) → what the tape has
+        self._checks = Ranges()  # closed bars that overlap one of these may have changed
+        self._taped = Taped()
         self._venues: list[str] = []  # as of the last `due`
         self._known_from: dict[str, int | None] = {}  # as of the last `due`
 
@@ -100,17 +105,18 @@ class InstrumentBars:
         known here stays as it is.
         """
         if bar.closed and bar.timeframe in self._rules.timeframes:
-            key = self._rules.timeframes.index(bar.timeframe), bar.venue, bar.open_ts
-            if key not in self._taped or self._taped[key].revision < bar.revision:
-                self._taped[key] = bar
+            self._taped.add(self._rules.timeframes.index(bar.timeframe), bar)
 
-    def release(self, unknown_until: Mapping[str, int]) -> None:
+    def release(self, unknown_until: Mapping[str, int], history_ts: int = 0) -> None:
         """End `held`: `published` was called with all closed bars on the tape, as far as they can be known.
 
         Of each timeframe, bars may have been published before the moment `unknown_until` (ns) that are not on the tape any more. Intervals
-        that ended by then are history: a bar of them could be published a second time, or with a wrong revision.
+        that ended by then are history: a bar of them could be published a second time, or with a wrong revision. So are intervals that
+        began before `history_ts` (ns): `published` was not called with their bars.
         """
         for index, timeframe in enumerate(self._rules.timeframes):
+            if history_ts > 0:
+                self._store.drop_until(index, open_of(timeframe, history_ts))
             until = open_of(timeframe, unknown_until.get(timeframe, 0))
             if until > 0:
                 self._store.drop_until(index, until)
@@ -119,13 +125,14 @@ class InstrumentBars:
         self._wake(self, 0)
 
     def _check(self, from_ts: int, to_ts: int) -> None:
-        self._checks.append((from_ts - self._gaps.widen_ns, to_ts + self._gaps.widen_ns))
-        self._wake(self, 0)
+        if not self._checks:
+            self._wake(self, 0)
+        self._checks.add(from_ts - self._gaps.widen_ns, to_ts + self._gaps.widen_ns)
 
     @property
     def waits(self) -> bool:
-        """Whether `due` may return more without an event: streams have not been read yet, or a feed may be known again."""
-        return self.held or not self._feeds.read or any(self._unknown)
+        """Whether `due` may return more without an event: what it needs (streams, feeds, the time) is not known yet."""
+        return self.held or not self._feeds.read or any(self._unknown) or self._is_ahead
 
     def due(self, now: int) -> list[Bar]:
         """Return the bars to publish: those that close, those closed ones that have changed, and the open ones that have changed."""
@@ -134,8 +141,10 @@ class InstrumentBars:
             self._marked = False
             return []
         bars: list[Bar] = []
-        if now >= self._next_close_ts or self._checks or any(self._unknown) or self._is_late():
-            bars = self._close_all(now)
+        ts = min(now, self._feeds.confirmed_ts)
+        self._is_ahead = ts < now
+        if ts and (not self._due_ts <= ts < self._next_close_ts or self._checks or any(self._unknown) or self._is_late()):
+            bars = self._close_all(ts)
         if not 0 <= now - self.published_ts < self._rules.interval_ns:
             self._marked = False
             for index, changed in enumerate(self._store.changed):
@@ -147,20 +156,18 @@ class InstrumentBars:
     def _is_late(self) -> bool:
         """Whether trades have changed closed bars."""
         store = self._store
-        return any(store.earlier) or any(
-            min(opens, default=_EVER) < until for opens, until in zip(store.changed, self.closed_until, strict=True)
-        )
+        return any(store.earlier) or any(min(opens, default=_EVER) < until for opens, until in zip(store.changed, self._ended, strict=True))
 
     def _close_all(self, now: int) -> list[Bar]:
         """Return the bars that close now, and the closed ones that have changed."""
+        self._due_ts = now
         names, grace_ns = self._rules.timeframes, self._rules.grace_ns
         self._venues = sorted({*self._store.venues, *self._feeds.trading()})
         before, self._known_from = self._known_from, {}
-        if any(self._unknown) and any(before.get(venue) is None and self._known(venue, now) is not None for venue in self._venues):
-            self._checks += [(open_ts, open_ts + 1) for unknown in self._unknown for open_ts in unknown]
-        checks, self._checks = self._checks, []
-        bars = [bar for index in range(len(names)) for bar in self._close(index, checks, now)]
-        self._next_close_ts = min(close_of(name, open_ts) for name, open_ts in zip(names, self.closed_until, strict=True)) + grace_ns
+        again = any(self._unknown) and any(before.get(one) is None and self._known(one, now) is not None for one in self._venues)
+        checks = self._checks.take()
+        bars = [bar for index in range(len(names)) for bar in self._close(index, checks, now, again=again)]
+        self._next_close_ts = min(close_of(name, open_ts) for name, open_ts in zip(names, self._ended, strict=True)) + grace_ns
         self._known_from = {venue: self._known(venue, now) for venue in self._venues} if any(self._unknown) else {}
         self._drop(now)
         return bars
@@ -184,15 +191,13 @@ class InstrumentBars:
         self._known_from[venue] = known_from
         return known_from
 
-    def _close(self, index: int, checks: Iterable[tuple[int, int]], now: int) -> list[Bar]:
-        """Return the bars of a timeframe that close now, and the closed ones that have changed."""
+    def _close(self, index: int, checks: list[Range], now: int, *, again: bool) -> list[Bar]:
+        """Return the bars of a timeframe that close now, and the closed ones that have changed. `again`: a feed is known again."""
         rules, store = self._rules, self._store
         closed, changed = store.all[index].closed, store.changed[index]
         timeframe, former = rules.timeframes[index], self.closed_until[index]
-        taped = [open_ts for one, _, open_ts in self._taped if one == index]
-        ended = open_of(timeframe, now - rules.grace_ns)
-        # what is closed on the tape stays closed, even if our clock is behind that of a predecessor
-        until = self.closed_until[index] = max([former, ended, *(close_of(timeframe, open_ts) for open_ts in taped)])
+        until = self._ended[index] = open_of(timeframe, now - rules.grace_ns)
+        self.closed_until[index] = max(former, until)
         opens = {open_ts for open_ts in store.unclosed[index] if open_ts < until}
         store.unclosed[index] -= opens
         late = [open_ts for open_ts in changed if open_ts < until]
@@ -204,16 +209,18 @@ class InstrumentBars:
             if store.earlier[index] or any(open_ts < former for open_ts in late):
                 opens.update(store.flat(index))  # the last price before them may be another one
             if until > former:
-                filled.update(self._ended(index, former, now))
+                filled.update(self._without_trades(index, former, now))
         store.earlier[index] = False
-        for from_ts, to_ts in checks:
-            opens.update(open_ts for open_ts in closed if open_ts <= to_ts and close_of(timeframe, open_ts) > from_ts)
-        opens.update(taped)
+        opens.update(intervals_in(checks, timeframe, closed), self._unknown[index] if again else ())
+        early = {open_ts for open_ts in opens if open_ts >= until}  # closed by a clock that was ahead: they wait for their end
+        changed.update((open_ts, set()) for open_ts in early - changed.keys())
+        opens -= early
+        opens.update(open_ts for open_ts in self._taped.opens(index) if open_ts < until)
         return [bar for open_ts in sorted(opens | filled) for bar in self._settle(index, open_ts, now, fill=open_ts in filled)]
 
-    def _ended(self, index: int, former: int, now: int) -> Iterator[int]:
+    def _without_trades(self, index: int, former: int, now: int) -> Iterator[int]:
         """Yield the intervals that close now, whether they have trades or not: those since the last time, or of the history."""
-        timeframe, until = self._rules.timeframes[index], self.closed_until[index]
+        timeframe, until = self._rules.timeframes[index], self._ended[index]
         if not former:
             begin = min((ts for venue in self._venues if (ts := self._known(venue, now)) is not None), default=until)
             former = close_of(timeframe, open_of(timeframe, begin - 1))
@@ -232,14 +239,14 @@ class InstrumentBars:
             series = self._store.of(venue)[index]
             sums, record = series.sums.get(open_ts), series.closed.get(open_ts)
             known_from = self._known(venue, now)
-            known = (known_from is not None and known_from <= open_ts) or (record is not None and record.known)
+            known = (known_from is not None and known_from <= open_ts) or (record is not None and record.known and not record.fixed)
             intact = not self._gaps.overlap(venue, open_ts, close_ts)
             all_known, all_intact = all_known and known, all_intact and intact
             if sums is not None:
                 parts.append(sums)
-            if sums or record or (index, venue, open_ts) in self._taped or (fill and self._feeds.is_live(venue)):
+            if sums or record or self._taped.has(index, venue, open_ts) or (fill and self._feeds.is_live(venue)):
                 found.append((series, venue, sums, known, intact))
-        if found or (index, CONSOLIDATED, open_ts) in self._taped:
+        if found or self._taped.has(index, CONSOLIDATED, open_ts):
             found.append((self._store.all[index], CONSOLIDATED, reduce(merged, parts) if parts else None, all_known, all_intact))
         bars = [self._publish(*one, index=index, open_ts=open_ts, now=now) for one in found]
         if all(series.closed[open_ts].known for series, *_ in found):
@@ -253,14 +260,14 @@ class InstrumentBars:
     ) -> Bar | None:
         """Return the closed bar of an interval, unless the same was published before."""
         one = BarId(self.name, venue, self._rules.timeframes[index], open_ts)
-        record, taped = series.closed.get(open_ts), self._taped.pop((index, venue, open_ts), None)
+        record, taped = series.closed.get(open_ts), self._taped.take(index, venue, open_ts)
         if taped is not None and (record is None or record.revision <= taped.revision):
-            record = record_of(taped)
+            record = record_of(taped, fixed=record is None and open_ts < self._feeds.read_from_ts)
         else:
             taped = None
         trades, price = (sums.trades, None) if sums is not None else (0, self._store.price_before(index, venue, open_ts))
-        if record is not None and trades < record.trades:
-            series.closed[open_ts] = record  # a predecessor knew more trades
+        if record is not None and (record.fixed or trades < record.trades):
+            series.closed[open_ts] = record  # a predecessor knew more trades, or may have
             return None
         known = known or (record is not None and record.known)
         new = Closed(0 if record is None else record.revision + 1, known, known and intact, trades, price)
@@ -281,13 +288,14 @@ class InstrumentBars:
         """Return the open bars of a timeframe that have changed."""
         bars: list[Bar] = []
         timeframe, store = self._rules.timeframes[index], self._store
-        changed = store.changed[index]
-        for open_ts in sorted(changed):
+        changed, closed = store.changed[index], store.all[index].closed.keys() | self._taped.opens(index)
+        early = {open_ts: venues for open_ts, venues in changed.items() if open_ts in closed}  # never open again
+        for open_ts in sorted(changed.keys() - early):
             parts = {venue: sums for venue, series in store.venues.items() if (sums := series[index].sums.get(open_ts)) is not None}
             sums_of = [(venue, parts[venue]) for venue in sorted(changed[open_ts])]
             for venue, sums in (*sums_of, (CONSOLIDATED, reduce(merged, parts.values()))):
                 bars.append(bar_of(BarId(self.name, venue, timeframe, open_ts), sums, closed=False))
-        changed.clear()
+        store.changed[index] = early
         return bars
 
     def _drop(self, now: int) -> None:
@@ -297,8 +305,7 @@ class InstrumentBars:
         for index, until in enumerate(dropped):
             if self._unknown[index]:
                 self._unknown[index] = {one for one in self._unknown[index] if one >= until}
-        if self._taped:
-            self._taped = {key: bar for key, bar in self._taped.items() if key[2] >= dropped[key[0]]}
+        self._taped.drop(dropped)
         self._gaps.forget(min(dropped))
 
     def state(self) -> BarsState:
@@ -307,23 +314,8 @@ class InstrumentBars:
         names, store = self._rules.timeframes, self._store
         return BarsState(
             dict(zip(names, self.closed_until, strict=True)), dict(zip(names, store.dropped_until, strict=True)), store.newest_ts,
-            self._series(), self._gaps.state(), self._gaps.until_ts, dict(store.since),
+            self._taped.added_to(store.state(), store.dropped_until), self._gaps.state(), self._gaps.until_ts, dict(store.since),
         )  # fmt: skip
-
-    def _series(self) -> list[SeriesState]:
-        """Copy the series. Bars on the tape that `due` has not compared yet are in it, too."""
-        states = self._store.state()
-        if not self._taped:
-            return states
-        closed = {(one.timeframe, one.venue): dict(one.closed) for one in states}
-        for (index, venue, open_ts), bar in self._taped.items():
-            if open_ts >= self._store.dropped_until[index]:
-                records = closed.setdefault((bar.timeframe, venue), {})
-                if open_ts not in records or records[open_ts].revision <= bar.revision:
-                    records[open_ts] = record_of(bar)
-        of = {(one.timeframe, one.venue): one for one in states}
-        new = [SeriesState(*key, [], [], None) for key in closed.keys() - of.keys()]
-        return [one._replace(closed=list(closed[one.timeframe, one.venue].items())) for one in (*states, *new)]
 
     def restore(self, state: BarsState) -> None:
         """Continue from the state of a checkpoint; timeframes that it lacks start without bars. Call it before any other method.

@@ -24,15 +24,17 @@ class Closed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     trades: int
     price: Decimal | None
     """Of a bar without trades: its price, None before the first trade. Else None."""
+    fixed: bool = False
+    """Whether it is never revised: it is on the tape, but its trades may not be there any more."""
 
     def says(self, other: Closed) -> bool:
         """Whether both say the same of an interval whose trades only become more."""
         return self.complete is other.complete and self.trades == other.trades and self.price == other.price
 
 
-def record_of(bar: Bar) -> Closed:
+def record_of(bar: Bar, *, fixed: bool = False) -> Closed:
     """Return the record of a closed bar that is on the tape."""
-    return Closed(bar.revision, bar.complete, bar.complete, bar.trades, None if bar.trades else bar.close)
+    return Closed(bar.revision, bar.complete, bar.complete, bar.trades, None if bar.trades else bar.close, fixed)
 
 
 class SeriesState(NamedTuple):

@@ -15,6 +15,12 @@ class Feeds(Protocol):
 
     read: bool
     """Whether all trades, gaps and venue-wide events have been read and applied up to nearly now."""
+    read_from_ts: int
+    """The moment (ns) before which trades were trimmed that had to be read; 0 = none were."""
+
+    @property
+    def confirmed_ts(self) -> int:
+        """The moment (ns) that has passed by more than our clock: no interval that ends later is closed."""
 
     def trading(self) -> Collection[str]:
         """Return the venues that trade the instrument."""

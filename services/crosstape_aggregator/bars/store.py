@@ -8,7 +8,8 @@ from decimal import Decimal
 from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.bars.series import Series, SeriesState
 from crosstape_aggregator.bars.state import BarCounts
-from crosstape_aggregator.bars.sums import AHEAD, Sums, total, trade_ts
+from crosstape_aggregator.bars.sums import Sums, total
+from crosstape_aggregator.windows.trade_time import AHEAD, BEHIND, trade_ts
 from crosstape_schemas import CONSOLIDATED, Trade
 from crosstape_schemas.timeframes import open_of
 
@@ -44,7 +45,7 @@ class BarStore:
             self.since[venue] = trades[0].received_ts if trades[0].seq == 1 else 0
         part_ns, received = self._rules.part_ns, [trade.received_ts for trade in trades]
         stamps = [trade.venue_ts or 0 for trade in trades]
-        if min(stamps) <= 0 or max(stamps) > min(received) + AHEAD:  # else all venue times are there and can be used: almost always
+        if min(stamps) <= max(0, max(received) - BEHIND) or max(stamps) > min(received) + AHEAD:  # else all can be used: almost always
             stamps = list(map(trade_ts, trades))
         part = min(stamps) // part_ns
         if part == max(stamps) // part_ns:

@@ -10,11 +10,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, exact
 from crosstape_schemas import Side, Trade
 
-AHEAD: Final = AHEAD_S * SECOND
 MAX_DIGITS: Final = 40
 """A longer id is no number: to convert a hostile one would take long."""
 
@@ -45,14 +43,6 @@ class Choice(Protocol):
 
     def __call__(self, places: list[tuple[TradeKey, int]], /) -> tuple[TradeKey, int]:
         """Choose one."""
-
-
-def trade_ts(trade: Trade) -> int:
-    """Return the moment (ns) that a trade counts at: the rule of `windows.vwap.trade_second`, to the ns."""
-    ts = trade.venue_ts
-    if ts is None or ts > trade.received_ts + AHEAD:
-        return trade.received_ts
-    return ts
 
 
 def key(trade: Trade, ts: int) -> TradeKey:

@@ -17,7 +17,8 @@ from crosstape_aggregator.consolidation.sinks import BookSink, TradeSink
 from crosstape_aggregator.consolidation.traders import Traders
 from crosstape_aggregator.decimals import usable
 from crosstape_aggregator.windows.coverage import CoverageState
-from crosstape_aggregator.windows.vwap import TradeWindows, WindowsState, trade_second
+from crosstape_aggregator.windows.trade_time import trade_second
+from crosstape_aggregator.windows.vwap import TradeWindows, WindowsState
 from crosstape_schemas import (
     VENUE_WIDE,
     Book,
@@ -55,7 +56,7 @@ class ConsolidatedInstrument:
 
     __slots__ = (
         "_counts", "_last_trades", "_legs", "_received_ts", "_rules", "_venues", "bars", "depth", "edges", "legs", "name", "quote", "read",
-        "traders", "windows",
+        "read_from_ts", "traders", "windows",
     )  # fmt: skip
 
     def __init__(self, name: str, rules: Rules, venues: Liveness, counts: Counts, now: int) -> None:
@@ -65,6 +66,8 @@ class ConsolidatedInstrument:
         self.windows = TradeWindows(rules.windows, now // SECOND)
         self.read = False
         """Whether all of its trades and gaps, and the venue-wide events, have been read and applied up to nearly now."""
+        self.read_from_ts = 0
+        """The moment (ns) before which trades were trimmed that had to be read; 0 = none were."""
         self.bars: TradeSink | None = None
         self.depth: BookSink | None = None
         self.edges: BookSink | None = None
@@ -119,6 +122,11 @@ class ConsolidatedInstrument:
         self.windows.coverage_changed()
         if self.bars is not None:
             self.bars.unknown_until(ts)
+
+    @property
+    def confirmed_ts(self) -> int:
+        """The moment (ns) that has passed by more than our clock, see `Liveness.confirmed_ts`."""
+        return self._venues.confirmed_ts
 
     def trading(self) -> Collection[str]:
         """Return the venues that trade the instrument."""

@@ -19,6 +19,8 @@ from crosstape_schemas import VENUE_WIDE, Event, FeedState, Status
 LIVE: Final = FeedState.LIVE
 STOPPED: Final = "stopped"
 """The `reason` of the last status of a connector that stops in order; its state is `down`."""
+LEAD_NS: Final = 10 * SECOND
+"""Our clock may be this far ahead of what other clocks confirm: it covers the time between two signs of life and two looks."""
 UNSURE_NS: Final = 60 * SECOND
 """Time after our own clock was set, during which clocks are not compared: offsets of connectors are averages over this time."""
 _BLIND: Final = frozenset({FeedState.DOWN, FeedState.CONNECTING})
@@ -28,8 +30,8 @@ class VenueLiveness:
     """The liveness of one venue, shared by its legs in all instruments."""
 
     __slots__ = (
-        "_offset_before", "_refused", "alive_ts", "clock", "doubtful_until_ts", "epoch", "epoch_seen_at", "instruments", "judged_by",
-        "known", "state", "status_applied_at", "status_ts", "stopped_ts", "transit_ns", "trimmed_until_ts", "venue",
+        "_offset_before", "_refused", "alive_ts", "clock", "doubtful_until_ts", "epoch", "epoch_seen_at", "instruments", "is_alive",
+        "judged_by", "known", "state", "status_applied_at", "status_ts", "stopped_ts", "transit_ns", "trimmed_until_ts", "venue",
     )  # fmt: skip
 
     def __init__(self, venue: str) -> None:
@@ -56,6 +58,8 @@ class VenueLiveness:
         """The venue's trades up to this moment may be counted in wrong seconds, see `clocks`; 0 = none."""
         self.trimmed_until_ts = 0
         """Gaps and clock offsets up to this moment were trimmed from the venue's stream before we read them; 0 = none."""
+        self.is_alive = False
+        """Whether the connector was alive at the last look."""
         self.known = False
         """Whether the connector was alive and connected at the last look, and its clock correct. A status can set it to False at once."""
         self.instruments: set[str] = set()
@@ -97,6 +101,11 @@ class VenueLiveness:
         if status.state in _BLIND:
             self.known, self.judged_by = False, None
 
+    def clock_set(self, now: int) -> None:
+        """Note that our own clock was set. That of the connector may be the same, and was ahead: then its signs count again at once."""
+        self.clock.clear()
+        self.status_ts, self.alive_ts = min(self.status_ts, now), min(self.alive_ts, now)
+
     def doubt(self, until_ts: int) -> None:
         """Note that the venue's trades up to `until_ts` may be counted in wrong seconds."""
         self.doubtful_until_ts = max(self.doubtful_until_ts, until_ts)
@@ -104,20 +113,23 @@ class VenueLiveness:
     def look(self, now: int, *, silent_ns: int, tolerance_ns: int, sure: bool) -> None:
         """Update `known` and `transit_ns`; call it about every second. `sure`: our own clock was not set lately."""
         offset, self.transit_ns = self.clock.offset_ns, self.clock.transit_ns or 0
+        self.is_alive = bool(self.status_applied_at) and -SECOND <= now - self.status_applied_at < silent_ns
         right = sure and offset is not None and not doubtful_until(now, offset, tolerance_ns)
         if sure and offset is not None:
             # if the clock was wrong at the last look, it may have been wrong until now
             wrong = offset if not right else self._offset_before
             self.doubt(doubtful_until(now, wrong, tolerance_ns))
             self._offset_before = offset
-        is_alive = bool(self.status_applied_at) and -SECOND <= now - self.status_applied_at < silent_ns
-        self.known = right and is_alive and self.state not in _BLIND
+        self.known = right and self.is_alive and self.state not in _BLIND
 
 
 class Liveness:
     """Holds the liveness of all venues of a shard, and the venues whose instruments must be judged again."""
 
-    __slots__ = ("_looked_at", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "_venues", "behind", "dirty", "refused", "unlooked")
+    __slots__ = (
+        "_looked_at", "_reached_ts", "_stale_ns", "_tolerance_ns", "_unsure_until_ns", "_venues", "behind", "confirmed_ts", "dirty",
+        "refused", "unlooked",
+    )  # fmt: skip
 
     def __init__(self, stale_ns: int, tolerance_ns: int = 2 * SECOND) -> None:
         self._venues: dict[str, VenueLiveness] = {}
@@ -125,6 +137,13 @@ class Liveness:
         self._tolerance_ns = tolerance_ns
         self._looked_at: tuple[int, int] | None = None
         self._unsure_until_ns = 0
+        self._reached_ts = 0
+        self.confirmed_ts = 0
+        """The moment (ns) that has passed by more than our clock; 0 = there was no sign of life yet. Our clock alone may be wrong.
+
+        The newest sign of life of a venue, by the venue's clock if the connector compares it, confirms the time. Until the next one,
+        and for `UNSURE_NS` after our own clock was set (the connectors may use the same), the monotonic clock continues it.
+        """
         self.unlooked: set[str] = set()
         """Names of the instruments to look at: something has changed that decides whether their windows are complete."""
         self.behind = False
@@ -205,7 +224,8 @@ class Liveness:
         if self._looked_at is not None and abs((now - self._looked_at[0]) - (monotonic_ns - self._looked_at[1])) > self._tolerance_ns:
             self._unsure_until_ns = monotonic_ns + UNSURE_NS
             for liveness in self._venues.values():
-                liveness.clock.clear()
+                liveness.clock_set(now)
+        elapsed_ns = 0 if self._looked_at is None else monotonic_ns - self._looked_at[1]
         self._looked_at = now, monotonic_ns
         sure = monotonic_ns >= self._unsure_until_ns
         changed = False
@@ -215,7 +235,16 @@ class Liveness:
             if values != liveness.judged_by:
                 liveness.judged_by = values
                 changed = True
+        self._confirm(now, elapsed_ns, sure=sure)
         return changed
+
+    def _confirm(self, now: int, elapsed_ns: int, *, sure: bool) -> None:
+        """Update `confirmed_ts` after a look."""
+        reached = self._reached_ts + elapsed_ns if self._reached_ts else 0
+        if sure or not reached:
+            reached = max([reached, *(one.status_ts - one.clock.reported_ns for one in self._venues.values() if one.is_alive)])
+        self._reached_ts = min(reached, now)
+        self.confirmed_ts = self._reached_ts + LEAD_NS if self._reached_ts else 0
 
     def offsets_ns(self) -> dict[str, int]:
         """Return venue → our clock less the venue's (ns), of the venues where it is known."""

@@ -30,8 +30,8 @@ class TradeSink(Protocol):
     def published(self, bar: Bar) -> None:
         """Note a closed bar that is on the tape already. Called after `restore`, while it is held."""
 
-    def release(self, unknown_until: Mapping[str, int]) -> None:
-        """End `held`: all that is on the tape is known, but what was published before these moments (timeframe → ns)."""
+    def release(self, unknown_until: Mapping[str, int], history_ts: int = 0) -> None:
+        """End `held`: all that is on the tape is known, but what was published before these moments (timeframe → ns), or `history_ts`."""
 
     def state(self) -> BarsState:
         """Copy the state for a checkpoint."""

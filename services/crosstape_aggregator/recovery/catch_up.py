@@ -93,6 +93,8 @@ class PastReader:
                 how = plan(extent, start_s)
                 if one.kind == "gap":
                     self._engine.instrument(one.name, now).unknown_until(silent_until_s(extent) * SECOND)
+                if one.kind == "trade" and extent.trimmed and how.known_from_s is not None:
+                    self._engine.instrument(one.name, now).read_from_ts = how.known_from_s * SECOND
             else:
                 await asyncio.sleep(0)  # restoring an instrument takes some ms
             (past if self.catch_up.start(one, how) else live)[one.stream] = how.position

@@ -2,7 +2,7 @@
 
 An instrument publishes no bars until this is done. The streams of its bars are read from the last trade in its checkpoint on: a bar that
 was published after the checkpoint was made comes after this trade on the server. Without a checkpoint, they are read from `bar_history_s`
-ago on, because older bars are not revised.
+ago on, because older bars are not revised: intervals that began before that are history, even if windows need their trades.
 
 A stream keeps a limited number of entries. If those from where reading must start were trimmed, it is not known which bars were published
 before the first entry that is left: their intervals are history at once, and no trade revises them any more. This is logged.
@@ -44,7 +44,8 @@ class _Wanted(NamedTuple):
 
     name: str
     start: str
-    has_checkpoint: bool
+    history_ts: int
+    """Without a checkpoint: the moment (ns) up to which intervals are history; else 0."""
 
 
 class TapedBars:
@@ -75,11 +76,12 @@ class TapedBars:
         rules = self._engine.bar_rules
         if rules is None or not self._held:
             return
-        oldest_ms = max(0, (now - rules.history_ns) // MS - AHEAD_S * 1_000)
+        history_ts = now - rules.history_ns
+        oldest_ms = max(0, history_ts // MS - AHEAD_S * 1_000)
         for name in self._held:
             last = ids.get(name, {}).get("trade")
             ms = oldest_ms if last is None else max(0, order(last)[0] - SETTLED_S * 1_000)
-            self._queue.append(_Wanted(name, f"{ms}-0", last is not None))
+            self._queue.append(_Wanted(name, f"{ms}-0", history_ts if last is None else 0))
         self._held = []
         self._wakeup.set()
 
@@ -112,14 +114,14 @@ class TapedBars:
             if (until_ts := unknown_until(extent, wanted.start)) is not None:
                 unknown[timeframe] = until_ts
                 log.warning(
-                    "aggregator.bars_outrun", stream=stream, until_ts=until_ts, checkpoint=wanted.has_checkpoint,
+                    "aggregator.bars_outrun", stream=stream, until_ts=until_ts, checkpoint=not wanted.history_ts,
                     reason="closed bars that may have to be revised were trimmed: those up to until_ts are not revised any more",
                 )  # fmt: skip
             if extent.last is not None:
                 async for entries in self._pages(stream, wanted.start, extent.last):
                     for bar in closed(entries):
                         bars.published(bar)
-        bars.release(unknown)
+        bars.release(unknown, wanted.history_ts)
 
     async def _pages(self, stream: str, start: str, until: str) -> Any:
         """Yield the entries from one id to another, as the server sends them."""

@@ -1,6 +1,7 @@
 """Sums the trades of one instrument over time windows, and tracks since when these trades are complete. Pure: no I/O, no clock, no log.
 
 - `window_spec`: parses the window names of the settings (`30s`, `5m`, `1d`)
+- `trade_time`: the moment that a trade counts at
 - `vwap`: VWAP, volume and number of trades of each window
 - `coverage`: the second since which no trade is missing, and the gaps that are still open
 

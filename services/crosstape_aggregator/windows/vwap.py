@@ -6,8 +6,8 @@ clock is a second ahead (this happens). It leaves the window N seconds after its
 trades of another.
 
 A window depends only on the trades and on `now`, which is the `ts` of the quote that contains the window. So anyone can compute it again
-from the tape. A venue time is used if it is at most `AHEAD_S` after the time of receipt. If it is later or missing, the time of receipt is
-used. While a venue's clock and ours differ too much (`clocks`), windows are not complete.
+from the tape. A venue time that cannot be right is not used: see `trade_time`. While a venue's clock and ours differ too much (`clocks`),
+windows are not complete.
 
 `now` never goes back here. If our clock is set back, windows do not move until it has caught up, and are not complete meanwhile.
 
@@ -23,24 +23,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from crosstape_aggregator.clocks import AHEAD_S, SECOND
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
 from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec
-from crosstape_schemas import Trade, Vwap
+from crosstape_schemas import Vwap
 
-_AHEAD: Final = AHEAD_S * SECOND
 _TRIM: Final = 1_024
 """Buckets that no window needs are dropped when there are this many, or no others."""
 _NEVER: Final = 1 << 62
-
-
-def trade_second(trade: Trade) -> int:
-    """Return the second (since the epoch) that a trade counts in."""
-    ts = trade.venue_ts
-    if ts is None or ts > trade.received_ts + _AHEAD:
-        ts = trade.received_ts
-    return ts // SECOND
 
 
 Sum = tuple[Decimal, Decimal, int]

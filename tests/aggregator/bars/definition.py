@@ -36,7 +36,7 @@ def interval(timeframe: str, ts: int) -> tuple[int, int]:
 
 def counts_at(trade: Trade) -> int:
     """Return the moment that decides to which interval a trade belongs."""
-    if trade.venue_ts is not None and trade.venue_ts - trade.received_ts <= 60 * S:
+    if trade.venue_ts and trade.venue_ts > 0 and -3_650 * 86_400 * S <= trade.venue_ts - trade.received_ts <= 60 * S:
         return trade.venue_ts
     return trade.received_ts
 

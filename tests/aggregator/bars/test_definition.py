@@ -24,6 +24,8 @@ TIMEFRAMES: Final = (("1s", "1m", "1h", "1w"), ("3m", "5m"), ("1m",), ("1m", "5m
 STARTS: Final = tuple(int(dt.datetime(*day, 23, 45, tzinfo=dt.UTC).timestamp()) * S for day in ((2026, 8, 31), (2026, 9, 6), (2024, 2, 29)))
 """Before a month, before a Monday, before a month after a leap day."""
 TOLERANCE: Final = 2 * S
+LEAD: Final = 10 * S
+"""How far our clock may be ahead of what other clocks confirm."""
 
 
 class Feeds:
@@ -32,6 +34,8 @@ class Feeds:
     read = True
     known = True
     live = True
+    read_from_ts = 0
+    confirmed_ts = 0
 
     def trading(self) -> Collection[str]:
         """The third venue is one that may never trade."""
@@ -59,6 +63,7 @@ class Run:
         self.gaps: set[tuple[str, int, int]] = set()
         self.bars = self._new()
         self.known_from = start - 40 * 86_400 * S
+        self.feeds.confirmed_ts = self.known_from
         self.bars.due(self.known_from)
         self.checkpoint: tuple[BarsState, int] = self.bars.state(), 0
 
@@ -89,7 +94,7 @@ class Run:
         match kind:
             case "trade" | "late":
                 back = a % 4_000 * MS if kind == "trade" else a % 3_000 * S
-                venue_ts = None if a % 11 == 0 else self.true_ts + 1_500 * MS - back
+                venue_ts = self.true_ts + 1_500 * MS - back if a % 11 else (None, 0, -(10**20), 1, self.true_ts + 10**12)[b % 5]
                 size, price = Decimal(b % 997 + 1).scaleb(-4), Decimal(b % 89 + 1_000) / 10
                 taker = (Side.BUY, Side.SELL, Side.BUY if b % 7 else None)[b % 3]
                 number = str(len(self.tape) // 2) if a % 5 else "x-1"
@@ -103,18 +108,25 @@ class Run:
             case "wait":
                 self.true_ts += (b % 3_000) * MS if a % 3 else (b % 400) * S
             case "clock":
-                self.error_ns = (0, -4_000, 900, 50_000, -300, 1)[a % 6] * S
+                self.error_ns = (0, -4_000, 900, 50_000, -300, 1, 5, 86_400 * 400)[a % 8] * S
                 self.feeds.live = abs(self.error_ns) < TOLERANCE
             case "feed":
                 self.feeds.known = bool(a % 3)
             case "due":
                 if a % 3 == 0:
                     self.bars.published_ts = 0
-                self.published += self.bars.due(self.now)
+                self._publish()
             case "save":
                 self.checkpoint = self.bars.state(), len(self.tape)
             case "kill":
                 self._restart()
+
+    def _publish(self) -> None:
+        """Let bars be published: none is closed that by other clocks has not ended, none is complete that by ours has not ended."""
+        self.feeds.confirmed_ts = self.true_ts + LEAD
+        bars = self.bars.due(self.now)
+        assert not [bar for bar in bars if bar.closed and bar.close_ts > min(self.now, self.true_ts + LEAD) - self.rules.grace_ns]
+        self.published += bars
 
     def _happens(self, one: Trade | tuple[str, str, int, int]) -> None:
         if not isinstance(one, Trade):
@@ -142,7 +154,7 @@ class Run:
         for known in (False, True):
             self.feeds.known = known
             self.bars.published_ts = 0
-            self.published += self.bars.due(self.now)
+            self._publish()
         return {key_of(bar): bar for bar in self.published}
 
 

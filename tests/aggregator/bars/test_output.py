@@ -128,6 +128,7 @@ def test_many_instruments_close_in_parts() -> None:
     one.apply([alive("m", OPEN), *(trade("m", "1", "1", OPEN + S, instrument=name) for name in names)], OPEN + S)
     one.look((), OPEN + S, 0)
     now, closed, calls = OPEN + MINUTE + 2 * S, [], 0
+    one.look((), now, now)
     (output,) = one.outputs
     while output.next_ts() == 0 or not calls:
         found = output.due(now, 10)

@@ -23,7 +23,7 @@ from crosstape_connector.capture.reader import opened
 from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.venues.registry import recorded
 from crosstape_schemas import CONSOLIDATED, Bar, Trade
-from tests.aggregator.builders import S, engine
+from tests.aggregator.builders import S, alive, engine
 
 CORPUS: Final = os.environ.get("CROSSTAPE_CORPUS", "")
 pytestmark = [
@@ -79,12 +79,15 @@ def built(name: str) -> list[Bar]:
             if not isinstance(event, Trade):
                 continue
             now = max(now, event.received_ts)
-            one.apply([event], now)
-            one.instruments[event.instrument].read = True
+            one.apply([alive(event.venue, now), event], now)
+            one.look((), now, now)
             output = one.outputs[0]
             while (ts := output.next_ts()) is not None and ts <= now:
                 bars += [bar for bar in output.due(now, 100) if isinstance(bar, Bar)]
-    return bars + [bar for bar in one.outputs[0].due(now + 7_200 * S, 10_000) if isinstance(bar, Bar)]
+    now += 7_200 * S
+    one.apply([alive(event.venue, now)], now)
+    one.look((), now, now)
+    return bars + [bar for bar in one.outputs[0].due(now, 10_000) if isinstance(bar, Bar)]
 
 
 @pytest.mark.parametrize(("name", "trades"), [("binance_spot_btcusdt_20240808", 19_904), ("binance_usdm_btcusdt_20240808", None)])

@@ -142,11 +142,7 @@ async def test_bars_that_the_server_trimmed_are_not_published_again(client: Redi
         await kraken.say(*(trade("kraken", "100", "1", ts, received_ts=now, trade_id=str(ts)) for ts in made))
         async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
             await wait_until(lambda: has(client, {(ts // S, 0) for ts in made}), what="all bars", timeout_s=20)
-        entries: Any = await client.xrange(stream)
-        await client.delete(stream)
-        bars = [bar for _, fields in entries if isinstance(bar := decode(fields[b"d"]), Bar) and bar.closed]
-        for number, bar in enumerate(sorted(bars, key=lambda bar: bar.close_ts)):  # as if they had been closed in time
-            await client.xadd(stream, {"d": encode(bar)}, id=f"{bar.close_ts // 10**6}-{number + 1}")
+        await as_if_closed_in_time(client, stream)
         await client.xtrim(stream, minid=f"{made[1] // 10**6}", approximate=False)
         with capture_logs() as logs:
             async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
@@ -157,6 +153,57 @@ async def test_bars_that_the_server_trimmed_are_not_published_again(client: Redi
         assert [(one["stream"], one["checkpoint"]) for one in outrun] == [(stream, False)]
         assert not await has(client, {(made[0] // S, 0)})
         assert not await has(client, {(made[1] // S, 1)})
+
+
+async def test_without_a_checkpoint_bars_older_than_the_history_are_not_published_again(
+    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows need their trades, but what the tape has of them is not read."""
+    monkeypatch.setattr(taped_bars, "AHEAD_S", 0)  # else the test would have to be a minute longer
+    stream = KEYS.stream("bar:1s", X)
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        now = time.time_ns()
+        made = [now - ago * S for ago in (80, 70, 20)]
+        await kraken.say(*(trade("kraken", "100", "1", ts, received_ts=now, trade_id=str(ts)) for ts in made))
+        async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
+            await wait_until(lambda: has(client, {(ts // S, 0) for ts in made}), what="all bars", timeout_s=20)
+        await as_if_closed_in_time(client, stream)
+        async with aggregator(valkey, **SETTINGS | {"windows": ("1h",)}, checkpoint_s=0.0, bar_history_s=60.0):
+            await kraken.say(*(trade("kraken", "9", "1", ts, received_ts=time.time_ns(), trade_id=f"{ts}9") for ts in made))
+            await wait_until(lambda: has(client, {(made[2] // S, 1)}), what="the revision", timeout_s=20)
+        entries: Any = await client.xrange(stream)
+        closed = [bar for _, fields in entries if isinstance(bar := decode(fields[b"d"]), Bar) and bar.closed]
+        found = sorted((bar.open_ts // S, bar.revision) for bar in closed if bar.venue == CONSOLIDATED)
+        assert found == [(made[0] // S, 0), (made[1] // S, 0), (made[2] // S, 0), (made[2] // S, 1)]
+
+
+async def test_bars_whose_trades_the_server_trimmed_are_not_revised(client: Redis, valkey: str) -> None:
+    """Without a checkpoint nobody knows which trades are in them."""
+    async with venue(valkey, "kraken") as kraken:
+        await kraken.live_on()
+        now = time.time_ns()
+        made = [now - 20 * S, now - 10 * S]
+        some, others = ([trade("kraken", "100", "1", made[0], received_ts=now, trade_id=f"{of}{n}") for n in range(5)] for of in (1, 2))
+        await kraken.say(*some)
+        async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
+            await wait_until(lambda: has(client, {(made[0] // S, 0)}), what="the bar", timeout_s=20)
+        await client.xtrim(KEYS.stream("trade", X), maxlen=1, approximate=False)
+        async with aggregator(valkey, **SETTINGS, checkpoint_s=0.0):
+            await kraken.say(*others, trade("kraken", "100", "1", made[1], received_ts=now, trade_id="9"))
+            await wait_until(lambda: has(client, {(made[1] // S, 0)}), what="the other bar", timeout_s=20)
+            await kraken.say(trade("kraken", "101", "1", made[1], received_ts=now, trade_id="10"))
+            await wait_until(lambda: has(client, {(made[1] // S, 1)}), what="its revision", timeout_s=20)
+        assert not await has(client, {(made[0] // S, 1)})
+
+
+async def as_if_closed_in_time(client: Redis, stream: str) -> None:
+    """Write the closed bars of a stream again, with the ids that they would have."""
+    entries: Any = await client.xrange(stream)
+    await client.delete(stream)
+    bars = [bar for _, fields in entries if isinstance(bar := decode(fields[b"d"]), Bar) and bar.closed]
+    for number, bar in enumerate(sorted(bars, key=lambda bar: bar.close_ts)):
+        await client.xadd(stream, {"d": encode(bar)}, id=f"{bar.close_ts // 10**6}-{number + 1}")
 
 
 async def has(client: Redis, expected: set[tuple[int, int]]) -> bool:

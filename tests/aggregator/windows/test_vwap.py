@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from crosstape_aggregator.clocks import AHEAD_S
 from crosstape_aggregator.decimals import average
-from crosstape_aggregator.windows.vwap import TradeWindows, trade_second
+from crosstape_aggregator.windows.trade_time import trade_second
+from crosstape_aggregator.windows.vwap import TradeWindows
 from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec, parse_all
 from crosstape_schemas import Vwap
 from tests.aggregator.builders import T0, S, trade

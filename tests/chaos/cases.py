@@ -191,10 +191,10 @@ _CASES: Final = (
         series="halts",
     ),
     Case("delisted", (f"{HALT} how=gone",), SILENT, known=True, quoted=True, out=(ETH,), series="halts"),
-    Case("a host's clock", ("skew by=30",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED, series="clocks"),
+    Case("a host's clock", ("skew by=30",), from_start=True, hold_s=16.0, quoted=True, bounds=SKEWED),
     Case(
         "clocks", tuple(f"skew by={by} venue={venue}" for venue, by in SKEWS),
-        hold_s=14.0, windows=True, quoted=True, bounds=SKEWED, series="clocks",
+        hold_s=14.0, windows=True, quoted=True, bounds=SKEWED,
     ),
     # what is the venue's own: its parsers, its books, its REST, what it wants of a connection
     Case(

@@ -80,10 +80,12 @@ def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: p
 def test_what_a_venue_does_not_have_is_a_mistake_for_every_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], own: str, said: str
 ) -> None:
-    """The connector is not started with it either."""
+    """The connector is not started with it either. The message names the file."""
+    key, _, reason = said.partition(": ")
+    file = settings(tmp_path, own)
     for command in (["plan"], ["connector", "--venue", "kraken"], ["up"]):
-        assert main([*command, "--settings", settings(tmp_path, own)]) == Exit.USAGE
-        assert f"crosstape: {said}" in capsys.readouterr().err
+        assert main([*command, "--settings", file]) == Exit.USAGE
+        assert f"crosstape: {key} ({file}): {reason}" in capsys.readouterr().err
 
 
 REFUSED = [(venue, name) for venue, table in VENUES.items() if table.candles is not None for name in table.candles.refused]
@@ -97,6 +99,7 @@ def test_a_refused_timeframe_is_answered_with_the_reason(
     rules = VENUES[venue].candles
     assert rules is not None
 
-    assert main(["plan", "--settings", settings(tmp_path, f'[venues.{venue}]\ncandles = ["{timeframe}"]\n')]) == Exit.USAGE
+    file = settings(tmp_path, f'[venues.{venue}]\ncandles = ["{timeframe}"]\n')
+    assert main(["plan", "--settings", file]) == Exit.USAGE
     said = f"{rules.refused[timeframe]}; the venue has {', '.join(rules.timeframes)}"
-    assert capsys.readouterr().err == f"crosstape: venues.{venue}.candles: {timeframe}: {said}\n"
+    assert capsys.readouterr().err == f"crosstape: venues.{venue}.candles ({file}): {timeframe}: {said}\n"

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.bars.instrument_bars import InstrumentBars
 from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.bars.state import BarCounts
@@ -34,9 +33,9 @@ OPEN_COST: Final = 4
 class BarOutput:
     """The bars of all instruments of a shard."""
 
-    def __init__(self, settings: AggregatorSettings, counts: BarCounts) -> None:
+    def __init__(self, rules: BarRules, counts: BarCounts) -> None:
         self._counts = counts
-        self._rules = BarRules.of(settings)
+        self._rules = rules
         self._all: list[InstrumentBars] = []
         self._closing: deque[InstrumentBars] = deque()
         self._open: deque[InstrumentBars] = deque()

@@ -43,8 +43,8 @@ class Engine:
         """What is computed beside the quotes."""
         self.bar_rules = BarRules.of(settings) if settings.bars else None
         """None: no bars are built."""
-        if settings.bars:
-            self.outputs.append(BarOutput(settings, self.counts.bars))
+        if self.bar_rules is not None:
+            self.outputs.append(BarOutput(self.bar_rules, self.counts.bars))
         if settings.depth_levels:
             self.outputs.append(DepthOutput(DepthRules.of(settings), self.counts))
         if len(settings.taker_fees_bps) > 1:

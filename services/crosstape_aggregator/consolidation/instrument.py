@@ -207,12 +207,10 @@ class ConsolidatedInstrument:
         if leg is None:
             return False
         used = leg.book(book)
-        if self.depth is not None:
-            leg.last_book = book
-            self.depth.book(now)
-        if self.edges is not None:
-            leg.last_book = book
-            self.edges.book(now)
+        for sink in (self.depth, self.edges):
+            if sink is not None:
+                leg.last_book = book
+                sink.book(now)
         if not used:
             return False
         self.touch(book.received_ts)

@@ -95,13 +95,10 @@ def _chunks(state: BarsState) -> dict[str, _Chunk]:
     for series in state.series:
         venue, span = series.venue, CHUNK * LENGTHS.get(series.timeframe, _MONTH)
         parts: dict[int, _Part] = {}
-        for place, values in ((1, series.sums), (2, series.closed)):
-            for pair in values:
-                number = pair[0] // span
-                part = parts.get(number)
-                if part is None:
-                    part = parts[number] = (venue, [], [])
-                part[place].append(pair)  # type: ignore[union-attr, arg-type]
+        for sums in series.sums:
+            parts.setdefault(sums[0] // span, (venue, [], []))[1].append(sums)
+        for closed in series.closed:
+            parts.setdefault(closed[0] // span, (venue, [], []))[2].append(closed)
         for number, part in parts.items():
             found.setdefault(f"{series.timeframe}.{number}", {})[venue] = part
     return {name: list(parts.values()) for name, parts in found.items()}

@@ -187,6 +187,11 @@ class CandleSequence(FeedRecord):
         """`open_ts` of the newest candle; -1: none is known."""
         return self._running.open_ts if self._running is not None else max((*self._closed, *self._held), default=-1)
 
+    @property
+    def _closed_until(self) -> int:
+        """The end of the newest closed candle; 0: none is known."""
+        return max((one.close_ts for one in (*self._closed.values(), *self._held.values())), default=0)
+
     def _note_newest(self, events: list[Event]) -> list[Event]:
         """Remember the newest published candle."""
         for event in events:
@@ -220,7 +225,7 @@ class CandleSequence(FeedRecord):
         if self._is_sure:
             if running is not None:
                 events += self._close(msgspec.structs.replace(running, closed=True, received_ts=candle.received_ts))
-        elif running is None and candle.open_ts <= max((one.close_ts for one in (*self._closed.values(), *self._held.values())), default=0):
+        elif running is None and candle.open_ts <= self._closed_until:
             self._settle()
         elif self._pages:
             if not self.awaits_page:
@@ -241,8 +246,7 @@ class CandleSequence(FeedRecord):
             return False
         if self._running is not None:
             return self._has_flags or (self._has_every and candle.open_ts > self._running.close_ts)
-        before = max((one.close_ts for one in (*self._closed.values(), *self._held.values())), default=candle.open_ts)
-        return self._has_every and candle.open_ts > before
+        return self._has_every and 0 < self._closed_until < candle.open_ts
 
     def _correct(self, candle: Candle, *, late: bool) -> list[Event]:
         """Apply a candle that opens before the newest, or is closed already."""

@@ -18,6 +18,7 @@ from tests.chaos.place import served
 from tests.chaos.rehearse import LIVE_S, Audience
 from tests.chaos.stand import Stand, standing
 from tests.engines import Embedded
+from tests.spools import spooled_bytes
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -120,4 +121,4 @@ async def test_a_server_that_is_away_for_longer_than_memory_lasts(short_path: Pa
 
 
 def _spooled(path: Path, venue: str) -> int:
-    return sum(file.stat().st_size for file in (path / "spool" / f"connector.{venue}").rglob("*.spool"))
+    return spooled_bytes(path / "spool" / f"connector.{venue}")

@@ -14,6 +14,7 @@ from tests.chaos.place import served
 from tests.chaos.stand import Stand, standing
 from tests.end_to_end.lines import LONG_S, Lines, other
 from tests.engines import Embedded
+from tests.spools import spooled_bytes
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy lines")]  # one at a time: they load all processors
@@ -37,7 +38,7 @@ async def two(path: Path, *, persist: bool = True, **variables: str) -> AsyncIte
 
 def spooled(path: Path, line: str) -> int:
     """Returns the bytes in the spool of one replica."""
-    return sum(file.stat().st_size for file in (path / "spool" / f"connector.kraken.{line}").rglob("*.spool"))
+    return spooled_bytes(path / "spool" / f"connector.kraken.{line}")
 
 
 async def happens(stand: Stand, trades: int) -> None:

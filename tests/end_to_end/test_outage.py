@@ -13,6 +13,7 @@ from crosstape_schemas import Gap, GapCause, Trade, decode
 from tests.end_to_end.running import KEYS, tape
 from tests.end_to_end.test_kill import NAMES, SYMBOLS, TRADES, at_trade, ids, services
 from tests.proxy import proxy
+from tests.spools import spooled_bytes
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("busy")]  # one at a time: they load all processors
@@ -23,7 +24,7 @@ ALL = TRADES // SYMBOLS
 
 def spooled(path: Path) -> int:
     """Bytes in the connector's spool."""
-    return sum(file.stat().st_size for file in (path / SPOOL).rglob("*.spool"))
+    return spooled_bytes(path / SPOOL)
 
 
 @pytest.fixture(autouse=True)

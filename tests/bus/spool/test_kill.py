@@ -21,6 +21,7 @@ from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape_schemas import Gap, GapCause, Trade
 from tests.bus.tape import BTC, ETH, KEYS, on_tape
 from tests.rare import rare_but
+from tests.spools import spooled_bytes
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -113,7 +114,7 @@ class World:
 
     def spooled(self) -> int:
         """Bytes in the spool."""
-        return sum(file.stat().st_size for file in self.spool.rglob("*.spool") if file.exists())
+        return spooled_bytes(self.spool)
 
 
 def claimed(producer: Producer) -> bool:

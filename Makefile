@@ -83,7 +83,7 @@ schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json
 	@$(PY) -m crosstape_cli.main schema --asyncapi > docs/reference/asyncapi.json
 
 lock: ## update all lock files to the newest versions; needs uv
-	@$(call resolve,requirements.lock,pyproject.toml --extra services --group dev --upgrade)
+	@$(call resolve,requirements.lock,pyproject.toml --extra services --extra frames --group dev --upgrade)
 	@$(call resolve,docker/run.lock,pyproject.toml --extra services --constraint requirements.lock)
 	@$(call resolve,docker/build.lock,--group build --constraint requirements.lock)
 

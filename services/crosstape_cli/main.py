@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "check-bars": "Compare the bars on a tape with the candles that venues publish.",
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
+    "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",
@@ -32,7 +33,7 @@ COMMANDS: Final = {
 RELOADING: Final = frozenset({"up", "connector"})
 """The commands that read their settings again at SIGHUP."""
 
-SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "simulate"})
+SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "gateway", "simulate"})
 """The commands that run until they are stopped by a signal."""
 
 

@@ -281,6 +281,47 @@ class AggregatorSettings(Section, frozen=True):
     """Composites by their names: `[aggregator.composites."BTC-USD*"]`."""
 
 
+class GatewaySettings(Section, frozen=True):
+    """The gateway: REST, Server-Sent Events, WebSocket, and the dashboard page."""
+
+    enabled: bool = True
+    """Whether `crosstape up` runs a gateway."""
+    host: str = "127.0.0.1"
+    """Address on which it serves. On any other than a loopback address it starts only with `tokens_file`, or with `open_to`."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8090
+    """Its port. 0: any free port, logged at the start."""
+    tokens_file: str = ""
+    """File with one `NAME:TOKEN` a line: who may read. A request has the token in `Authorization: Bearer TOKEN`; the page asks for it once.
+    Empty: no token is needed on a loopback address."""
+    open_to: Literal["loopback", "anywhere"] = "loopback"
+    """Who may read without a token if there is no `tokens_file`. `anywhere` is for a container whose port is published on a
+    loopback address only."""
+    hosts: tuple[str, ...] = ()
+    """Names by which browsers may address a gateway without tokens, beside `localhost` and loopback addresses: a page of another name that
+    resolves to this machine is refused."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins whose pages may read by CORS and WebSocket: `["https://desk.example"]`. `*`: all; then only with tokens."""
+    gather_s: NotNegative = 0.05
+    """Events are gathered for this time and sent to a client together. A client may ask for less: `gather_ms=0`."""
+    heartbeat_s: Positive = 5.0
+    """How often a stream without events gets a heartbeat."""
+    patience_s: Positive = 10.0
+    """A client that reads nothing for this time is disconnected."""
+    clients: Count = 2_000
+    """Streaming clients at the same time."""
+    clients_per_address: Count = 200
+    """Streaming clients of one address at the same time."""
+    requests_per_s: Positive = 50.0
+    """REST requests and connects of one address a second, with bursts of ten times as many."""
+    topics_per_client: Count = 500
+    """Topics that one client may follow; `cbbo:*` counts as one."""
+    events_per_client: Count = 1_000
+    """Events kept for a client that does not read at the moment. Of states (quotes, books, open candles) only the newest is kept; events
+    beyond this number are dropped, and the client is told how many."""
+    rows: Count = 10_000
+    """Rows in one REST answer, and events that are sent again to a client that resumes, at most."""
+
+
 class TelemetrySettings(Section, frozen=True):
     """Logs, metrics, health."""
 
@@ -334,5 +375,6 @@ class Settings(Section, frozen=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     connector: ConnectorSettings = ConnectorSettings()
     aggregator: AggregatorSettings = AggregatorSettings(bars=("1m",))
+    gateway: GatewaySettings = GatewaySettings()
     venues: dict[str, VenueSettings] = msgspec.field(default_factory=default_venues)
     """One table for each venue, `[venues.kraken]`. It replaces the keys that it has; other venues stay unless `enabled = false`."""

@@ -57,6 +57,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     id: str
     """The server's id: its ms since the epoch and a counter, such as `1526919030474-55`."""
     event: AnyEvent
+    data: bytes = b""
+    """The event's JSON, byte for byte as it is on the tape."""
 
 
 class Foreign(msgspec.Struct, frozen=True):

@@ -34,8 +34,8 @@ class StreamInfo(msgspec.Struct, frozen=True):
     """How many entries were added and removed again; None: the server does not say (Redis before 7)."""
     added: int
     """How many entries were ever added."""
-    last: list[AnyEvent]
-    """The last values."""
+    last: list[tuple[AnyEvent, bytes]]
+    """The last values, and their JSON."""
     newest: list[AnyEvent]
     """The event that was added last; none without entries."""
 
@@ -100,7 +100,7 @@ class FollowedStream:
             case _:
                 self.id = info.id or ORIGIN
                 self.accounted = None if info.removed is None else info.added
-                for event in info.last + info.newest:
+                for event in (*(event for event, _ in info.last), *info.newest):
                     self.continuity.know(event)
         return False
 

@@ -119,7 +119,7 @@ class Poller:
                 self._miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
                 at = stream.id.decode()
-                entries += (Entry(stream.name, at, event) for event in info.last)
+                entries += (Entry(stream.name, at, event, data) for event, data in info.last)
             cursors[stream.name] = stream.id.decode()
         return Fetched(entries, cursors)
 
@@ -239,7 +239,7 @@ class Poller:
                 trimmed = False
                 if stream.accounted is not None:
                     stream.accounted += found.count or 0
-            append(Entry(name, entry_id.decode(), event))
+            append(Entry(name, entry_id.decode(), event, data))
         if trimmed:
             self._miss(stream.missed())
         if repeated:

@@ -79,15 +79,15 @@ async def look(client: Client, streams: Sequence[FollowedStream], *, values: boo
             if last_id == b"!":
                 infos.append(None)
                 continue
-            in_time = sorted(_events(last), key=_moment)
+            in_time = sorted(_events(last), key=lambda value: _moment(value[0]))
             infos.append(
                 StreamInfo(
                     last_id,
                     first_id,
                     max(0, added - length) if added >= 0 else None,
                     added,
-                    [event for event in in_time if stream.only_venue in {"", event.venue}],
-                    _events([fields[1] for _, fields in newest if len(fields) > 1]),
+                    [(event, data) for event, data in in_time if stream.only_venue in {"", event.venue}],
+                    [event for event, _ in _events([fields[1] for _, fields in newest if len(fields) > 1])],
                 )
             )
     return infos
@@ -98,11 +98,11 @@ def _moment(event: AnyEvent) -> tuple[int, int]:
     return event.open_ts if isinstance(event, Candle | Bar) else 0, event.received_ts
 
 
-def _events(values: Sequence[bytes]) -> list[AnyEvent]:
-    events: list[AnyEvent] = []
+def _events(values: Sequence[bytes]) -> list[tuple[AnyEvent, bytes]]:
+    events: list[tuple[AnyEvent, bytes]] = []
     for value in values:
         try:
-            events.append(decode(value))
+            events.append((decode(value), value))
         except msgspec.MsgspecError:
             continue  # not an event of ours; it is counted when it is read
     return events

@@ -1,0 +1,1 @@
+"""Who may read, and how much: tokens, sessions, origins, limits."""

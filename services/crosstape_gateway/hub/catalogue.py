@@ -1,0 +1,63 @@
+"""Knows which streams the tape has, and which instruments and venues: looked up once a second in the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from crosstape.bus import Client
+from crosstape.bus.client.call import UNAVAILABLE, execute
+from crosstape_gateway.topics import VENUE, Topic
+from crosstape_schemas import Keys
+
+REFRESH_S: Final = 1.0
+
+
+class Catalogue:
+    """The streams of the tape, as (kind, instrument), or ("venue", venue). Those that have been seen stay."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self.streams: set[tuple[str, str]] = set()
+        self.on_new: Callable[[set[tuple[str, str]]], None] = lambda _: None
+        """Called with the streams that a look has found and the ones before had not."""
+
+    async def run(self) -> None:
+        """Look until cancelled. While the bus is away the streams are those known before."""
+        while True:
+            with contextlib.suppress(*UNAVAILABLE):  # the hub says that the bus is away
+                await self.look()
+            await asyncio.sleep(REFRESH_S)
+
+    async def look(self) -> None:
+        """Look once. Raises one of `UNAVAILABLE`."""
+        found: set[tuple[str, str]] = set()
+        for partition in range(self._keys.partitions):
+            names = await execute(self._client, "SMEMBERS", self._keys.registry(partition))
+            found.update(place for name in names if (place := self._keys.parse(name.decode(errors="replace"))) is not None)
+        if new := found - self.streams:
+            self.streams |= new
+            self.on_new(new)
+
+    @property
+    def instruments(self) -> list[str]:
+        """Names of all instruments."""
+        return sorted({instrument for kind, instrument in self.streams if kind != VENUE})
+
+    @property
+    def venues(self) -> list[str]:
+        """Ids of all venues that have a stream of their own; `consolidated` for the aggregators."""
+        return sorted(name for kind, name in self.streams if kind == VENUE)
+
+    def matching(self, topics: Iterable[Topic]) -> set[tuple[str, str]]:
+        """Returns the streams that belong to these topics; a topic without a pattern has its one stream, whether it exists yet or not."""
+        found: set[tuple[str, str]] = set()
+        for topic in topics:
+            if topic.is_pattern:
+                found.update(place for place in self.streams if topic.includes(*place))
+            else:
+                found.add((topic.kind, topic.instrument))
+        return found

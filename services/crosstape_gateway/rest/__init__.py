@@ -1,0 +1,1 @@
+"""REST: answers from the streams and last values on the bus."""

@@ -1,0 +1,64 @@
+"""Runs the gateway as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from crosstape.bus import connect
+from crosstape.errors import SettingsError
+from crosstape.runtime.telemetry import serve
+from crosstape.settings import GatewaySettings, Settings
+from crosstape_gateway.app import make_app
+from crosstape_gateway.hub.catalogue import Catalogue
+from crosstape_gateway.hub.hub import Hub
+from crosstape_gateway.parts import Parts
+from crosstape_schemas import Keys
+
+SHUTDOWN_S = 1.0
+"""How long a connection may take to end when the gateway stops."""
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Run until cancelled. The bus need not be up yet. Raises `SettingsError` if it cannot listen or must not without tokens."""
+    keys = Keys(settings.bus.prefix, settings.bus.partitions)
+    async with connect(settings.bus) as client:
+        catalogue = Catalogue(client, keys)
+        hub = Hub(client, keys, settings.gateway, catalogue)
+
+        def ready() -> tuple[bool, dict[str, Any]]:
+            return hub.away_since_ts is None, {"bus": hub.away_since_ts is None}
+
+        async with (
+            serve(settings.telemetry, ready),
+            listening(make_app(Parts(settings.gateway, client, keys, catalogue, hub)), settings.gateway),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(catalogue.run(), name="gateway.catalogue")
+            tasks.create_task(hub.run(), name="gateway.hub")
+
+
+@asynccontextmanager
+async def listening(app: web.Application, settings: GatewaySettings) -> AsyncIterator[str]:
+    """Serve the application for the length of the block. Yields its URL, which is also logged."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as exc:
+            where = f"gateway.host = {settings.host}, gateway.port = {settings.port}"
+            raise SettingsError(f"{where}: cannot listen there: {exc.strerror}") from exc
+        host, port = runner.addresses[0][:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("gateway.listening", url=url)
+        yield url
+    finally:
+        await runner.cleanup()

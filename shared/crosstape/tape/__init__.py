@@ -1,0 +1,1 @@
+"""The reading side for programs: `Tape`, and what stands on it."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE, execute
@@ -13,6 +12,22 @@ from crosstape_gateway.topics import VENUE, Topic
 from crosstape_schemas import Keys
 
 REFRESH_S: Final = 1.0
+ANSWER_S: Final = 1.5
+"""A bus that does not answer within this time is away."""
+
+
+class OnNew(Protocol):
+    """Called with the streams that a look has found and the ones before had not."""
+
+    def __call__(self, places: set[tuple[str, str]], *, fresh: bool) -> None:
+        """`fresh`: a look shortly before had not found them, so they have just been made."""
+
+
+class OnAnswer(Protocol):
+    """Called after each look."""
+
+    def __call__(self, *, answered: bool) -> None:
+        """`answered`: whether the bus did."""
 
 
 class Catalogue:
@@ -22,14 +37,21 @@ class Catalogue:
         self._client = client
         self._keys = keys
         self.streams: set[tuple[str, str]] = set()
-        self.on_new: Callable[[set[tuple[str, str]]], None] = lambda _: None
-        """Called with the streams that a look has found and the ones before had not."""
+        self.on_new: OnNew = lambda places, *, fresh: None
+        self.on_answer: OnAnswer = lambda *, answered: None
+        self._looked = False  # whether the last look succeeded
 
     async def run(self) -> None:
         """Look until cancelled. While the bus is away the streams are those known before."""
         while True:
-            with contextlib.suppress(*UNAVAILABLE):  # the hub says that the bus is away
-                await self.look()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self.look()
+            except UNAVAILABLE:  # a TimeoutError is an OSError
+                self._looked = False
+                self.on_answer(answered=False)
+            else:
+                self.on_answer(answered=True)
             await asyncio.sleep(REFRESH_S)
 
     async def look(self) -> None:
@@ -38,9 +60,10 @@ class Catalogue:
         for partition in range(self._keys.partitions):
             names = await execute(self._client, "SMEMBERS", self._keys.registry(partition))
             found.update(place for name in names if (place := self._keys.parse(name.decode(errors="replace"))) is not None)
+        fresh, self._looked = self._looked, True
         if new := found - self.streams:
             self.streams |= new
-            self.on_new(new)
+            self.on_new(new, fresh=fresh)
 
     @property
     def instruments(self) -> list[str]:

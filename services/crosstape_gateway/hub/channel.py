@@ -15,12 +15,13 @@ Venues: TypeAlias = frozenset[str] | None
 class Channel:
     """What the hub knows of one stream."""
 
-    __slots__ = ("groups", "holds", "kind", "memory", "name", "topic", "unused_s")
+    __slots__ = ("groups", "holds", "kind", "memory", "name", "place", "topic", "unused_s")
 
     def __init__(self, name: str, topic: Topic) -> None:
         """`name`: that of the stream. `topic`: without a venue."""
         self.name = name
         self.kind = topic.kind
+        self.place = (topic.kind, topic.instrument)
         self.topic = str(topic)
         self.groups: dict[Group, Venues] = {}
         """Those that name its instrument; patterns are looked up by kind."""

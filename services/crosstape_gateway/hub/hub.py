@@ -16,7 +16,7 @@ from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.channel import Channel, Venues, wanted_venues
 from crosstape_gateway.hub.group import Group
 from crosstape_gateway.hub.item import Item, has_events, item_of, last_value, message_item, parse_id
-from crosstape_gateway.hub.replay import Replay
+from crosstape_gateway.hub.replay import Replays, Wanted
 from crosstape_gateway.hub.subscriber import Subscriber
 from crosstape_gateway.hub.wire import Options
 from crosstape_gateway.topics import VENUE, Topic
@@ -57,7 +57,7 @@ class Hub:
         self._stopped = False
         self._gaps: list[Missed] = []
         self._reader = Reader(client, keys, on_gap=self._gaps.append, backoff_s=BACKOFF_S)
-        self._replay = Replay(client, keys, settings.rows)
+        self._replays = Replays(client, keys, settings.rows)
         catalogue.on_new = self._on_new
         catalogue.on_answer = self._on_answer
 
@@ -129,7 +129,7 @@ class Hub:
     # Following streams
 
     async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str) -> None:
-        places = self._catalogue.matching(added)
+        places = self._places(added)
         channels = [self._channel(kind, instrument) for kind, instrument in places]
         for channel in channels:
             channel.holds += 1
@@ -140,8 +140,8 @@ class Hub:
                 for channel, place in zip(channels, places, strict=True)
                 if has_events(Topic(*place))
             ]
-            async with self._replay.slots:
-                replay = self._replay.begin(subscriber, wanted, after)
+            async with self._replays.slots:
+                replay = self._replays.begin(subscriber, Wanted(wanted, parse_id(after)))
                 await replay.run()
                 subscriber.hold()
                 self._attach(subscriber, subscriber.topics | added)
@@ -167,7 +167,7 @@ class Hub:
             for topic in topics:
                 if topic.is_pattern:
                     self._patterns.setdefault(topic.kind, {})[group] = wanted_venues(topics, topic.kind, "*")
-                    for place in self._catalogue.matching((topic,)):
+                    for place in self._places((topic,)):
                         self._channel(*place)
                 else:
                     channel = self._channel(topic.kind, topic.instrument)
@@ -201,6 +201,12 @@ class Hub:
             elif (channel := self._channels.get(self._name(topic.kind, topic.instrument))) is not None:
                 channel.groups.pop(group, None)
 
+    def _places(self, topics: Iterable[Topic]) -> list[tuple[str, str]]:
+        """Returns the streams of these topics: those in the catalogue, and those that are read already."""
+        topics = tuple(topics)
+        followed = {channel.place for channel in self._channels.values() if any(topic.includes(*channel.place) for topic in topics)}
+        return sorted(self._catalogue.matching(topics) | followed)
+
     def _name(self, kind: str, instrument: str) -> str:
         return self._keys.venue(instrument) if kind == VENUE else self._keys.stream(kind, instrument)
 
@@ -217,7 +223,7 @@ class Hub:
     def _last_values(self, topics: frozenset[Topic], *, events: bool) -> list[Item]:
         """Returns the last values of these topics; those of kinds that are always events only with `events`."""
         items: list[Item] = []
-        for kind, instrument in sorted(self._catalogue.matching(topics)):
+        for kind, instrument in self._places(topics):
             channel = self._channels.get(self._name(kind, instrument))
             if channel is not None and (events or kind not in ("trade", "delta", "gap", "liquidation", "edge")):
                 items += channel.memory.values(wanted_venues(topics, kind, instrument))

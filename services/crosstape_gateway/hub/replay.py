@@ -36,34 +36,41 @@ PAUSE_S: Final = 0.2
 DRAIN_S: Final = 0.01
 
 
-class Replay:
-    """Makes replays, a few at a time."""
+class Wanted(msgspec.Struct, frozen=True):
+    """What a client wants sent again."""
+
+    channels: Sequence[tuple[Channel, Venues]]
+    after: tuple[int, int]
+    """The id that it names, parsed."""
+
+
+class Replays:
+    """Makes replays. Hold `slots` while one runs."""
 
     def __init__(self, client: Client, keys: Keys, rows: int) -> None:
+        """`rows`: entries that one client is sent at most."""
         self.slots = asyncio.Semaphore(AT_ONCE)
         self._client = client
         self._keys = keys
         self._rows = rows
 
-    def begin(self, subscriber: Subscriber, wanted: Sequence[tuple[Channel, Venues]], after: str) -> ClientReplay:
-        """Returns the replay of these streams from `OVERLAP_S` before an id."""
-        return ClientReplay(self._client, self._keys, self._rows, subscriber, wanted, after)
+    def begin(self, subscriber: Subscriber, wanted: Wanted) -> Replay:
+        """Returns the replay of these streams for one client."""
+        return Replay(self._client, self._keys, self._rows, subscriber, wanted)
 
 
-class ClientReplay:
+class Replay:
     """Past events for one client. `run` may be called again: it goes on where it ended."""
 
-    def __init__(
-        self, client: Client, keys: Keys, rows: int, subscriber: Subscriber, wanted: Sequence[tuple[Channel, Venues]], after: str
-    ) -> None:
+    def __init__(self, client: Client, keys: Keys, rows: int, subscriber: Subscriber, wanted: Wanted) -> None:
         self.covered: dict[str, str] = {}
         """Topic → id up to which its entries were sent."""
         self._client = client
         self._keys = keys
         self._left = rows
         self._subscriber = subscriber
-        self._wanted = wanted
-        self._after = parse_id(after)
+        self._wanted = wanted.channels
+        self._after = wanted.after
         self._checked = False
 
     async def run(self) -> None:

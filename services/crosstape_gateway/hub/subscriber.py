@@ -28,7 +28,8 @@ class Subscriber:
     """A client. It is in one group at a time: with all who follow the same topics with the same options."""
 
     __slots__ = (
-        "_held", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written", "congested", "ended", "group", "options", "topics",
+        "_held", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written", "congested", "ended", "group", "options",
+        "topics",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, options: Options, settings: GatewaySettings, congested: set[Subscriber]) -> None:

@@ -25,6 +25,8 @@ NAMES: Final = frozenset({"gather_ms", "ints", "last"})
 REQUEST_BYTES: Final = 64 * 1024
 BAD_REQUESTS: Final = 20
 """After so many requests in a row that are wrong, the connection is closed."""
+EXAMPLE: Final = '{"op":"subscribe","topics":["cbbo:BTC-USDT"]}'
+READ_ON_S: Final = 0.01
 CLOSE_S: Final = 1.0
 """How long the client may take to answer that the connection closes."""
 
@@ -103,15 +105,12 @@ async def _answer_requests(response: web.WebSocketResponse, subscriber: Subscrib
             await asyncio.sleep(READ_ON_S)  # answers are bounded: a client that does not read gets none
 
 
-READ_ON_S: Final = 0.01
-
-
 async def _answer(text: str, subscriber: Subscriber, hub: Hub) -> None:
     """Do what a request asks for. Raises `RequestError`."""
     try:
         request = _decode(text)
     except (msgspec.MsgspecError, UnicodeError) as exc:
-        raise RequestError(400, "bad_request", f"expected JSON such as {{\"op\":\"subscribe\",\"topics\":[\"cbbo:BTC-USDT\"]}}: {exc}") from exc
+        raise RequestError(400, "bad_request", f'expected JSON such as {{"op":"subscribe","topics":["cbbo:BTC-USDT"]}}: {exc}') from exc
     if request.op == "ping":
         subscriber.say(Heartbeat(time.time_ns(), subscriber.group.last_id if subscriber.group is not None else ""))
         return

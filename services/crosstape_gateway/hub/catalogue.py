@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -12,6 +13,8 @@ from crosstape_gateway.topics import VENUE, Topic
 from crosstape_schemas import Keys
 
 REFRESH_S: Final = 1.0
+PAUSE_S: Final = 0.1
+"""Shortest pause between two looks."""
 ANSWER_S: Final = 1.5
 """A bus that does not answer within this time is away."""
 
@@ -20,7 +23,7 @@ class OnNew(Protocol):
     """Called with the streams that a look has found and the ones before had not."""
 
     def __call__(self, places: set[tuple[str, str]], *, fresh: bool) -> None:
-        """`fresh`: a look shortly before had not found them, so they have just been made."""
+        """`fresh`: a look before had not found them: they were made since."""
 
 
 class OnAnswer(Protocol):
@@ -39,7 +42,8 @@ class Catalogue:
         self.streams: set[tuple[str, str]] = set()
         self.on_new: OnNew = lambda places, *, fresh: None
         self.on_answer: OnAnswer = lambda *, answered: None
-        self._looked = False  # whether the last look succeeded
+        self._wanted = asyncio.Event()
+        self._looked = False  # whether a look has succeeded yet
 
     async def run(self) -> None:
         """Look until cancelled. While the bus is away the streams are those known before."""
@@ -48,11 +52,17 @@ class Catalogue:
                 async with asyncio.timeout(ANSWER_S):
                     await self.look()
             except UNAVAILABLE:  # a TimeoutError is an OSError
-                self._looked = False
                 self.on_answer(answered=False)
             else:
                 self.on_answer(answered=True)
-            await asyncio.sleep(REFRESH_S)
+            await asyncio.sleep(PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), REFRESH_S - PAUSE_S)
+            self._wanted.clear()
+
+    def look_soon(self) -> None:
+        """Look within `PAUSE_S`: a client names a stream that is not known."""
+        self._wanted.set()
 
     async def look(self) -> None:
         """Look once. Raises one of `UNAVAILABLE`."""

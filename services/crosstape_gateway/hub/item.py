@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from crosstape_gateway.messages import Message, Missed, encode
+from crosstape_gateway.messages import Bus, Heartbeat, Message, Missed, encode
 from crosstape_gateway.topics import Topic
 from crosstape_schemas import Bar, Candle, Delta, Edge, Event, Gap, Liquidation, Status, Trade
 
@@ -56,7 +56,8 @@ def item_of(event: Event, data: bytes, topic: str, entry_id: str) -> Item:
 
 def message_item(message: Message) -> Item:
     """Returns the item of a message of the gateway."""
-    return Item(encode(message), missed=message if isinstance(message, Missed) else None)
+    key = (type(message).__name__,) if isinstance(message, Bus | Heartbeat) else None
+    return Item(encode(message), key=key, missed=message if isinstance(message, Missed) else None)
 
 
 def last_value(item: Item) -> Item:

@@ -21,7 +21,7 @@ from crosstape.bus.read.followed import parse_id as parse_raw_id
 from crosstape.bus.read.script import look
 from crosstape_gateway import metrics
 from crosstape_gateway.hub.channel import Channel, Venues
-from crosstape_gateway.hub.item import Item, item_of, parse_id
+from crosstape_gateway.hub.item import Item, item_of
 from crosstape_gateway.hub.subscriber import Subscriber
 from crosstape_gateway.messages import Missed
 from crosstape_schemas import Keys, decode

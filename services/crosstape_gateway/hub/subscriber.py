@@ -13,7 +13,7 @@ from crosstape.settings import GatewaySettings
 from crosstape_gateway import metrics
 from crosstape_gateway.hub.item import Item, message_item, parse_id
 from crosstape_gateway.hub.outbox import Outbox
-from crosstape_gateway.hub.wire import Options, chunk_of
+from crosstape_gateway.hub.wire import GOING_AWAY, Options, Transfer, chunk_of
 from crosstape_gateway.messages import Message
 from crosstape_gateway.topics import Topic
 
@@ -97,11 +97,6 @@ class Subscriber:
         """Keep what comes from now on, until `release`: entries before it are still being read. At most `gateway.rows` events."""
         self._held = Outbox(self._rows)
 
-    def hold_last(self, items: Sequence[Item]) -> None:
-        """Keep last values, ahead of what comes while holding."""
-        assert self._held is not None
-        self._held.extend(items)
-
     def release(self, covered: dict[str, str]) -> None:
         """Send what was kept, but no events that the client has got already: of topics up to an id."""
         held, self._held = self._held, None
@@ -140,10 +135,14 @@ class Subscriber:
     def cut(self) -> None:
         """End the connection at once. `close` would wait until the buffer is empty, for ever if the client does not read."""
         self._transport.abort()
-        self.end()
+        self.ended.set()
 
     def end(self) -> None:
-        """Let the handler end the connection."""
+        """End the connection in order: Server-Sent Events by their handler; WebSocket by a message, which the client answers."""
+        if self.busy:
+            self.cut()
+        elif not self.gone and self.options.transfer is Transfer.WEBSOCKET:
+            self._transport.write(GOING_AWAY)
         self.ended.set()
 
     def forget(self) -> None:

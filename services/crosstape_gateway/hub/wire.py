@@ -19,6 +19,8 @@ from crosstape_gateway.hub.item import Item
 
 MESSAGE_BYTES: Final = 128 * 1024
 """A WebSocket message ends once it has this many bytes: many clients accept messages of at most 1 MiB."""
+GOING_AWAY: Final = b"\x88\x02" + struct.pack("!H", 1001)
+"""The WebSocket frame by which a server that stops closes a connection."""
 _TEXT: Final = 0x81  # the final fragment of a text message
 
 

@@ -47,7 +47,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
     q.check_names(request.query, STREAM_NAMES)
     topics = q.topics_of(request.query.getall("topics", []))
-    parts.hub.check(topics)
+    parts.hub.check_topics(topics)
     resume = q.resume_id(request.query, request.headers.get("Last-Event-ID", ""))
     connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume))
     return await _serve(request, topics, encode(connected), resume, candle_updates=False)
@@ -83,6 +83,7 @@ async def _serve(request: web.Request, topics: Iterable[Topic], first: bytes, af
         last_values=q.flag_of(request.query, "last", default=True),
         candle_updates=candle_updates,
     )
+    hub.check_running()
     transport = transport_of(request)
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
@@ -91,6 +92,7 @@ async def _serve(request: web.Request, topics: Iterable[Topic], first: bytes, af
     await response.write(b"data: %b\n\n" % (quoted(first) if options.quote_integers else first))
     subscriber = hub.join(transport, options)
     try:
+        hub.greet(subscriber)
         await hub.follow(subscriber, topics, after)
         await subscriber.ended.wait()  # without a timeout: the hub ends it when the client leaves, does not read, or the gateway stops
     finally:

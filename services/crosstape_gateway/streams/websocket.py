@@ -53,6 +53,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         quote_integers=q.quotes_integers(request.query),
         last_values=q.flag_of(request.query, "last", default=True),
     )
+    parts.hub.check_running()
     transport = transport_of(request)
     # Without compression: it would cost each client 150 KiB and its own encoding of every message.
     response = web.WebSocketResponse(compress=False, max_msg_size=REQUEST_BYTES, timeout=CLOSE_S)
@@ -60,26 +61,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     subscriber = parts.hub.join(transport, options)
     try:
         subscriber.say(Connected(__version__, (), time.time_ns()))
+        parts.hub.greet(subscriber)
         await parts.hub.follow(subscriber, ())
-        await _serve(response, subscriber, parts.hub)
+        await _answer_requests(response, subscriber, parts.hub)
     finally:
         parts.hub.leave(subscriber)
     return response
-
-
-async def _serve(response: web.WebSocketResponse, subscriber: Subscriber, hub: Hub) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        ending = tasks.create_task(_end(response, subscriber), name="websocket.end")
-        try:
-            await _answer_requests(response, subscriber, hub)
-        finally:
-            ending.cancel()
-
-
-async def _end(response: web.WebSocketResponse, subscriber: Subscriber) -> None:
-    """Close the connection when the hub ends it."""
-    await subscriber.ended.wait()  # without a timeout: it is cancelled when the client has left
-    await response.close(code=WSCloseCode.GOING_AWAY, message=b"the gateway is stopping", drain=False)
 
 
 async def _answer_requests(response: web.WebSocketResponse, subscriber: Subscriber, hub: Hub) -> None:
@@ -119,7 +106,7 @@ async def _answer(text: str, subscriber: Subscriber, hub: Hub) -> None:
         hub.unfollow(subscriber, topics)
         subscriber.say(Unsubscribed(tuple(sorted(map(str, topics))), request.id))
         return
-    hub.check(topics, subscriber.topics)
+    hub.check_topics(topics, subscriber.topics)
     after = q.id_of(request.after) if request.after else ""
     subscriber.say(Subscribed(tuple(sorted(map(str, topics))), request.id))
     await hub.follow(subscriber, topics, after)

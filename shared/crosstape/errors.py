@@ -27,3 +27,7 @@ class WrongTape(BusError):
 
 class Superseded(BusError):
     """Another process with the same producer name has started since. This one must stop publishing."""
+
+
+class FrameError(CrosstapeError):
+    """Events cannot be made into a DataFrame as asked. The text names the column, the kind or the library."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from crosstape_gateway import streams
 from crosstape_gateway.parts import PARTS, Parts
 
 
@@ -11,4 +12,5 @@ def make_app(parts: Parts) -> web.Application:
     """Returns the application that serves `parts`."""
     app = web.Application()
     app[PARTS] = parts
+    app.add_routes(streams.routes)
     return app

@@ -185,7 +185,6 @@ at("access").addEventListener("submit", async (event) => {
     return;
   }
   field.value = "";
-  at("leave").hidden = false;
   start();
 });
 at("leave").addEventListener("click", async () => {
@@ -197,9 +196,11 @@ async function start() {
   if (await look()) {
     stream.close();
     stream.onState("token", "");
-  } else {
-    follow();
+    return;
   }
+  follow();
+  const session = await get("api/session").catch(() => ({}));
+  at("leave").hidden = !session.name;
 }
 
 globalThis.crosstape = { tape, chart, stream }; // for tests and the curious

@@ -50,9 +50,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 /** Let a cell flash once, because its number went up (1) or down (-1). */
 export function flash(node, direction) {
   if (calm.matches || document.hidden || !direction) return;
-  const colour = getComputedStyle(document.documentElement).getPropertyValue(direction > 0 ? "--flash-up" : "--flash-down");
   node.flashing?.cancel();
-  node.flashing = node.animate([{ backgroundColor: colour }, { backgroundColor: "transparent" }], { duration: 450, easing: "ease-out" });
+  node.flashing = node.animate([{ color: `var(--${direction > 0 ? "up" : "down"})` }, {}], { duration: 700, easing: "ease-out" });
 }
 
 /** Runs each of a number of drawing functions at most once in an animation frame. In a hidden tab none runs until it is seen. */

@@ -10,10 +10,10 @@ import { counted, number, rounded, span, timeOfDay } from "./words.js";
 const SHOWN = 50;
 const HEAD = [
   ["name", "Instrument"],
-  ["venue", "Buy at"],
-  ["number price", "Ask"],
-  ["venue", "Sell at"],
-  ["number price", "Bid"],
+  ["buy", "Buy at"],
+  ["number price ask", "Ask"],
+  ["sell", "Sell at"],
+  ["number price bid", "Bid"],
   ["number size", "Size"],
   ["number gross", "Gross bps"],
   ["number net", "Net bps"],

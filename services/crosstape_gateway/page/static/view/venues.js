@@ -32,7 +32,7 @@ export class Venues {
       const row = this.#rows.get(name);
       row.draw(this.tape, feeds.get(name) ?? []);
       const before = at ? this.#rows.get(names[at - 1]).last() : null;
-      if (row.node.previousElementSibling !== before) (before ? before.after(row.node) : this.body.prepend(row.node));
+      if (!row.node.isConnected || row.node.previousElementSibling !== before) (before ? before.after(row.node) : this.body.prepend(row.node));
       row.placeFeeds();
     }
     this.tick();

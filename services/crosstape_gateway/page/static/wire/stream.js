@@ -78,7 +78,10 @@ export class Stream {
     this.#after("open", OPEN_MS, () => this.#failed(round, "no answer; other tabs may hold all connections of this browser to it"));
     source.onmessage = ({ data, lastEventId }) => {
       if (round !== this.#round) return;
-      this.#after("silence", this.#silenceMs, () => this.#failed(round, "the stream went silent"));
+      this.#after("silence", this.#silenceMs, () => {
+        this.#silenceMs *= 2; // the gateway may have been set to speak more rarely
+        this.#failed(round, "the stream went silent");
+      });
       if (lastEventId) this.#last = lastEventId;
       for (const text of data.split("\n")) this.#read(text);
     };
@@ -97,7 +100,6 @@ export class Stream {
       this.#stop("poll");
       this.#polling = null;
       this.#misses = 0;
-      if (message.heartbeat_s) this.#silenceMs = Math.max(SILENCE_MS / 2, message.heartbeat_s * 3000);
       this.onState("live", "");
     } else if (message.type === "heartbeat" && message.id) {
       this.#last = message.id;

@@ -1,4 +1,4 @@
-# Everything a developer types. `make demo` and `make test` need Python 3.11 to 3.13, git and make; the rest comes from requirements.lock.
+# Everything a developer types. `make demo` and `make test` need Python 3.11 to 3.13, git and make; the rest comes from the lock files.
 # ARGS passes options on: make demo ARGS='--seconds 20 --json'. PYTHON=… chooses an interpreter.
 # Tests run in WORKERS processes at once, since most of them wait longer than they compute. Those that share a costly fixture have one xdist_group.
 
@@ -20,10 +20,10 @@ PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connect
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-demo: $(VENV)/.ready ## show consolidated quotes of simulated venues; needs no network
+demo: $(VENV)/.run ## show consolidated quotes of simulated venues, in a table and on a page; needs no network
 	@$(PY) -m crosstape_cli.main demo $(ARGS)
 
-up: $(VENV)/.ready ## connect to the live venues of your settings
+up: $(VENV)/.run ## connect to the live venues of your settings
 	@$(PY) -m crosstape_cli.main up $(ARGS)
 
 test: $(VENV)/.ready ## run all tests but the slow ones and those that need Docker; ARGS names some of them
@@ -96,5 +96,9 @@ endef
 clean: ## remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 
-$(VENV)/.ready: requirements.lock pyproject.toml
-	@sh .ci/make-venv "$(VENV)" "$(PYTHON)" >&2
+# What runs, then what tests and checks need beside it: a first `make demo` waits for the former only.
+$(VENV)/.run: docker/run.lock docker/build.lock pyproject.toml
+	@sh .ci/make-venv "$(VENV)" run "$(PYTHON)" >&2
+
+$(VENV)/.ready: requirements.lock pyproject.toml $(VENV)/.run
+	@sh .ci/make-venv "$(VENV)" all "$(PYTHON)" >&2

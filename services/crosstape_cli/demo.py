@@ -1,9 +1,8 @@
-"""`crosstape demo`: everything at once on simulated venues, with no network: a server, venues, a connector for each, an aggregator."""
+"""`crosstape demo`: everything at once on simulated venues, with no network: a server, venues and their connectors, aggregator, gateway."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -20,19 +19,18 @@ from rich.console import Console
 from crosstape.bus import Client, connect
 from crosstape.bus.client.call import execute
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
-from crosstape.runtime.embedded_server import EmbeddedServer, free_ports
+from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
-from crosstape.settings.environment import PREFIX
-from crosstape_cli.demo_outputs import outputs
+from crosstape_cli.demo_services import LOOPBACK, Stand
 from crosstape_cli.follow import Quotes
 from crosstape_cli.live import show
 from crosstape_cli.options import no_such_venue
 from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
-from crosstape_cli.supervise import Service, crosstape, supervise
+from crosstape_cli.supervise import Service, supervise
 from crosstape_cli.view import counted, line
 from crosstape_schemas import CONSOLIDATED, Keys, is_composite
 from crosstape_simulator.venues.registry import VENUES, default_listings
@@ -44,7 +42,6 @@ LEGS: Final = 3
 """Count of legs that must count at once in one consolidated quote, if so many venues list an instrument; otherwise the demo has shown
 nothing."""
 
-LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 5.0
 START_S: Final = 30.0
 BEGIN_S: Final = 10.0
@@ -73,25 +70,29 @@ def demo(
         int | None,
         Parameter(help="TCP port of its server on the loopback address, for your programs (0: a free port); default: none."),
     ] = None,
+    page: Annotated[int, Parameter(help="TCP port of the page on the loopback address (0: a free port).")] = 0,
 ) -> Exit:
-    """Show a complete tape on simulated venues: an embedded server, the venues' connectors and the aggregator, each a process.
+    """Show a complete tape on simulated venues: an embedded server, the venues' connectors, the aggregator and the gateway, each a process.
 
     The aggregator also builds bars of 1s and 1m, and consolidated books, and looks for edges between the venues at small fees; it makes the
     composite BTC-USD* if --venues list its parts and their rate (kraken and coinbase do).
 
     It needs no network and no settings, and leaves nothing behind. It prints the address of its server: a unix socket or, with --port 6379,
-    the address that clients use by default. It exits with 5 if no quote was consolidated from three venues (or
-    from fewer, if no instrument is listed by three of --venues).
+    the address that clients use by default; and that of the page, which the gateway serves to a browser on this machine. It opens nothing.
+    It exits with 5 if no quote was consolidated from three venues (or from fewer, if no instrument is listed by three of --venues).
     """
     names = chosen(venues)
-    if port is not None and not 0 <= port < 65536:
-        raise SettingsError(f"--port {port}: expected a port, as 6379")
-    check_free(LOOPBACK, port or 0, f"--port {port}")
+    for option, wanted, example in (("--port", port or 0, 6379), ("--page", page, 8090)):
+        if not 0 <= wanted < 65536:
+            raise SettingsError(f"{option} {wanted}: expected a port, as {example}")
+        check_free(LOOPBACK, wanted, f"{option} {wanted}")
+    if page and page == port:
+        raise SettingsError(f"--page {page}: that is the port of --port; choose another")
     if (seconds is not None and not seconds > 0) or not rate > 0:
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
     simulated = ["--rate", str(rate), "--seed", str(seed), *rehearsal(fault, control)]
-    return main(lambda: _demo(names, seconds, simulated, logs, port, as_json=json))
+    return main(lambda: _demo(Stand.of(names, page, simulated), seconds, logs, port, as_json=json))
 
 
 def chosen(venues: str) -> tuple[str, ...]:
@@ -111,25 +112,23 @@ def legs_to_show(venues: Sequence[str]) -> int:
     return min(LEGS, max(listed.values()))
 
 
-async def _demo(
-    venues: Sequence[str], seconds: float | None, simulated: Sequence[str], logs: Path | None, port: int | None, *, as_json: bool
-) -> Exit:
+async def _demo(stand: Stand, seconds: float | None, logs: Path | None, port: int | None, *, as_json: bool) -> Exit:
     keys = Keys()
     began = time.monotonic()
     with _directories(logs) as (directory, log_directory):
         async with _server(directory, port) as server, connect(BusSettings(url=server.url)) as client:
             quotes = Quotes(client, keys)
-            services = _services(venues, directory, log_directory, server.url, simulated)
-            _say_where(server, as_json=as_json)
+            services = stand.services(directory, log_directory, server.url)
+            _say_where(server, stand.page_url, as_json=as_json)
             try:
-                title = f"{len(venues)} simulated venues; Ctrl-C ends"
-                async with _running(services, directory / "venues.toml", quotes, title, as_json=as_json):
+                title = f"{stand.page_url}  {len(stand.venues)} simulated venues; Ctrl-C ends"
+                async with _running(services, stand.settings_file(directory), quotes, title, as_json=as_json):
                     await _time_is_over(seconds)
                     last = await _last(client, keys, quotes)  # before the services end: a connector's last event is that it is down
             except CrosstapeError:
                 _print_logs(log_directory)
                 raise
-        legs = legs_to_show(venues)
+        legs = legs_to_show(list(stand.venues))
         proven = max((count for name, count in quotes.most_venues.items() if not is_composite(name)), default=0) >= legs
         for event in last:
             sys.stdout.buffer.write(event + b"\n" if as_json else b"")
@@ -155,8 +154,8 @@ async def _server(directory: Path, port: int | None) -> AsyncIterator[EmbeddedSe
         await server.stop()
 
 
-def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
-    """Print how to read the tape by hand and from a program; with --json on standard error, because standard output is for the quotes."""
+def _say_where(server: EmbeddedServer, page_url: str, *, as_json: bool) -> None:
+    """Print how to read the tape by hand, in a program and in a browser; with --json on standard error: standard output is for quotes."""
     if as_json and not sys.stderr.isatty():
         return
     url = server.tcp_url if server.port else server.url
@@ -165,6 +164,7 @@ def _say_where(server: EmbeddedServer, *, as_json: bool) -> None:
         f"  by hand:      {redis_cli(url)} psubscribe 'tape:cbbo:*'",
         f"  as a table:   CROSSTAPE_BUS__URL={url} {command()} watch BTC-USDT (or --bars 1m, --depth BTC-USDT, --edges)",
         f"  in Python:    redis.Redis.from_url({url!r}).xread({{'tape:cbbo:BTC-USDT': '0'}}, count=1)",
+        f"the page is on {page_url}",
     )
     (sys.stderr if as_json else sys.stdout).write("\n".join((*lines, "")))
     sys.stdout.flush()
@@ -201,25 +201,6 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
         finally:
             for task in running:
                 task.cancel()
-
-
-def _services(venues: Sequence[str], directory: Path, logs: Path, url: str, simulated: Sequence[str]) -> list[Service]:
-    """The simulator, then what reads from it. The user's own settings are left out: they concern other tapes."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
-    environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in venues}  # they are on this machine
-    environ |= outputs(venues)
-    file = directory / "venues.toml"
-    ports = zip(venues, free_ports(len(venues)), strict=True)  # chosen here, so that they are the same after a restart
-    options = [option for venue, port in ports for option in ("--venue", venue, "--port", f"{venue}={port}")]
-    simulator = ("simulate", "--write", str(file), "--stablecoins", *simulated, *options)
-    option = ("--settings", str(file))
-    runs: Mapping[str, tuple[str, ...]] = {
-        "simulator": simulator,
-        **{f"connector.{venue}": ("connector", "--venue", venue, *option) for venue in venues},
-        "aggregator": ("aggregator", *option),
-    }
-    return [Service(name, crosstape(*arguments), environ, logs / f"{name}.log") for name, arguments in runs.items()]
 
 
 async def _exists(path: Path, simulator: asyncio.Task[Exit]) -> None:

@@ -11,11 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 from crosstape.errors import SettingsError
 from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import TelemetrySettings, load
+from crosstape_cli.address import http_url
 
 PATH: Final = "/readyz"
 TIMEOUT_S: Final = 5.0
-ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one listens is not where one asks
-"""For a service that listens on all addresses: the address to ask."""
 
 
 def probe(url: str = "", timeout_s: float = TIMEOUT_S, settings: Path | None = None) -> Exit:
@@ -46,8 +45,7 @@ def url_of(telemetry: TelemetrySettings) -> str:
         raise SettingsError("telemetry.http_enabled is false: there is nothing to ask; set it, or name a service by --url")
     if not telemetry.http_port:
         raise SettingsError("telemetry.http_port = 0 is any free port: set one, or name the service by --url as its log says at the start")
-    host = ANYWHERE.get(telemetry.http_host, telemetry.http_host)
-    return f"http://[{host}]:{telemetry.http_port}" if ":" in host else f"http://{host}:{telemetry.http_port}"
+    return http_url(telemetry.http_host, telemetry.http_port)
 
 
 def _parsed(url: str) -> SplitResult:

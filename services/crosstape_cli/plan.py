@@ -1,4 +1,4 @@
-"""`crosstape plan`: shows which connections the settings lead to, and what is on each. Connects to nothing."""
+"""`crosstape plan`: shows which connections the settings lead to, what is on each, and where the gateway listens. Connects to nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from crosstape.errors import SettingsError
 from crosstape.runtime.exit_codes import Exit
-from crosstape.settings import VenueSettings, shown
+from crosstape.settings import GatewaySettings, VenueSettings, shown
+from crosstape_cli.address import http_url
 from crosstape_cli.options import SettingsFile, load, no_such_venue
 from crosstape_connector.connection import plan as planned
 from crosstape_connector.venue_choice import addresses, in_environment
@@ -23,6 +24,8 @@ Only = Annotated[str, Parameter(help="Show this venue only.")]
 def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     """Show the connections that the settings lead to: their addresses, and the channels of each instrument on each connection.
 
+    Without --venue, also where the gateway listens, and who may read there.
+
     Nothing is connected or asked. So names that a venue does not list are shown, too, and a venue that has less room on a connection than
     its table says makes it more connections.
     """
@@ -34,7 +37,15 @@ def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     for name, own in loaded.venues.items():
         if venue in ("", name):
             sys.stdout.write("\n".join([*_lines(name, own), ""]))
+    if not venue:
+        sys.stdout.write(f"{_gateway(loaded.gateway)}\n")
     return Exit.OK
+
+
+def _gateway(own: GatewaySettings) -> str:
+    where = f"{http_url(own.host, own.port)}/" if own.port else f"a free port of {own.host}"
+    who = "with a token" if own.tokens_file else "without a token"
+    return f"gateway{'' if own.enabled else ' (not enabled)'}\n  page, REST and streams on {where}, {who}"
 
 
 def _lines(name: str, own: VenueSettings) -> Iterator[str]:

@@ -48,13 +48,18 @@ class Service(msgspec.Struct, frozen=True):
     """Whether the child reads its settings again at SIGHUP."""
 
 
+CreateTask = Callable[[Service, asyncio.Task[Exit] | None], asyncio.Task[Exit]]
+"""Creates the task that keeps a service running, from the end of another task on if one is given. Its result is an exit code."""
+
+
 class Children:
     """The services that `supervise` keeps running, by name. Others may be added and removed while it runs."""
 
     def __init__(self) -> None:
         self._running: dict[int, tuple[Service, Process]] = {}  # process id → the process, and its service
         self._tasks: dict[str, asyncio.Task[Exit]] = {}  # name of a service → the task that keeps it running
-        self._create_task: Callable[[Service], asyncio.Task[Exit]] | None = None
+        self._leaving: dict[str, asyncio.Task[Exit]] = {}  # name → the task of a removed service, which may not have ended yet
+        self._create_task: CreateTask | None = None
 
     @contextmanager
     def tracked(self, service: Service, process: Process) -> Iterator[None]:
@@ -65,20 +70,24 @@ class Children:
         finally:
             del self._running[process.pid]
 
-    def start(self, services: Sequence[Service], create_task: Callable[[Service], asyncio.Task[Exit]]) -> None:
-        """Start the first services. `create_task` creates the task that keeps one service running; its result is an exit code."""
+    def start(self, services: Sequence[Service], create_task: CreateTask) -> None:
+        """Start the first services."""
         self._create_task = create_task
         for service in services:
             self.add(service)
 
     def add(self, service: Service) -> None:
-        """Start one more service. `supervise` must be running."""
+        """Start one more service. `supervise` must be running.
+
+        If a service of this name was removed, this one starts when that one has ended: both may listen on the same port.
+        """
         assert self._create_task is not None, "supervise runs"
-        self._tasks[service.name] = self._create_task(service)
+        self._tasks[service.name] = self._create_task(service, self._leaving.pop(service.name, None))
 
     def remove(self, name: str) -> None:
         """Ask the service to stop; it is not started again."""
-        self._tasks.pop(name).cancel()
+        self._leaving[name] = self._tasks.pop(name)
+        self._leaving[name].cancel()
 
     @property
     def names(self) -> list[str]:
@@ -111,12 +120,20 @@ async def supervise(services: Sequence[Service], *, drain_s: float, children: Ch
     """
     kept = children or Children()
     async with asyncio.TaskGroup() as tasks:
-        kept.start(services, lambda service: tasks.create_task(_keep_running(service, drain_s, kept), name=f"supervise {service.name}"))
+        kept.start(
+            services,
+            lambda service, before: tasks.create_task(_keep_running(service, drain_s, kept, before), name=f"supervise {service.name}"),
+        )
     return kept.worst
 
 
-async def _keep_running(service: Service, drain_s: float, children: Children) -> Exit:
-    """Run one service again and again. Returns the exit code after which it is not started again."""
+async def _keep_running(service: Service, drain_s: float, children: Children, before: asyncio.Task[Exit] | None) -> Exit:
+    """Run one service again and again, from the end of `before` on. Returns the exit code after which it is not started again."""
+    if before is not None:
+        try:
+            await asyncio.wait([before])  # it was cancelled: its process is killed after `drain_s` and a margin at the latest
+        finally:
+            await asyncio.wait([before])  # removed meanwhile: whoever comes next waits for this task, and so for that one
     delays = _delays()
     while True:
         started = time.monotonic()

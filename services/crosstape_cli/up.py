@@ -1,11 +1,11 @@
-"""`crosstape up`: runs everything on one machine: live venues, the aggregator, and a server if no other is set."""
+"""`crosstape up`: runs everything on one machine: live venues, the aggregator, the gateway, and a server if no other is set."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,13 +18,13 @@ from crosstape.errors import SettingsError, StorageError
 from crosstape.runtime.directory_lock import RUN_LOCK, DirectoryLock
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main, on_hangup
-from crosstape.runtime.ports import check_free
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.settings.environment import ignored_variables
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, command, redis_cli
-from crosstape_cli.supervise import Children, Service, crosstape, supervise
+from crosstape_cli.supervise import supervise
+from crosstape_cli.up_services import ConfiguredServices, check_gateway, enabled
 from crosstape_schemas import Keys
 
 START_S: Final = 120.0
@@ -33,9 +33,6 @@ START_S: Final = 120.0
 WATCH_S: Final = 1.0
 """Seconds between two checks whether the embedded server still runs."""
 
-CONNECTOR: Final = "connector."
-"""The name of a connector's service begins with this; the name of the venue follows."""
-
 PRODUCER: Final = "up"
 """Producer name for the check at the start whether the server lets us publish. `up` itself publishes nothing."""
 
@@ -43,9 +40,10 @@ log = structlog.get_logger(__name__)
 
 
 def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
-    """Run a connector for each enabled venue of the settings, and the aggregator, each as its own process, until Ctrl-C.
+    """Run a connector for each enabled venue of the settings, the aggregator and the gateway, each as its own process, until Ctrl-C.
 
-    At SIGHUP the settings are read again: venues and instruments are added and removed; all others continue without a break.
+    At SIGHUP the settings are read again: venues and instruments are added and removed; all others continue without a break. The gateway is
+    started again if its section has changed. gateway.enabled = false leaves it out.
 
     A process that dies is started again, after a growing pause. At Ctrl-C or SIGTERM all processes publish their pending events and end.
     If bus.url is not set, an embedded Valkey is started. It keeps its data in the run directory, and listens on a unix socket that only
@@ -56,13 +54,9 @@ def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
         raise SettingsError("venues: none is enabled and has instruments: there is nothing to run")
     if not loaded.bus.url:
         check_embedded(loaded)
+    check_gateway(loaded)
     begin_logging(loaded, service="up")
     return main(lambda: _up(loaded, settings, i_mean_it=i_mean_it))
-
-
-def enabled(settings: Settings) -> list[str]:
-    """Returns the names of the venues to run, in the order of the settings: enabled, with at least one instrument."""
-    return [name for name, venue in settings.venues.items() if venue.enabled and venue.instruments]
 
 
 async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit:
@@ -86,67 +80,14 @@ async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit
             stack.enter_context(_locked(directory))
             async with connect(settings.bus) as client:  # check once here: else each service would fail and log the same, again and again
                 await wait_until_usable(client, Keys(settings.bus.prefix, settings.bus.partitions), settings.bus, producer=PRODUCER)
-        configured = _ConfiguredServices(settings, file, environ)
+        configured = ConfiguredServices(settings, file, environ)
         configured.check_ports()
-        _print_hints(url)
+        _print_hints(url, configured.page_url)
         with on_hangup(configured.reload):
             code = await supervise(configured.services(), drain_s=settings.run.drain_s, children=configured.children)
         if server_task is not None:
             server_task.cancel()
         return code
-
-
-class _ConfiguredServices:
-    """The services that the settings ask for: at the start, and each time that the settings are read again."""
-
-    def __init__(self, settings: Settings, file: Path | None, environ: Mapping[str, str]) -> None:
-        self.children = Children()
-        self._settings = settings
-        self._file = file
-        self._environ = environ
-        self._ports: dict[str, int] = {}
-
-    def check_ports(self) -> None:
-        """Raise `SettingsError` if the port of a service is in use: one error now, instead of one from each child later."""
-        telemetry = self._settings.telemetry
-        count = len(self.services())
-        if not telemetry.http_enabled:
-            return
-        for name, port in self._ports.items():
-            where = f"telemetry.http_port = {telemetry.http_port}, from which on `up` gives {count} services one each: {name}"
-            check_free(telemetry.http_host, port, where)
-
-    def services(self) -> list[Service]:
-        """Returns the services to start first: a connector for each enabled venue, and the aggregator."""
-        return [*map(self._connector, enabled(self._settings)), self._service("aggregator", ("aggregator",))]
-
-    def reload(self) -> None:
-        """Read the settings again. If they are right, reload all connectors, start those of new venues, stop those of removed venues."""
-        try:
-            fresh = load(self._file)
-            if not (venues := enabled(fresh)):
-                raise SettingsError("venues: none is enabled and has instruments: there would be nothing to run")
-        except SettingsError as exc:
-            log.error("settings.refused", error="; ".join(str(exc).splitlines()))
-            return
-        self.children.send_sighup()
-        connectors = {service.name: service for service in map(self._connector, venues)}
-        for name in self.children.names:
-            if name.startswith(CONNECTOR) and name not in connectors:
-                self.children.remove(name)
-        for name in connectors.keys() - self.children.names:
-            self.children.add(connectors[name])
-
-    def _connector(self, venue: str) -> Service:
-        return self._service(f"{CONNECTOR}{venue}", ("connector", "--venue", venue), reloads=True)
-
-    def _service(self, name: str, arguments: tuple[str, ...], *, reloads: bool = False) -> Service:
-        option = () if self._file is None else ("--settings", str(self._file))
-        own = dict(self._environ)
-        first = self._settings.telemetry.http_port
-        if first:  # a service that is added later gets the next port; one that is added again gets its own port again
-            own["CROSSTAPE_TELEMETRY__HTTP_PORT"] = str(self._ports.setdefault(name, first + len(self._ports)))
-        return Service(name, crosstape(*arguments, *option), own, reloads=reloads)
 
 
 @contextmanager
@@ -177,8 +118,9 @@ async def _keep_running(server: EmbeddedServer) -> None:
             log.info("server.embedded", url=server.url)
 
 
-def _print_hints(url: str) -> None:
+def _print_hints(url: str, page_url: str | None) -> None:
     """Print how to look at the tape, if standard error is a terminal: hints are for people, not for logs."""
     if sys.stderr.isatty():
-        hints = (f"the tape is on {shown(url)}", f"  look at it:      {command()} watch", f"  by hand:         {shown(redis_cli(url))}")
+        hints = [f"the tape is on {shown(url)}", f"  look at it:      {command()} watch", f"  by hand:         {shown(redis_cli(url))}"]
+        hints += [f"  in a browser:    {page_url}"] if page_url else []
         sys.stderr.write("\n".join((*hints, "  stop:            Ctrl-C", "")))

@@ -168,7 +168,7 @@ class Connector:
     def _concerns_us(self, path: str) -> bool:
         """Whether a changed setting is ours, and is not the one that a reload applies."""
         where = f"venues.{self._feeds.venue.id}."
-        return not path.startswith(("venues.", "aggregator.")) or (path.startswith(where) and path != f"{where}instruments")
+        return not path.startswith(("venues.", "aggregator.", "gateway.")) or (path.startswith(where) and path != f"{where}instruments")
 
     @contextmanager
     def measured(self) -> Iterator[None]:

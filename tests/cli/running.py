@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crosstape.settings import Settings
 
@@ -34,9 +35,12 @@ class Done(NamedTuple):
 
 
 def environ(**changes: str) -> dict[str, str]:
-    """Ours, without settings of whoever runs the tests, and with a terminal as wide as the tests expect."""
+    """Ours, without settings of whoever runs the tests, and with a terminal as wide as the tests expect.
+
+    The gateway of an `up` takes a free port: several tests run one at the same time.
+    """
     found = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_") and not name.lower().endswith("_proxy")}
-    return found | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"} | changes
+    return found | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200", "CROSSTAPE_GATEWAY__PORT": "0"} | changes
 
 
 async def crosstape(
@@ -83,3 +87,16 @@ async def line(process: Process) -> str:
     """The next line of its output."""
     assert process.stdout is not None
     return (await asyncio.wait_for(process.stdout.readline(), TIMEOUT_S)).decode().rstrip("\n")
+
+
+async def events(process: Process, name: str, count: int) -> list[dict[str, Any]]:
+    """Returns the next so many events of this name that a process and its children log as JSON."""
+    assert process.stderr is not None
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(found) < count:
+            text = await process.stderr.readline()
+            assert text, f"it ended before it logged {name} {count} times: {found}"
+            if text.startswith(b"{") and (event := json.loads(text))["event"] == name:
+                found.append(event)
+    return found

@@ -60,6 +60,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--second", "3"], "Did you mean --seconds?"),
         (["demo", "--seconds", "soon"], "soon"),
         (["demo", "--seconds", "0"], "--seconds and --rate must be above 0"),
+        (["demo", "--page", "70000"], "--page 70000: expected a port, as 8090"),
+        (["demo", "--port", "6379", "--page", "6379"], "--page 6379: that is the port of --port"),
         (["connector"], "--venue"),
         (["connector", "--venue", "kraaken"], "--venue kraaken: did you mean kraken?"),
         (["connector", "--venue", "x"], f"--venue x: there are {', '.join(VENUES)}"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.errors import CrosstapeError
+from crosstape.runtime.embedded_server import free_port
 from crosstape.runtime.lifecycle import Exit
 from crosstape_cli.demo import _exists
-from tests.cli.running import NO_VENUE, TIMEOUT_S, crosstape, line, started, stopped
+from tests.cli.running import NO_VENUE, TIMEOUT_S, crosstape, events, line, started, stopped
 from tests.waiting import wait_until
 
 SOON_S = 20.0
@@ -62,6 +64,7 @@ async def test_a_second_up_on_one_run_directory_is_refused_at_once(tmp_path: Pat
             "--control localhost:{port}: cannot listen on localhost:{port}: Address already in use",
         ),
         (("demo", "--port", "{port}"), "--port {port}: cannot listen on 127.0.0.1:{port}: Address already in use"),
+        (("demo", "--page", "{port}"), "--page {port}: cannot listen on 127.0.0.1:{port}: Address already in use"),
         (("demo", "--control", "nowhere.invalid:{port}"), "--control nowhere.invalid:{port}: cannot listen on nowhere.invalid:{port}: "),
     ],
 )
@@ -106,9 +109,44 @@ async def test_up_says_that_a_port_of_its_services_is_taken(taken: int, tmp_path
     assert done.code == Exit.USAGE
     (said,) = [json.loads(text) for text in done.err.splitlines()]
     assert said["error"] == (
-        f"telemetry.http_port = {taken - 1}, from which on `up` gives 2 services one each: aggregator:"
+        f"telemetry.http_port = {taken - 1}, from which on `up` gives 3 services one each: aggregator:"
         f" cannot listen on 127.0.0.1:{taken}: Address already in use"
     )
+
+
+async def test_up_says_that_the_port_of_its_page_is_taken(taken: int, tmp_path: Path, valkey: str) -> None:
+    """Nothing is started. The error says what to set; with a gateway that is not enabled there is none."""
+    variables = NO_VENUE | {
+        "CROSSTAPE_RUN__DIR": str(tmp_path / "run"),
+        "CROSSTAPE_BUS__URL": valkey,
+        "CROSSTAPE_GATEWAY__PORT": str(taken),
+    }
+    done = await crosstape("up", variables=variables)
+
+    assert done.code == Exit.USAGE
+    (said,) = [json.loads(text) for text in done.err.splitlines()]
+    assert said["error"] == (
+        f"gateway.port = {taken}: cannot listen on 127.0.0.1:{taken}: Address already in use;"
+        " set another, or 0 for a free one, or gateway.enabled = false"
+    )
+    async with started("up", variables=variables | {"CROSSTAPE_GATEWAY__ENABLED": "false"}) as process:
+        assert {event["name"] for event in await events(process, "service.started", 2)} == {"connector.kraken", "aggregator"}
+        assert (await stopped(process)).code == Exit.OK
+
+
+async def test_the_port_of_the_page_is_not_that_of_a_service(tmp_path: Path, valkey: str) -> None:
+    """`up` counts ports for metrics upwards; if the page's is among them, the error names both settings."""
+    port = free_port()
+    variables = {"CROSSTAPE_RUN__DIR": str(tmp_path), "CROSSTAPE_BUS__URL": valkey}
+    done = await crosstape(
+        "up",
+        variables=NO_VENUE | variables,
+        CROSSTAPE_GATEWAY__PORT=str(port),
+        CROSSTAPE_TELEMETRY__HTTP_PORT=str(port - 1),
+    )
+
+    assert done.code == Exit.USAGE
+    assert f"gateway.port = {port}: `up` gives this port to aggregator (telemetry.http_port = {port - 1} and on)" in done.err
 
 
 async def test_a_simulator_that_was_given_up_ends_the_demo() -> None:
@@ -133,6 +171,7 @@ async def test_a_demo_can_be_read_where_clients_look(tmp_path: Path) -> None:
         assert await line(process) == f"  by hand:      redis-cli -u redis://127.0.0.1:{port} psubscribe 'tape:cbbo:*'"
         assert (await line(process)).startswith(f"  as a table:   CROSSTAPE_BUS__URL=redis://127.0.0.1:{port} ")
         code = (await line(process)).removeprefix("  in Python:    ")
+        assert re.fullmatch(r"the page is on http://127\.0\.0\.1:\d+/", await line(process))
         async with Redis(port=port) as client:
             await wait_until(lambda: client.exists("tape:cbbo:BTC-USDT"), what="quotes are on the tape", timeout_s=TIMEOUT_S)
         import redis

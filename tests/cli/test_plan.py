@@ -66,6 +66,23 @@ def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("own", "said"),
     [
+        ("", ["gateway", "  page, REST and streams on http://127.0.0.1:8090/, without a token"]),
+        (
+            'enabled = false\nhost = "::"\nport = 9000\ntokens_file = "tokens"\n',
+            ["gateway (not enabled)", "  page, REST and streams on http://[::1]:9000/, with a token"],
+        ),
+        ("port = 0\n", ["gateway", "  page, REST and streams on a free port of 127.0.0.1, without a token"]),
+    ],
+)
+def test_where_the_gateway_listens_is_shown_last(tmp_path: Path, capsys: pytest.CaptureFixture[str], own: str, said: list[str]) -> None:
+    """Whether it runs or not; and who may read there."""
+    assert main(["plan", "--settings", settings(tmp_path, f"{BITFINEX}[gateway]\n{own}")]) == Exit.OK
+    assert capsys.readouterr().out.splitlines()[-2:] == said
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
         (
             '[venues.binance]\nenvironment = "tesnet"\n',
             "venues.binance.environment: tesnet: there is no such environment; the venue has testnet",

@@ -118,6 +118,28 @@ async def test_what_cannot_help_is_not_tried_again(tmp_path: Path, code: Exit) -
     assert len(pids(tmp_path)) == 1
 
 
+async def test_a_service_that_is_added_again_starts_when_the_former_one_has_ended(tmp_path: Path) -> None:
+    """Both may listen on the same port. One that is removed while it waits for that end is waited for, too."""
+    children = Children()
+    service = child(tmp_path, CHILD.replace("    finally:\n", "    finally:\n        await asyncio.sleep(0.5)\n"))
+    task = asyncio.create_task(supervise([service], drain_s=20.0, children=children))
+    await wait_until(lambda: pids(tmp_path), what="it runs")
+    (first,) = pids(tmp_path)
+
+    for _ in range(3):
+        children.remove(service.name)
+        children.add(service)
+        await asyncio.sleep(0)  # so that its task begins to wait
+    await wait_until(lambda: len(pids(tmp_path)) == 2, what="another runs")
+
+    (second,) = pids(tmp_path) - {first}
+    assert (tmp_path / f"drained.{first}").stat().st_mtime_ns < (tmp_path / f"started.{second}").stat().st_mtime_ns
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pids(tmp_path, "drained") == {first, second}
+
+
 async def test_logs_can_go_to_a_file(tmp_path: Path) -> None:
     """Output too: a child's standard output is nobody's data."""
     body = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(2)"

@@ -155,12 +155,13 @@ async def test_invalid_settings_are_logged_in_one_line_and_change_nothing(world:
 
 
 async def test_changes_that_need_a_restart_are_logged(world: World) -> None:
-    """The log has the path of the setting without its value, and ignores other venues and the aggregator."""
+    """The log has the path of the setting without its value, and ignores other venues, the aggregator and the gateway."""
     other = changed(world.settings, kinds=("trade", "quote"), stale_s=7.0)
     other = msgspec.structs.replace(
         other,
         bus=msgspec.structs.replace(other.bus, timeout_s=2.0),
         aggregator=msgspec.structs.replace(other.aggregator, stale_s=9.0),
+        gateway=msgspec.structs.replace(other.gateway, clients=9),
         venues={**other.venues, "elsewhere": other.venues["fake"]},
     )
     with capture_logs() as logs:

@@ -108,4 +108,4 @@ async def test_a_leg_that_was_removed_does_not_count_until_it_is_back(client: Re
             _, err = await process.communicate()
     assert process.returncode == 0
     logged = [json.loads(line)["event"] for line in err.decode().splitlines() if line.startswith("{")]
-    assert logged.count("service.started") == 4  # nobody had to be started again, but the connector that was taken away
+    assert logged.count("service.started") == 5  # nobody had to be started again, but the connector that was taken away

@@ -2,8 +2,8 @@
 
     python examples/edges.py redis://127.0.0.1:6379
 
-The aggregator computes edges if the setting `aggregator.taker_fees_bps` names the fees of both venues. An edge is no order: between its price
-and yours are the network, the venues' engines, and all others who see it.
+The aggregator computes edges if the setting `aggregator.taker_fees_bps` names the fees of both venues. An edge is no order: between its
+price and yours are the network, the venues' engines, and all others who see it.
 """
 
 import argparse

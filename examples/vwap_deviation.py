@@ -44,7 +44,15 @@ async def main(url: str, window: str, limit_bps: Decimal) -> None:
             for name, quote in quotes.items():
                 off = deviation_bps(quote, window)
                 current = tape.is_current(quote)
-                side = "not current" if not current else "above" if off and off > limit_bps else "below" if off and off < -limit_bps else "near"
+                side = (
+                    "not current"
+                    if not current
+                    else "above"
+                    if off and off > limit_bps
+                    else "below"
+                    if off and off < -limit_bps
+                    else "near"
+                )
                 if side == shown.get(name, "near"):
                     continue
                 shown[name] = side

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import runpy
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from crosstape_schemas import CONSOLIDATED, Edge, EdgeChange, Exclusion, FeedState, Market, Vwap
-from tests.docs import shown
 from tests.docs.running import EXAMPLES, Producers, example, line, python, quote
-from tests.waiting import wait_until
 
 PAGE = "docs/how-to/recipes.md"
 DEAD = "its aggregator gives no sign of life"
@@ -42,7 +42,7 @@ async def test_a_spread_is_printed_when_its_state_changes(producers: Producers, 
             assert await line(process) == "BTC-USDT spread is crossed: -99.50 bps, 101 on kraken / 100 on binance"
             await producers.publish(quote("100", "100.005", venues=1))
             assert await line(process) == "BTC-USDT spread is of 1 venue only: 0.50 bps, 100 on kraken / 100.005 on binance"
-            sides = {"ask_price": None, "ask_venues": (), "spread": None, "spread_bps": None}
+            sides: dict[str, Any] = {"ask_price": None, "ask_venues": (), "spread": None, "spread_bps": None}
             await producers.publish(quote("100", "101", market=Market.ONE_SIDED, **sides))
             assert await line(process) == "BTC-USDT spread is one-sided: unknown, 100 on kraken / None on"
         assert (await line(process)).startswith("BTC-USDT spread is not current: ")
@@ -67,7 +67,8 @@ async def test_a_portfolio_is_valued_without_what_cannot_be_valued(producers: Pr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"), [(("BTC-USDT=1", "BTC-EUR=1"), "several quote currencies"), (("BTC-USDT",), "INSTRUMENT=SIZE"), ((), "INSTRUMENT=SIZE")]
+    ("arguments", "why"),
+    [(("BTC-USDT=1", "BTC-EUR=1"), "several quote currencies"), (("BTC-USDT",), "INSTRUMENT=SIZE"), ((), "INSTRUMENT=SIZE")],
 )
 async def test_a_portfolio_that_cannot_be_added_up_is_refused(valkey: str, arguments: tuple[str, ...], why: str) -> None:
     """Prices in several currencies, and what is no position."""
@@ -141,3 +142,52 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
         assert await line(process) == f"{where}: 2.00 bps after fees, for 0.25 at 100 and 101"
         await stack.aclose()
         assert await line(process) == f"{where}: not known any more, {DEAD}"
+
+
+async def test_an_agent_acts_only_on_quotes_that_pass_its_checks(producers: Producers, valkey: str, tmp_path: Path) -> None:
+    """It waits for a living aggregator, two venues, a normal market and a complete VWAP; each decision names its quote on the tape."""
+    log = tmp_path / "decisions.jsonl"
+    known = {"5m": Vwap(Decimal(101), Decimal(5), 3)}
+
+    def decisions() -> list[dict[str, object]]:
+        return [json.loads(text) for text in log.read_text().splitlines()] if log.exists() else []
+
+    async with example(*python("agent.py", valkey, "BTC-USDT", "--log", str(log), "--every", "0.1")) as process:
+        assert await line(process) == "wait: no quote yet; position 0"
+        async with producers.aggregator():
+            await producers.publish(quote("100", "100.1", vwap={"5m": Vwap(Decimal(101), Decimal(5), 3, complete=False)}))
+            while "the quote is not current" in (said := await line(process)):  # until the first sign of life has been read
+                pass
+            assert said == "wait: the 5m VWAP is not known to be complete; position 0"
+            await producers.publish(quote("100", "100.1", vwap=known, market=Market.CROSSED))
+            assert await line(process) == "wait: the market is crossed; position 0"
+            out = tuple(msgspec.structs.replace(leg, excluded=Exclusion.STALE) for leg in quote("100", "100.1").legs)
+            await producers.publish(quote("100", "100.1", vwap=known, venues=0, legs=out))
+            assert await line(process) == "wait: too few venues count: binance is out (stale), kraken is out (stale); position 0"
+            await producers.publish(quote("100", "100.1", vwap=known))
+            assert await line(process) == "buy: the ask 100.1 is below the 5m VWAP 101; position 0.01"
+            while not (said := await line(process)).startswith("hold"):
+                assert said.startswith("buy")
+            assert said == "hold: no edge, or the position is full; position 0.05"
+        assert await line(process) == f"wait: the quote is not current: {DEAD}; position 0.05"
+    bought = [decision for decision in decisions() if decision["action"] == "buy"]
+    assert len(bought) == 5
+    assert {(decision["epoch"], decision["seq"]) for decision in bought} == {(1, 4)}
+    assert bought[-1]["cash"] == "-5.005"
+    assert {decision["position"] for decision in decisions() if decision["action"] == "wait"} == {"0", "0.05"}
+
+
+def test_the_log_of_an_agent_is_bounded(tmp_path: Path) -> None:
+    """The file and one before it, each up to its limit."""
+    module = runpy.run_path(str(EXAMPLES / "agent.py"))
+    logger = module["decision_log"](str(tmp_path / "log"), limit=1000)
+    for number in range(200):
+        logger.info("%0100d", number)
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers.clear()
+
+    kept = sorted(path.stat().st_size for path in tmp_path.iterdir())
+    assert len(kept) == 2
+    assert max(kept) <= 1000
+    assert (tmp_path / "log").read_text().endswith("199\n")

@@ -31,3 +31,7 @@ class Superseded(BusError):
 
 class UnknownName(CrosstapeError, ValueError):
     """There is no such kind, timeframe, instrument or venue. The text names it and, if there is one, the nearest right name."""
+
+
+class FrameError(CrosstapeError):
+    """Events cannot be made into a DataFrame as asked. The text names the column, the kind or the library."""

@@ -124,7 +124,7 @@ class Poller:
                 self._miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
                 at = stream.id.decode()
-                entries += (Entry(stream.name, at, event, data) for event, data in info.last)
+                entries += (Entry(stream.name, at, event, data, is_last_value=True) for event, data in info.last)
             cursors[stream.name] = stream.id.decode()
         return Fetched(entries, cursors)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-from crosstape import Bar, Event, Publisher, Subscription, Tape
+from crosstape import Bar, Event, Publisher, Status, Subscription, Tape
 from crosstape.settings import BusSettings
-from crosstape_schemas import CONSOLIDATED
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, FeedState
 from tests.bus.tape import BTC, MINUTE_NS, fast, publishing, trade
 
 E = TypeVar("E", bound=Event)
@@ -56,6 +57,12 @@ async def taken(subscription: Subscription[E], count: int) -> list[E]:
             if len(found) == count:
                 break
     return found
+
+
+def is_current(tape: Tape, publisher: Publisher, event: Event) -> bool:
+    """Whether an event is current, while its producer gives signs of life."""
+    publisher.publish(Status("binance", VENUE_WIDE, None, time.time_ns(), VENUE_WIDE, FeedState.LIVE))
+    return tape.is_current(event)
 
 
 def bar(minute: int, *, venue: str = CONSOLIDATED, closed: bool = False, revision: int = 0, trades: int = 1, ts: int = 0) -> Bar:

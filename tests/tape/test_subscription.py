@@ -14,7 +14,7 @@ from crosstape import BusError, Missed, Quote, Start, Status, Tape, Trade, Unkno
 from crosstape.settings import MaxLen
 from crosstape_schemas import VENUE_WIDE, FeedState
 from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, Gaps, fast, numbers, publishing, quote, stamped, status, trade, whole
-from tests.tape.reading import bar, begun, taken, tape_and_publisher, taping, write
+from tests.tape.reading import bar, begun, is_current, taken, tape_and_publisher, taping, write
 from tests.waiting import wait_until
 
 
@@ -311,13 +311,14 @@ async def test_two_hundred_subscriptions_at_once(client: Redis, valkey: str) -> 
 async def test_a_state_is_current_while_its_producer_gives_signs_of_life(client: Redis, valkey: str) -> None:
     """It is known with the first event; a producer that says that it stops makes its states old."""
     async with tape_and_publisher(valkey) as (tape, publisher):
-        publisher.publish(status(VENUE_WIDE, instrument=VENUE_WIDE))
         await write(publisher, 1, 1, quote)
         quotes = tape.quotes(BTC, start=Start.LAST_THEN_NOW)
         (first,) = await taken(quotes, 1)
         found = (await tape.last("quote", BTC))["binance"]
         assert isinstance(found, Quote)
         assert found == first
+        assert not tape.is_current(first)
+        await wait_until(lambda: is_current(tape, publisher, first), what="the quote is current")
         publisher.publish(status(VENUE_WIDE, FeedState.DOWN, VENUE_WIDE))
         await wait_until(lambda: not tape.is_current(first), what="the quote is not current any more")
 

@@ -46,7 +46,7 @@ class Access:
         """Paths, as their routes write them, that need no token."""
         self._rate = RequestRate(settings.requests_per_s)
         self.streams = StreamCount(settings.clients, settings.clients_per_address)
-        self._streaming: dict[web.Request, Reader] = {}
+        self._streaming: dict[int, tuple[web.Request, Reader]] = {}  # by the id of the request
 
     def check(self, request: web.Request) -> Reader | None:
         """Returns who sends a request; None where no token is needed. Raises `RequestError` if it must not be served."""
@@ -90,21 +90,22 @@ class Access:
             raise RequestError(429, "too_many_clients", mistake, retry_after_s=FULL_RETRY_S)
         self.streams.open(address)
         if reader is not None:
-            self._streaming[request] = reader
+            self._streaming[id(request)] = (request, reader)
         try:
             yield
         finally:
             self.streams.close(address)
-            self._streaming.pop(request, None)
+            self._streaming.pop(id(request), None)
 
     async def watch(self) -> None:
         """Read the file of tokens again whenever it changes, until cancelled; cut the streams of those whose token is gone."""
         while self.tokens is not None:
             await asyncio.sleep(REFRESH_S)
             gone = {reader.digest for reader in self.tokens.refresh()}
-            for request, reader in list(self._streaming.items()):
+            for request, reader in list(self._streaming.values()):
                 if reader.digest in gone and request.transport is not None:
                     request.transport.abort()
+                    request.task.cancel()  # a handler that sends nothing would not notice
 
     def _check_rate(self, request: web.Request) -> None:
         wait_s = self._rate.wait_s(address_of(request.remote), time.monotonic())

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
+from crosstape_gateway import rest, streams
+from crosstape_gateway.access.failures import failures_as_json
 from crosstape_gateway.parts import PARTS, Parts
+from crosstape_gateway.rest.bus import LARGE, LARGE_READS
 
 
 def make_app(parts: Parts) -> web.Application:
     """Returns the application that serves `parts`."""
-    app = web.Application()
+    app = web.Application(middlewares=[failures_as_json])
     app[PARTS] = parts
+    app[LARGE] = asyncio.Semaphore(LARGE_READS)
+    app.add_routes([*rest.routes, *streams.routes])
     return app

@@ -1,0 +1,104 @@
+"""The connection of a tape: one client of the server for all that reads it, and the signs of life of its producers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from crosstape.bus import Client, Missed, Reader, connect
+from crosstape.bus.client.availability import Availability
+from crosstape.bus.client.call import UNAVAILABLE, execute
+from crosstape.bus.client.reasons import place, reason
+from crosstape.bus.read.life_watch import LifeWatch
+from crosstape.errors import BusError
+from crosstape.settings import BusSettings
+from crosstape_schemas import Event, Keys
+
+
+class TapeConnection:
+    """What all subscriptions of one tape share."""
+
+    def __init__(self, client: Client, settings: BusSettings) -> None:
+        self.client = client
+        self.keys = Keys(settings.prefix, settings.partitions)
+        self._settings = settings
+        self._availability = Availability(client, "tape", backoff_s=settings.backoff_s, reconnected=lambda _: None, starting=True)
+        self._life = LifeWatch(client, self.keys, self._availability, lambda _: None)
+        self._readers: set[Reader] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.closed = False
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: BusSettings) -> AsyncIterator[Self]:
+        """A connection for the length of the block. It connects when it is first used. Raises `SettingsError` as `connect` does."""
+        async with connect(settings) as client:
+            connection = cls(client, settings)
+            try:
+                yield connection
+            finally:
+                await connection._close()
+
+    def reader(self, on_gap: Callable[[Missed], None]) -> Reader:
+        """Makes a reader; `release` must follow."""
+        reader = Reader(self.client, self.keys, on_gap=on_gap, backoff_s=self._settings.backoff_s, availability=self._availability)
+        self._readers.add(reader)
+        return reader
+
+    async def release(self, reader: Reader) -> None:
+        """Close a reader."""
+        self._readers.discard(reader)
+        await reader.aclose()
+
+    def release_soon(self, reader: Reader) -> None:
+        """`release`, from where nothing can be awaited, on any thread: the subscription was forgotten."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._release_soon, reader)
+
+    async def know_life(self) -> None:
+        """Return when the signs of life that are on the tape are known, or after `bus.timeout_s`: then nothing is current."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._life.start()
+        except TimeoutError:
+            return
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.closed or (task is not None and task.cancelling()):
+                raise  # else only the watch was cancelled
+
+    def is_current(self, event: Event) -> bool:
+        """See `LifeWatch.is_current`."""
+        return self._life.is_current(event)
+
+    async def call(self, *command: str | int | bytes) -> object:
+        """Returns the server's answer to one command. Raises `BusError` if there is none within `bus.timeout_s`."""
+        try:
+            answer: object = await execute(self.client, *command)
+        except UNAVAILABLE as exc:
+            raise BusError(f"the bus {place(self.client)} cannot be asked: {reason(exc)}") from exc
+        return answer
+
+    async def registered(self) -> set[tuple[str, str]]:
+        """Returns the (kind, instrument) of all streams of the tape, and ("venue", venue) of venues' own. Raises `BusError`."""
+        found: set[tuple[str, str]] = set()
+        for partition in range(self.keys.partitions):
+            names = await self.call("SMEMBERS", self.keys.registry(partition))
+            assert isinstance(names, list | set)
+            found.update(parsed for name in names if (parsed := self.keys.parse(name.decode(errors="replace"))) is not None)
+        return found
+
+    def _release_soon(self, reader: Reader) -> None:
+        if reader in self._readers:
+            self._readers.discard(reader)
+            task = self._loop.create_task(reader.aclose(), name="tape.release")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close(self) -> None:
+        self.closed = True
+        readers, self._readers = self._readers, set()
+        await asyncio.gather(*(reader.aclose() for reader in readers), *self._closing, self._life.aclose())

@@ -60,7 +60,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     subscriber = parts.hub.join(transport, options)
     try:
-        subscriber.say(Connected(__version__, (), time.time_ns()))
+        subscriber.say(Connected(__version__, (), time.time_ns(), heartbeat_s=parts.settings.heartbeat_s))
         parts.hub.greet(subscriber)
         await parts.hub.follow(subscriber, ())
         await _answer_requests(response, subscriber, parts.hub)

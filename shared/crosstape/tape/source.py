@@ -24,10 +24,10 @@ LOOK_S: Final = 1.0
 """How often to look for streams that are new, for a selection of all instruments."""
 NEWEST_LIMIT: Final = 100_000
 """With `newest`, closed bars that wait in memory at most."""
-MORE_S: Final = 0.05
-"""With `newest`, longest wait for an answer with entries that are known to be there."""
+MORE_S: Final = 0.02
+"""With `newest`, how long to wait for an answer before it is looked again whether there is more."""
 ROUNDS: Final = 64
-"""With `newest`, answers that are read at most before an event is returned, where events come faster than we read."""
+"""With `newest`, how often at most before an event is returned, where events come faster than we read."""
 
 log = get_log(__name__)
 
@@ -98,10 +98,14 @@ class EventSource:
     async def entries(self, *, timeout_s: float | None) -> list[Entry]:
         """Returns the next entries, as many as there are at once; none within the time, or when closed. May be cancelled at any time."""
         await self._fill(timeout_s)
-        entries = list(self._ready)
+        entries = list(self._ready) if self._newest is None else []
         if self._newest is not None:
             self._put_ready(self._newest)
-            entries = [item for item in iter(self._newest.get, None) if isinstance(item, Entry)]
+            while (item := self._newest.get()) is not None:
+                if isinstance(item, Missed):
+                    self.losses.note(item)
+                else:
+                    entries.append(item)
         self._ready.clear()
         self.positions.update(self.reader.cursors)
         return entries
@@ -137,8 +141,9 @@ class EventSource:
             await self._fill(0 if queue else timeout_s)
             self._put_ready(queue)
             for _ in range(ROUNDS):
-                if not self.reader.has_more or not await self._fill(MORE_S):
+                if not self.reader.has_more:
                     break
+                await self._fill(MORE_S)
                 self._put_ready(queue)
             item = queue.get()
             if not queue:
@@ -164,6 +169,10 @@ class EventSource:
                 self._begin_looking()
             while not self._ready and not self.closed:
                 left = None if deadline is None else max(0.0, deadline - loop.time())
+                if self._looking is None or not self._looking.done():
+                    left = LOOK_S if left is None else min(left, LOOK_S)
+                elif not self._looking.cancelled():
+                    self._looking.result()
                 self._ready.extend(entry for entry in await self.reader.read(timeout_s=left) if self.wanting(entry))
                 if deadline is not None and loop.time() >= deadline:
                     break
@@ -186,7 +195,10 @@ class EventSource:
         self._looking = asyncio.create_task(self._look(), name="tape.look")
 
     async def _look(self) -> None:
-        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so."""
+        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so.
+
+        Raises `SettingsError` as `TapeConnection.registered`: the caller that waits for events gets it.
+        """
         while True:
             with contextlib.suppress(BusError):
                 self._find_streams(await self._connection.registered())
@@ -199,11 +211,10 @@ class EventSource:
 
         A stream that is found later is new: it is read from its beginning.
         """
-        keys = self._connection.keys
         for selection in self._selections:
             if selection.is_open:
                 places = [place for place in sorted(found) if selection.includes(*place)]
-                names = [keys.venue(name) if kind == "venue" else keys.stream(kind, name) for kind, name in places]
+                names = [self._connection.stream(*place) for place in places]
                 start = Start.BEGINNING if selection in self._looked else self._starts[selection]
                 self._add(selection, [name for name in names if selection not in self._wanted.get(name, ())], start)
         instruments = {name for kind, name in found if kind != "venue"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from crosstape.bus import Entry, Missed, Position, Start
 from crosstape.bus.read.entry import check_position
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.losses import Losses, OnMissed
@@ -50,6 +49,7 @@ class EventSource:
         """Stream → id up to which its events were returned."""
         self._looked: set[Selection] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._failure: SettingsError | None = None
         self._busy = False
         self._closed = False
 
@@ -169,11 +169,9 @@ class EventSource:
                 self._begin_looking()
             while not self._ready and not self.closed:
                 left = None if deadline is None else max(0.0, deadline - loop.time())
-                if self._looking is None or not self._looking.done():
-                    left = LOOK_S if left is None else min(left, LOOK_S)
-                elif not self._looking.cancelled():
-                    self._looking.result()
                 self._ready.extend(entry for entry in await self.reader.read(timeout_s=left) if self.wanting(entry))
+                if self._failure is not None:
+                    raise self._failure
                 if deadline is not None and loop.time() >= deadline:
                     break
             if self._ready:
@@ -195,15 +193,18 @@ class EventSource:
         self._looking = asyncio.create_task(self._look(), name="tape.look")
 
     async def _look(self) -> None:
-        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so.
-
-        Raises `SettingsError` as `TapeConnection.registered`: the caller that waits for events gets it.
-        """
+        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so."""
         while True:
-            with contextlib.suppress(BusError):
+            try:
                 self._find_streams(await self._connection.registered())
                 if not any(selection.is_open for selection in self._selections):
                     return
+            except SettingsError as exc:  # nothing would ever come: whoever waits gets the error
+                self._failure = exc
+                await self.reader.aclose()
+                return
+            except BusError:
+                pass  # the reader waits for the server, too
             await asyncio.sleep(LOOK_S)
 
     def _find_streams(self, found: set[tuple[str, str]]) -> None:

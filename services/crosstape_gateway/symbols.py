@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
+from crosstape.settings.words import nearest
 from crosstape_gateway.errors import RequestError
+
+SHOWN: Final = 40
+"""Most characters of a symbol that an error repeats."""
 
 
 def plain(text: str) -> str:
-    """Returns a spelling that all have in common: `BTCUSD`."""
+    """Returns a spelling that all have in common: `BTCUSD`. The `*` of a composite stays."""
     return "".join(character for character in text.upper() if character.isalnum() or character == "*")
 
 
 def instrument_of(symbol: str, known: Iterable[str]) -> str:
-    """Returns the instrument among `known` that a symbol means. Raises `RequestError` if none is meant, or several are."""
+    """Returns the instrument among `known` that a symbol means.
+
+    Raises `RequestError` if none is meant (it names the nearest one), or several are.
+    """
     names = sorted(set(known))
     if symbol in names:
         return symbol
-    meant = [name for name in names if plain(name) == plain(symbol)]
+    wanted = plain(symbol)
+    meant = [name for name in names if wanted and plain(name) == wanted]
     if len(meant) == 1:
         return meant[0]
+    shown = repr(symbol[:SHOWN])
     if meant:
-        raise RequestError(400, "ambiguous_symbol", f"{symbol[:40]!r} may mean {' or '.join(meant)}: write it as one of these")
-    raise RequestError(404, "unknown_instrument", f"{symbol[:40]!r}: the tape has no such instrument; see /api/instruments")
+        raise RequestError(400, "ambiguous_symbol", f"{shown} may mean {' or '.join(meant)}: write it as one of these")
+    by_plain = {plain(name).lower(): name for name in names}
+    guess = nearest(wanted[:SHOWN].lower(), by_plain)
+    hint = f"did you mean {by_plain[guess]}?" if guess else "see /api/instruments"
+    raise RequestError(404, "unknown_instrument", f"{shown}: the tape has no such instrument; {hint}")

@@ -49,7 +49,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     topics = q.topics_of(request.query.getall("topics", []))
     parts.hub.check_topics(topics)
     resume = q.resume_id(request.query, request.headers.get("Last-Event-ID", ""))
-    connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume))
+    heartbeat_s = parts.settings.heartbeat_s
+    connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume), heartbeat_s)
     return await _serve(request, topics, encode(connected), resume, candle_updates=False)
 
 

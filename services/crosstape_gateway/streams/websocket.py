@@ -61,7 +61,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     subscriber = parts.hub.join(transport, options)
     try:
-        await parts.hub.follow(subscriber, (), "", message_item(Connected(__version__, (), time.time_ns())))
+        connected = Connected(__version__, (), time.time_ns(), heartbeat_s=parts.settings.heartbeat_s)
+        await parts.hub.follow(subscriber, (), "", message_item(connected))
         await _answer_requests(response, subscriber, parts.hub)
     finally:
         parts.hub.leave(subscriber)

@@ -121,6 +121,15 @@ async def serve(settings: TelemetrySettings, ready: Ready) -> AsyncIterator[str 
         await runner.cleanup()
 
 
+def metrics_answer(request: web.Request) -> web.Response:
+    """Returns all metrics of the process, in the form of Prometheus's text format that the request accepts."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = encode(prometheus_client.REGISTRY)
+    end = _OPEN_METRICS_END if body.endswith(_OPEN_METRICS_END) else b""
+    body = b"".join([body.removesuffix(end), *(text().encode() for text in _texts), end])
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
 def _app(ready: Ready) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return _answer(200, {"status": "ok", "version": __version__})
@@ -130,11 +139,7 @@ def _app(ready: Ready) -> web.Application:
         return _answer(200 if is_ready else 503, {"ready": is_ready, **details})
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(prometheus_client.REGISTRY)
-        end = _OPEN_METRICS_END if body.endswith(_OPEN_METRICS_END) else b""
-        body = b"".join([body.removesuffix(end), *(text().encode() for text in _texts), end])
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return metrics_answer(request)
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

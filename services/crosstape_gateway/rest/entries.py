@@ -1,0 +1,160 @@
+"""Reads the rows of a stream: newest first in pages, as far as a request needs them. Of an event only what decides is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from crosstape_gateway.parts import Parts
+from crosstape_gateway.rest import bus
+
+PAGE: Final = 1_000
+"""Entries in one answer of the bus at most: it does nothing else meanwhile, here for about half a millisecond."""
+FIRST_PAGE: Final = 100
+"""Entries in the first page at least."""
+READ_ENTRIES: Final = 100_000
+"""Entries that one request reads at most. Beyond that the answer says `more`, and from where to go on."""
+SKEW_MS: Final = 10_000
+"""How far a producer's clock may be ahead of the bus's: an event is on the tape this much before its own time at most."""
+LATE_MS: Final = 300_000
+"""How late an event may be on the tape to be found by `to_ts`: those that waited longer, in an outage of the bus, are found without it."""
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What all events have, and decides whether one is wanted."""
+
+    type: str
+    venue: str
+    instrument: str
+    received_ts: int
+    epoch: int
+    seq: int
+
+
+class Row(NamedTuple):
+    """One entry of a stream."""
+
+    id: str
+    head: Head
+    data: bytes
+    """The event's JSON, as it is on the tape."""
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Which rows of a stream are wanted: those received from `from_ts` on and before `to_ts`, of one venue or (empty) of all."""
+
+    limit: int
+    venue: str = ""
+    from_ts: int | None = None
+    to_ts: int | None = None
+    before: str = ""
+    """Only entries before this id."""
+    after: str = ""
+    """Only entries behind this id, the oldest of them first."""
+    type: str = ""
+    """Only events of this type; empty: all that are there."""
+
+    def has(self, head: Head) -> bool:
+        """Whether the event with this head is wanted."""
+        return (
+            (not self.venue or head.venue == self.venue)
+            and (not self.type or head.type == self.type)
+            and (self.from_ts is None or head.received_ts >= self.from_ts)
+            and (self.to_ts is None or head.received_ts < self.to_ts)
+        )
+
+    @property
+    def newest_id(self) -> str:
+        """The id from which reading goes back."""
+        if self.before:
+            return f"({self.before}"
+        return "+" if self.to_ts is None else str(self.to_ts // 1_000_000 + LATE_MS)
+
+    @property
+    def oldest_id(self) -> str:
+        """The id before which no wanted entry is."""
+        return "-" if self.from_ts is None else str(max(0, self.from_ts // 1_000_000 - SKEW_MS))
+
+
+class Found(NamedTuple):
+    """Rows in the order of the tape, oldest first."""
+
+    rows: list[Row]
+    more: bool
+    """Whether there are more rows in the range than `limit`, or more entries than are read at once."""
+    oldest: str
+    """Everything from this id on was read: `before` it are the older ones. Empty: nothing was read."""
+    newest: str
+    """Everything up to this id was read: `after` it are those that came since."""
+
+
+_decode: Final = msgspec.json.Decoder(Head).decode
+
+
+def head_of(data: bytes) -> Head | None:
+    """Returns the head of an event's JSON; None for anything else, which some other program may have written."""
+    try:
+        return _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def row_of(entry: tuple[bytes, list[bytes]]) -> Row | None:
+    """Returns the row of an entry; None for an entry that is no event."""
+    entry_id, fields = entry
+    for name, value in zip(fields[::2], fields[1::2], strict=False):
+        if name == b"d" and (head := head_of(value)) is not None:
+            return Row(entry_id.decode(), head, value)
+    return None
+
+
+async def backwards(parts: Parts, stream: str, newest: str, oldest: str, first: int) -> AsyncIterator[tuple[str, Row | None]]:
+    """Yields (id, row) of the entries of a stream from `newest` back to `oldest`, `READ_ENTRIES` at most; no row for a foreign entry."""
+    count, read = min(max(first, FIRST_PAGE), PAGE), 0
+    while read < READ_ENTRIES:
+        count = min(count, READ_ENTRIES - read)
+        entries = await bus.page(parts, stream, newest, oldest, count)
+        for entry in entries:
+            yield entry[0].decode(), row_of(entry)
+        read += len(entries)
+        if len(entries) < count:
+            return
+        newest, count = f"({entries[-1][0].decode()}", PAGE
+
+
+async def newest_rows(parts: Parts, stream: str, wanted: Range) -> Found:
+    """Returns the newest rows of the range, `limit` at most."""
+    rows: list[Row] = []
+    oldest = newest = ""
+    read = 0
+    async for entry_id, row in backwards(parts, stream, wanted.newest_id, wanted.oldest_id, wanted.limit + 1):
+        if row is not None and wanted.has(row.head):
+            if len(rows) == wanted.limit:
+                return Found(rows[::-1], True, oldest, newest)
+            rows.append(row)
+        read += 1
+        oldest, newest = entry_id, newest or entry_id
+    return Found(rows[::-1], read >= READ_ENTRIES, oldest, newest)
+
+
+async def next_rows(parts: Parts, stream: str, wanted: Range) -> Found:
+    """Returns the oldest rows of the range behind the id `after`, `limit` at most."""
+    rows: list[Row] = []
+    oldest, newest, read = "", wanted.after, 0
+    while read < READ_ENTRIES:
+        count = min(max(wanted.limit + 1, FIRST_PAGE), PAGE, READ_ENTRIES - read)
+        entries = await bus.page_after(parts, stream, newest, count)
+        for entry in entries:
+            row = row_of(entry)
+            if row is not None and wanted.has(row.head):
+                if len(rows) == wanted.limit:
+                    return Found(rows, True, oldest, newest)
+                rows.append(row)
+            newest = entry[0].decode()
+            oldest = oldest or newest
+        read += len(entries)
+        if not entries:
+            return Found(rows, False, oldest, newest)
+    return Found(rows, True, oldest, newest)

@@ -1,0 +1,80 @@
+"""What is answered while the bus is away, slow, or busy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+
+import pytest
+from redis.asyncio import Redis
+
+from crosstape_gateway.rest import bus
+from crosstape_schemas import Edge, EdgeChange, FeedState, Gap, GapCause, Status, Trade
+from tests.bus.tape import fast
+from tests.gateway.rest.served import publish, serving
+from tests.proxy import proxy
+
+TRADE = Trade("kraken", "BTC-USDT", None, 1_786_000_000_000_000_000, Decimal(1), Decimal(1), None, "1")
+PATHS = ("/api/venues", "/api/instruments", "/api/quotes?venue=kraken&instrument=BTC-USDT", "/api/edges", "/api/gaps",
+         "/api/trades?instrument=BTC-USDT", "/api/last?topics=trade:BTC-USDT", "/api/depth?instrument=BTC-USDT")  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["refusing", "swallowing"])
+async def test_while_the_bus_is_away_the_answer_is_503_and_soon(
+    client: Redis, valkey: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it refuses or swallows what it is sent: no request hangs, and each is told when to ask again."""
+    monkeypatch.setattr(bus, "DEADLINE_S", 0.3)
+    one = Decimal(1)
+    edge = Edge("consolidated", "BTC-USDT", None, 1, 1, EdgeChange.OPEN, "a", "b", one, one, one, one, one, one, one, 1, None, None)
+    gap = Gap("kraken", "BTC-USDT", None, 1, "trade", 1, 1, None, GapCause.BUS)
+    await publish(valkey, TRADE, gap, edge, Status("kraken", "*", None, 1, "*", FeedState.LIVE))
+    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=30.0)) as gateway:
+        await gateway.parts.catalogue.look()
+        setattr(between, how, True)
+        if how == "refusing":
+            between.cut()
+        answers = await asyncio.gather(*(gateway.ask(path) for path in PATHS))
+        setattr(between, how, False)
+        between.cut()
+        again = await gateway.ask("/api/trades?instrument=BTC-USDT")
+
+    for answer in answers:
+        assert answer.error[:2] == (503, "bus_away")
+        assert answer.headers["Retry-After"] == "1"
+    assert len(again.json["trades"]) == 1
+
+
+async def test_a_bus_that_is_known_to_be_away_is_not_asked(client: Redis, valkey: str) -> None:
+    """The hub knows: no request waits for what cannot come."""
+    async with proxy(valkey) as between, serving(fast(between.url)) as gateway:
+        gateway.parts.hub.away_since_ts = time.time_ns()
+        for path in PATHS:
+            assert (await gateway.ask(path)).error[:2] == (503, "bus_away")
+        assert between.connections == 0
+
+
+async def test_before_the_first_look_nothing_is_called_unknown(client: Redis, valkey: str) -> None:
+    """A gateway that starts without the bus does not know yet which instruments there are."""
+    async with proxy(valkey) as between, serving(fast(between.url)) as gateway:
+        between.refusing = True
+        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "bus_away")
+
+
+async def test_only_a_few_requests_read_streams_at_once(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that finds no place in time is told to come again."""
+    monkeypatch.setattr(bus, "DEADLINE_S", 0.2)
+    await publish(valkey, TRADE)
+    async with serving(valkey) as gateway:
+        await gateway.parts.catalogue.look()
+        for _ in range(bus.LARGE_READS):
+            await gateway.app[bus.LARGE].acquire()
+        answer = await gateway.ask("/api/trades?instrument=BTC-USDT")
+        quotes = await gateway.ask("/api/quotes")
+        gateway.app[bus.LARGE].release()
+        again = await gateway.ask("/api/trades?instrument=BTC-USDT")
+
+    assert answer.error[:2] == (503, "busy")
+    assert answer.headers["Retry-After"] == "1"
+    assert (quotes.status, again.status) == (200, 200)

@@ -1,13 +1,14 @@
-"""Measures the gateway: deliveries per core-second, memory of a client, and the time from the bus to clients. Prints one JSON line a result.
+"""Measures the gateway: deliveries per core-second, memory of a client, and the time from the bus to clients.
 
     python benchmarks/gateway.py                                   all results, with aiohttp-sse beside them
     python benchmarks/gateway.py --clients 200 --seconds 2         a short run
     python benchmarks/gateway.py --only latency
 
-A publisher in this process writes events of 400 bytes to a server; a gateway in a second process sends them to clients in a third one, which
-reads and counts bytes, and does nothing else. CPU is that of the gateway's process, user and system, reading from the bus included.
-`unbatched` sends each event at once, and events are so far apart that each is a write of its own; `gathered` gathers for 50 ms. `aiohttp_sse`
-is the same reader of the bus, and `send` of aiohttp-sse for each client in a loop. A delivery is one event sent to one client.
+A publisher in this process writes events of 400 bytes to a server; a gateway in a second process sends them to clients in a third one,
+which only reads and counts bytes. CPU is that of the gateway's process, user and system, reading from the bus included. A delivery is one
+event sent to one client. `unbatched`: each event is sent at once, and events are so far apart that each is a write of its own. `gathered`:
+events are gathered for 50 ms. `aiohttp_sse`: the same reader of the bus, and `send` of aiohttp-sse for each client in a loop. Prints one
+JSON line a result.
 """
 
 from __future__ import annotations
@@ -123,9 +124,8 @@ def drain(port: int, transport: str, count: int, gather_ms: int, parsed: int) ->
     view = memoryview(buffer)
     while time.monotonic() - last < QUIET_S:
         for key, _ in selector.select(QUIET_S / 4):
-            one = key.fileobj
-            assert isinstance(one, socket.socket)
-            got = one.recv_into(view)
+            assert isinstance(key.fileobj, socket.socket)
+            got = key.fileobj.recv_into(view)
             if not got:
                 raise SystemExit("gateway: a connection was closed")
             size += got

@@ -21,7 +21,7 @@ from crosstape_schemas.export import PARTS, field_docs
 _EVENTS: Final = tuple(f"crosstape_schemas.{name}" for name in ("event", "events", "venue_events", "computed_events"))
 
 GROUPS: Final = (
-    ("Read the tape", ("crosstape.bus", "crosstape.liveness")),
+    ("Read the tape", ("crosstape.tape", "crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
     ("Events", (*_EVENTS, "crosstape_schemas.timeframes")),
     ("Instruments", ("crosstape_schemas.instruments",)),

@@ -27,8 +27,8 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     app[ACCESS] = access = Access(parts.settings)
     app[LARGE] = asyncio.Semaphore(LARGE_READS)
-    app.add_routes([*rest.routes, *session_routes.routes, *getattr(streams, "routes", ())])
-    for route in app.add_routes(getattr(page, "routes", ())):
+    app.add_routes([*rest.routes, *session_routes.routes, *streams.routes])
+    for route in app.add_routes(page.routes):
         if route.resource is not None:
             access.open_paths.add(route.resource.canonical)
     app.on_response_prepare.append(set_headers)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
-    from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded
+    from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded, UnknownName
     from crosstape.liveness import Life, SignsOfLife
     from crosstape.settings import BusSettings, Settings
+    from crosstape.tape.history import History
+    from crosstape.tape.subscription import Subscription
+    from crosstape.tape.tape import Tape
     from crosstape.version import __version__
     from crosstape_schemas import (
         CONSOLIDATED,
@@ -84,6 +87,7 @@ __all__ = [
     "Funding",
     "Gap",
     "GapCause",
+    "History",
     "InputEvent",
     "Instrument",
     "Keys",
@@ -106,10 +110,13 @@ __all__ = [
     "SignsOfLife",
     "Start",
     "Status",
+    "Subscription",
     "Superseded",
     "Sweep",
+    "Tape",
     "Ticker",
     "Trade",
+    "UnknownName",
     "Vwap",
     "__version__",
     "connect",
@@ -118,7 +125,17 @@ __all__ = [
     "feed_kind",
 ]
 
-_PLACES = ("crosstape.version", "crosstape.errors", "crosstape.settings", "crosstape_schemas", "crosstape.liveness", "crosstape.bus")
+_PLACES = (
+    "crosstape.version",
+    "crosstape.errors",
+    "crosstape.settings",
+    "crosstape_schemas",
+    "crosstape.liveness",
+    "crosstape.bus",
+    "crosstape.tape.subscription",
+    "crosstape.tape.history",
+    "crosstape.tape.tape",
+)
 """Modules that have the names; those that take longest to load are last."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE, execute
@@ -13,6 +13,24 @@ from crosstape_gateway.topics import VENUE, Topic
 from crosstape_schemas import Keys
 
 REFRESH_S: Final = 1.0
+PAUSE_S: Final = 0.1
+"""Shortest pause between two looks."""
+ANSWER_S: Final = 1.5
+"""A bus that does not answer within this time is away."""
+
+
+class OnNew(Protocol):
+    """Called with the streams that a look has found and the ones before had not."""
+
+    def __call__(self, places: set[tuple[str, str]], *, fresh: bool) -> None:
+        """`fresh`: a look before had not found them: they were made since."""
+
+
+class OnAnswer(Protocol):
+    """Called after each look."""
+
+    def __call__(self, *, answered: bool) -> None:
+        """`answered`: whether the bus did."""
 
 
 class Catalogue:
@@ -22,15 +40,29 @@ class Catalogue:
         self._client = client
         self._keys = keys
         self.streams: set[tuple[str, str]] = set()
-        self.on_new: Callable[[set[tuple[str, str]]], None] = lambda _: None
-        """Called with the streams that a look has found and the ones before had not."""
+        self.on_new: OnNew = lambda places, *, fresh: None
+        self.on_answer: OnAnswer = lambda *, answered: None
+        self._wanted = asyncio.Event()
+        self._looked = False  # whether a look has succeeded yet
 
     async def run(self) -> None:
         """Look until cancelled. While the bus is away the streams are those known before."""
         while True:
-            with contextlib.suppress(*UNAVAILABLE):  # the hub says that the bus is away
-                await self.look()
-            await asyncio.sleep(REFRESH_S)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self.look()
+            except UNAVAILABLE:  # a TimeoutError is an OSError
+                self.on_answer(answered=False)
+            else:
+                self.on_answer(answered=True)
+            await asyncio.sleep(PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), REFRESH_S - PAUSE_S)
+            self._wanted.clear()
+
+    def look_soon(self) -> None:
+        """Look within `PAUSE_S`: a client names a stream that is not known."""
+        self._wanted.set()
 
     async def look(self) -> None:
         """Look once. Raises one of `UNAVAILABLE`."""
@@ -38,9 +70,10 @@ class Catalogue:
         for partition in range(self._keys.partitions):
             names = await execute(self._client, "SMEMBERS", self._keys.registry(partition))
             found.update(place for name in names if (place := self._keys.parse(name.decode(errors="replace"))) is not None)
+        fresh, self._looked = self._looked, True
         if new := found - self.streams:
             self.streams |= new
-            self.on_new(new)
+            self.on_new(new, fresh=fresh)
 
     @property
     def instruments(self) -> list[str]:

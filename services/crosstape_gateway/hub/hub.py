@@ -1,20 +1,238 @@
-"""Reads each stream that some client follows once, however many clients follow it, and hands its entries to their outboxes."""
+"""Reads each stream that some client follows once, however many clients follow it, and hands its entries to their groups."""
 
 from __future__ import annotations
 
-from crosstape.bus import Client
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from crosstape.bus import Client, Entry, Missed, Reader
+from crosstape.bus.read.progress import LIMIT_S
 from crosstape.settings import GatewaySettings
+from crosstape_gateway import messages, metrics
+from crosstape_gateway.errors import RequestError
 from crosstape_gateway.hub.catalogue import Catalogue
+from crosstape_gateway.hub.channel import Channel, wanted_venues
+from crosstape_gateway.hub.group import Group
+from crosstape_gateway.hub.item import has_events, item_of, last_value, message_item, parse_id
+from crosstape_gateway.hub.replay import Replays, Wanted
+from crosstape_gateway.hub.routing import Routing
+from crosstape_gateway.hub.subscriber import Subscriber
+from crosstape_gateway.hub.wire import Options
+from crosstape_gateway.topics import Topic
 from crosstape_schemas import Keys
+
+READ_S: Final = 1.0
+BACKOFF_S: Final = 1.0
+"""Longest pause of the reader between two attempts to reach the bus."""
+RELIEF_S: Final = 0.025
+"""How often clients are looked at for which something waits."""
+TEND_S: Final = 0.25
+"""How often all clients are looked at: for heartbeats, and for those that have left."""
+FRESH_S: Final = 1.8
+"""Ids are sent while every connection to the bus has delivered all that there was within this time. It must be shorter than
+`replay.OVERLAP_S`: then a client that resumes from such an id misses nothing of a connection that hangs."""
 
 
 class Hub:
     """One reader of the bus for all clients."""
 
     def __init__(self, client: Client, keys: Keys, settings: GatewaySettings, catalogue: Catalogue) -> None:
-        self.away_since_ts: int | None = None
+        self.away_since_ts: int | None = time.time_ns()
         """Since when the bus is away, ns; None: it answers."""
+        self.subscribers: set[Subscriber] = set()
+        self._settings = settings
+        self._congested: set[Subscriber] = set()
+        self._touched: set[Group] = set()
+        self._newest = (-1, 0)
+        self._newest_id = ""
+        self._stopped = False
+        self._gaps: list[Missed] = []
+        self._reader = Reader(client, keys, on_gap=self._gaps.append, backoff_s=BACKOFF_S)
+        self._routing = Routing(self._reader, keys, catalogue, self._position)
+        self._replays = Replays(client, keys, settings.rows)
+        catalogue.on_answer = self._on_answer
 
     async def run(self) -> None:
-        """Read until cancelled."""
-        raise NotImplementedError
+        """Read until cancelled; then end all clients. Raises `BusError` where waiting cannot help: see `Reader.read`."""
+        try:
+            async with self._reader, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(), name="hub.read")
+                tasks.create_task(self._relieve(), name="hub.relieve")
+                tasks.create_task(self._tend(), name="hub.tend")
+        finally:
+            self._stopped = True
+            for group in self._routing.groups.values():
+                group.flush()
+            for subscriber in self.subscribers:
+                subscriber.end()
+
+    # what the handlers of requests call
+
+    def join(self, transport: asyncio.Transport, options: Options) -> Subscriber:
+        """Add a client that follows nothing yet. `leave` must be called in the end. Raises `RequestError` while stopping."""
+        self.check_running()
+        subscriber = Subscriber(transport, options, self._settings, self._congested)
+        self.subscribers.add(subscriber)
+        metrics.CLIENTS.labels(options.transfer.name_of_metric).inc()
+        return subscriber
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Free all that was kept for a client."""
+        self._routing.detach(subscriber)
+        subscriber.forget()
+        self.subscribers.remove(subscriber)
+        metrics.CLIENTS.labels(subscriber.options.transfer.name_of_metric).dec()
+
+    def check_running(self) -> None:
+        """Raise `RequestError` while the gateway stops."""
+        if self._stopped:
+            raise RequestError(503, "stopping", "the gateway is stopping: connect again")
+
+    def check_topics(self, topics: Iterable[Topic], already: Iterable[Topic] = ()) -> None:
+        """Raise `RequestError` if these are too many for one client."""
+        limit = self._settings.topics_per_client
+        if (count := len({*topics, *already})) > limit:
+            raise RequestError(400, "too_many_topics", f"{count} topics: a client may follow {limit}; KIND:* counts as one")
+
+    async def follow(self, subscriber: Subscriber, topics: Iterable[Topic], after: str = "") -> None:
+        """Let a client follow these topics as well: it gets their last values, then what is new.
+
+        With `after`, it first gets the events that came since a little before that id: see `replay`. Returns when all these are sent or
+        wait in its outbox, or the client has left.
+        """
+        added = frozenset(topics) - subscriber.topics
+        if added and after:
+            await self._resume(subscriber, added, after)
+            return
+        self._routing.attach(subscriber, subscriber.topics | added)
+        if added and subscriber.options.last_values:
+            subscriber.put(self._routing.last_values(added, events=True))
+
+    def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> None:
+        """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already."""
+        self._routing.attach(subscriber, subscriber.topics - frozenset(topics))
+
+    def greet(self, subscriber: Subscriber) -> None:
+        """Tell a new client that the bus is away, if it is."""
+        if self.away_since_ts is not None:
+            subscriber.say(messages.Bus("away", self.away_since_ts))
+
+    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str) -> None:
+        places = self._routing.places(added)
+        channels = [self._routing.channel(*place) for place in places]
+        wanted = [(channel, wanted_venues(added, *channel.place)) for channel in channels if has_events(Topic(*channel.place))]
+        for channel in channels:
+            channel.holds += 1
+        try:
+            async with self._replays.slots:
+                await self._wait_for_start(subscriber, channels)
+                replay = self._replays.begin(subscriber, Wanted(wanted, parse_id(after)))
+                await replay.run()
+                subscriber.hold()
+                self._routing.attach(subscriber, subscriber.topics | added)
+                if subscriber.options.last_values:
+                    subscriber.put(self._routing.last_values(added, events=False))
+                await replay.run()  # what came since; what comes after this read comes by the group
+                subscriber.release(replay.covered)
+        finally:
+            for channel in channels:
+                channel.holds -= 1
+
+    async def _wait_for_start(self, subscriber: Subscriber, channels: Sequence[Channel]) -> None:
+        """Wait until the reader has found where these streams start: all that comes from then on is handed over."""
+        while not subscriber.ended.is_set():
+            behind = set(self._reader.behind(time.monotonic()))
+            if not any(self._routing.is_starting(channel, behind) for channel in channels):
+                return
+            await asyncio.sleep(RELIEF_S)
+
+    # reading
+
+    async def _read(self) -> None:
+        while True:
+            entries = await self._reader.read(timeout_s=READ_S)
+            if entries:
+                self._on_answer(answered=True)  # clients learn it before they get the first of them
+            self._hand_over(entries)
+
+    def _hand_over(self, entries: Sequence[Entry]) -> None:
+        """Hand entries, and what is missing before them, to the groups that follow their streams."""
+        gaps = list(self._gaps)
+        self._gaps.clear()
+        for gap in gaps:
+            self._report(gap)
+        channels, touched, followers = self._routing.channels, self._touched, self._routing.followers
+        for entry in entries:
+            channel = channels.get(entry.stream)
+            if channel is None:
+                continue  # nobody follows it any more
+            item = item_of(entry.event, entry.data, channel.topic, entry.id)
+            channel.memory.note(entry.event, item)
+            if entry.is_last_value:
+                item = last_value(item)
+            for group, venues in followers(channel):
+                if (venues is None or item.venue in venues) and (group.options.last_values or not entry.is_last_value):
+                    group.add(item)
+                    touched.add(group)
+        newest = max((parse_id(entry.id) for entry in entries), default=self._newest)
+        if newest > self._newest:
+            self._newest, self._newest_id = newest, f"{newest[0]}-{newest[1]}"
+        for group in touched:
+            if not group.options.gather_s:
+                group.flush()
+        touched.clear()
+
+    def _report(self, gap: Missed) -> None:
+        """Say to all who follow a stream that entries are missing."""
+        channel = self._routing.channels.get(gap.stream)
+        if channel is None:
+            return
+        item = message_item(messages.Missed(channel.topic, gap.venue, gap.epoch, gap.first_missing, gap.count, "trimmed"))
+        for group, venues in self._routing.followers(channel):
+            if venues is None or not gap.venue or gap.venue in venues:
+                group.add(item)
+                self._touched.add(group)
+                metrics.MISSED.labels("trimmed").inc((gap.count or 1) * len(group.subscribers))
+
+    def _position(self) -> str:
+        """Returns the id up to which everything on the streams was handed to groups; empty while that is not known."""
+        return "" if self._reader.behind(time.monotonic() + LIMIT_S - FRESH_S) else self._newest_id
+
+    # tending
+
+    async def _relieve(self) -> None:
+        while True:
+            await asyncio.sleep(RELIEF_S)
+            now_s = time.monotonic()
+            for subscriber in list(self._congested):
+                subscriber.check(now_s, self._settings.patience_s)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(min(TEND_S, self._settings.heartbeat_s / 4))
+            now_s = time.monotonic()
+            for subscriber in self.subscribers:
+                if subscriber.gone:
+                    subscriber.ended.set()
+                elif subscriber.waiting:
+                    self._congested.add(subscriber)
+            for group in list(self._routing.groups.values()):
+                group.beat(now_s, self._settings.heartbeat_s)
+            self._routing.forget_unused(now_s)
+
+    def _on_answer(self, *, answered: bool) -> None:
+        """Note whether the bus answers, and say it to all clients when that changes."""
+        if answered and self.away_since_ts is not None:
+            message = messages.Bus("back", self.away_since_ts)
+            self.away_since_ts = None
+        elif not answered and self.away_since_ts is None:
+            self.away_since_ts = time.time_ns()
+            metrics.OUTAGES.inc()
+            message = messages.Bus("away", self.away_since_ts)
+        else:
+            return
+        metrics.AWAY.set(0 if answered else 1)
+        for group in self._routing.groups.values():
+            group.send_now(message_item(message))

@@ -1,9 +1,5 @@
 """The bus: writes events to the tape and reads them, each exactly once, over any server that speaks the Redis protocol."""
 
-import sys
-
-import structlog
-
 from crosstape.bus.client.call import Client
 from crosstape.bus.client.connect import connect
 from crosstape.bus.metrics.hooks import PublisherMetrics, ReaderMetrics
@@ -11,9 +7,6 @@ from crosstape.bus.publish.publisher import Publisher
 from crosstape.bus.read.continuity import Missed
 from crosstape.bus.read.entry import Bookmark, Entry, Foreign, Position, Start
 from crosstape.bus.read.reader import Reader
-
-if not structlog.is_configured():  # structlog's default is standard output, where logs would mix with a strategy's own output
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 __all__ = [
     "Bookmark",

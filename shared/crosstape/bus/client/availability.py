@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import structlog
+from redis.backoff import FullJitterBackoff
 from redis.exceptions import ReadOnlyError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from crosstape.bus.client.call import UNAVAILABLE, Client, drop_idle_connections
 from crosstape.bus.client.reasons import is_hopeless, place, reason, suspicion
 from crosstape.errors import BusError
+from crosstape.log import get_log
 
 T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.05
+FAILURES: Final = 32
+"""The greatest exponent of a pause: far beyond any cap, and no number too large."""
 TEXTS: Final = 20
 """How many different reasons are logged in one outage at most."""
 
@@ -26,7 +30,7 @@ REPEAT_S: Final = 60.0
 SUSPECT_S: Final = 10.0
 """How long to wait at the start for a server that answers as if only one side spoke TLS: the server may be just starting."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class Availability:
@@ -39,7 +43,7 @@ class Availability:
         """
         self._client = client
         self._who = who
-        self._wait = wait_random_exponential(multiplier=FIRST_PAUSE_S, max=backoff_s)
+        self._pauses = FullJitterBackoff(cap=backoff_s, base=FIRST_PAUSE_S)
         self._reconnected = reconnected
         self._lost: set[object] = set()
         self._answered = False
@@ -69,13 +73,13 @@ class Availability:
                 self._note_answer(caller)
             return answer
         try:
-            async for attempt in AsyncRetrying(wait=self._wait, retry=retry_if_exception_type(UNAVAILABLE)):
-                with attempt:
-                    try:
-                        answer = await call()
-                    except UNAVAILABLE as exc:
-                        await self._note_failure(exc, caller)
-                        raise
+            for failures in itertools.count():
+                try:
+                    answer = await call()
+                except UNAVAILABLE as exc:
+                    await self._note_failure(exc, caller)
+                    await asyncio.sleep(self._pauses.compute(min(failures, FAILURES)))
+                else:
                     self._note_answer(caller)
                     return answer
         finally:

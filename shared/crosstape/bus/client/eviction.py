@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import structlog
 from redis.asyncio import RedisCluster
 
 from crosstape.bus.client.call import UNAVAILABLE, Client, execute, translated_errors
+from crosstape.log import get_log
 
 KEEPS: Final = "noeviction"
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 def harmful(memory: Iterable[Mapping[str, Any]]) -> str:

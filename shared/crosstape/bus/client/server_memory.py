@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-import structlog
 from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
 from crosstape.bus.client.call import UNAVAILABLE, Client, execute, translated_errors
 from crosstape.bus.client.eviction import harmful
+from crosstape.log import get_log
 
 EVERY_S: Final = 5.0
 
-log = structlog.get_logger(__name__)
+log = get_log(__name__)
 
 
 class ServerMemory(NamedTuple):

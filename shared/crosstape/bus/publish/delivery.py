@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-import structlog
 from redis.exceptions import NoScriptError
 
 from crosstape.bus.client import eviction
@@ -28,9 +27,10 @@ from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.retransmit_buffer import RetransmitBuffer
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import Superseded
+from crosstape.log import get_log
 from crosstape_schemas import VENUE_WIDE, GapCause, decode
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 REFUSED_S: Final = 0.1
 """First pause when a batch is refused again, though what the server lacked was sent before it: 0.1 s, 0.2 s, 0.4 s …"""

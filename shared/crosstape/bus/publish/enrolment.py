@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import structlog
-
 from crosstape.bus.lease.fencing import claim_alone
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import BusError
+from crosstape.log import get_log
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class Enrolment:

@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
-
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.partition_writer import PartitionWriter
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.stream import Stream
 from crosstape.bus.spool.spool import Spool
+from crosstape.log import get_log
 from crosstape_schemas import Event, GapCause
 
 SPILL: Final = 64
 """Events that are written to the spool at once to free memory for one."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class Overflow:

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import structlog
-
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import PublisherMetrics
@@ -36,6 +34,7 @@ from crosstape.bus.read.last_values import last_values
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.errors import BusError
+from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, Event, Gap, Keys
 
@@ -45,7 +44,7 @@ FLOW_BATCHES: Final = 4
 FLOW_POLL_S: Final = 0.05
 """How soon a caller that is held back notices that the server is away."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class Unpublished(NamedTuple):

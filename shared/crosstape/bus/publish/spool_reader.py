@@ -11,7 +11,6 @@ import time
 from typing import Final
 
 import msgspec
-import structlog
 
 from crosstape.bus.client.call import execute
 from crosstape.bus.publish.batch import BATCH_BYTES, Batch
@@ -25,6 +24,7 @@ from crosstape.bus.spool.segments import Chunk
 from crosstape.bus.spool.spool import Spool
 from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import BusError
+from crosstape.log import get_log
 from crosstape_schemas import Event, decode
 
 LOCK_S: Final = 10.0
@@ -35,7 +35,7 @@ LOCK_POLL_S: Final = 0.05
 PART: Final = 4
 """One batch reads no more out of a spool than this part of the memory (a quarter)."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class SpooledPart(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     event: AnyEvent
     data: bytes = b""
     """The event's JSON, byte for byte as it is on the tape."""
+    is_last_value: bool = False
+    """Whether it is a last value: it was on the tape before the reader began."""
 
 
 class Foreign(msgspec.Struct, frozen=True):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
-import structlog
 
 from crosstape.bus.client.call import UNAVAILABLE, Client, execute
 from crosstape.errors import BusError
+from crosstape.log import get_log
 from crosstape_schemas import Event, Keys, decode
 
 AT_ONCE: Final = 250
@@ -28,7 +28,7 @@ return values
 LastValues: TypeAlias = Mapping[tuple[str, str], Event]
 """(kind, instrument) → the newest event of one venue."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 async def last_values(client: Client, keys: Keys, wanted: Iterable[tuple[str, str]], venue: str) -> dict[tuple[str, str], Event]:

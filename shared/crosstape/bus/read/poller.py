@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-import structlog
 from redis.exceptions import ResponseError
 
 from crosstape.bus.client.availability import Availability
@@ -24,6 +23,7 @@ from crosstape.bus.read.entry import Entry, Fetched, Foreign, Start
 from crosstape.bus.read.followed import FollowedStream, RawEntries, parse_id
 from crosstape.bus.read.progress import ReadProgress
 from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look
+from crosstape.log import get_log
 from crosstape_schemas import decode
 
 READ_ENTRIES: Final = 2048
@@ -36,7 +36,7 @@ RECHECK_S: Final = 5.0
 
 A lost connection is reason enough to look, but a pool may silently replace a connection that broke while nobody read."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 Raw: TypeAlias = Iterable[tuple[bytes, RawEntries]]
 
@@ -89,6 +89,11 @@ class Poller:
         """Keys of the streams that have not been read, and returned to the caller, up to nearly `now_s` (monotonic)."""
         return self._progress.behind(now_s, self.streams.keys()) if self.streams else ()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the last answer left entries on the server, or the start of a stream is still to be found."""
+        return bool(self._busy) or any(not stream.id and not stream.wrong for stream in self.streams.values())
+
     async def fetch(self) -> Fetched:
         """Wait for the next events, without a timeout. Events of one stream are in order. Call it when the last answer was passed on."""
         while True:
@@ -119,7 +124,7 @@ class Poller:
                 self._miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
                 at = stream.id.decode()
-                entries += (Entry(stream.name, at, event, data) for event, data in info.last)
+                entries += (Entry(stream.name, at, event, data, is_last_value=True) for event, data in info.last)
             cursors[stream.name] = stream.id.decode()
         return Fetched(entries, cursors)
 

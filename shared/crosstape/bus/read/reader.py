@@ -46,11 +46,13 @@ class Reader:
         signs_of_life: bool = False,
         metrics: ReaderMetrics | None = None,
         backoff_s: float = 5.0,
+        availability: Availability | None = None,
     ) -> None:
         """`signs_of_life`: follow them as well, from the first read on, so that `is_current` can answer; their entries are not returned.
 
         `on_life` (which implies it) is called for each connector and aggregator that starts or stops giving signs of life, at any time:
-        also while no event comes, and between two reads.
+        also while no event comes, and between two reads. `availability`: shared with other readers of the client, so that an outage is
+        logged once for all of them.
         """
         self.cursors: dict[str, str] = {}
         """Stream → id up to which its events were returned: where to start next time."""
@@ -58,13 +60,16 @@ class Reader:
         self._client = client
         self._keys = keys
         self._callbacks = ReaderCallbacks(on_gap or _ignore, on_foreign or _ignore, metrics)
-        self._availability = Availability(client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, starting=True)
+        self._availability = availability or Availability(
+            client, "reader", backoff_s=backoff_s, reconnected=metrics.reconnected, starting=True
+        )
         follows = signs_of_life or on_life is not None
         self._life = LifeWatch(client, keys, self._availability, on_life or _ignore) if follows else None
         self._poller_of: dict[str, Poller] = {}
         self._pollers: dict[int, list[Poller]] = {}
         self._tasks: dict[Poller, asyncio.Task[Fetched]] = {}
         self._changed: asyncio.Future[None] | None = None
+        self._closed = False
         self._ready: deque[Entry] = deque()
         self.turns = 0
         """Grows whenever a connection falls behind or has caught up again: then `behind` may return something else."""
@@ -109,6 +114,13 @@ class Reader:
                     task.cancel()
         self._ready = deque(entry for entry in self._ready if entry.stream in self._poller_of)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the last `read` left entries on the server that the next one returns without waiting, as far as is known."""
+        return any(poller.has_more for pollers in self._pollers.values() for poller in pollers) or any(
+            map(_has_result, self._tasks.values())
+        )
+
     def behind(self, now_s: float) -> list[str]:
         """Returns the streams that are not known to have been read up to nearly `now_s`, by the monotonic clock.
 
@@ -144,6 +156,8 @@ class Reader:
 
     async def __anext__(self) -> Entry:
         while not self._ready:
+            if self._closed:
+                raise StopAsyncIteration
             self._ready.extend(await self._gather(None))
         entry = self._ready.popleft()
         self.cursors[entry.stream] = entry.id
@@ -153,7 +167,12 @@ class Reader:
         return entry
 
     async def aclose(self) -> None:
-        """End all reads and close the connections. `cursors` stay as they are: what was not returned does not count as read."""
+        """End all reads, also one that waits: it returns nothing. Close the connections.
+
+        `cursors` stay as they are: what was not returned does not count as read.
+        """
+        self._closed = True
+        self._wake()
         tasks = list(self._tasks.values())
         self._tasks.clear()
         if self._life is not None:
@@ -175,13 +194,13 @@ class Reader:
         """Returns what the next connection (or several at once) brings."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
-        if self._life is not None:
+        if self._life is not None and not self._closed:
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._life.start()
             except TimeoutError:
                 return []
-        while True:
+        while not self._closed:
             for pollers in self._pollers.values():
                 for poller in pollers:
                     if poller.streams and poller not in self._tasks:
@@ -199,6 +218,7 @@ class Reader:
                 entries += batch.entries if batch.cursors.keys() <= self._poller_of.keys() else self._wanted(batch)
             if entries or not done:
                 return entries
+        return []
 
     def _wanted(self, batch: Fetched) -> list[Entry]:
         return [entry for entry in batch.entries if entry.stream in self._poller_of]
@@ -219,6 +239,10 @@ class Reader:
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
+
+
+def _has_result(task: asyncio.Task[Fetched]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None and bool(task.result().entries)
 
 
 def _ignore(_: object) -> None:

@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from crosstape.bus.metrics.hooks import PublisherMetrics
+from crosstape.log import get_log
 
 RETRY_S: Final = 1.0
 """Pause after an error of the disk, or while another process has the lock."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class DiskHealth:

@@ -23,8 +23,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-import structlog
-
 from crosstape.bus.metrics.hooks import PublisherMetrics
 from crosstape.bus.spool import disk_health
 from crosstape.bus.spool.directory import SpoolDirectory
@@ -32,6 +30,7 @@ from crosstape.bus.spool.disk_health import DiskHealth
 from crosstape.bus.spool.recovery import Cursor, Recovered, recover
 from crosstape.bus.spool.segments import Chunk
 from crosstape.bus.spool.tape_identity import Identity
+from crosstape.log import get_log
 from crosstape_schemas import Event, encode
 
 TURN: Final = 1_000
@@ -52,7 +51,7 @@ READ_BYTES: Final = 1 << 20
 KEPT: Final = "kept-"
 """Followed by the id of a tape: the directory of what is kept for that tape."""
 
-log = structlog.get_logger()
+log = get_log(__name__)
 
 
 class Spool:

@@ -1,0 +1,191 @@
+/**
+ * What the page knows of the tape. Pure: messages go in by `apply`, which says what they changed; no DOM, no network, no timer. Of states only
+ * the newest is kept, of events a bounded number.
+ *
+ * After a reconnect the gateway sends events again from two seconds before: what is known already is dropped by (topic, venue, epoch, seq).
+ */
+
+import { Clock } from "./clock.js";
+import { CONSOLIDATED, SignsOfLife } from "./life.js";
+
+export const NOTICES = 200;
+const FEEDS = 20_000;
+const EPOCHS = 4;
+const CLOSED = 2000;
+
+/** Returns the topic, without a venue, of an event. */
+export function topicOf(event) {
+  const kind = event.timeframe ? `${event.type}:${event.timeframe}` : event.type;
+  if (event.instrument === "*") return `venue:${event.venue}`;
+  return `${kind}:${event.instrument}`;
+}
+
+export class Tape {
+  constructor(read = Date.now) {
+    this.clock = new Clock(read);
+    this.life = new SignsOfLife();
+    this.quotes = new Map(); // instrument → cbbo
+    this.depths = new Map(); // instrument → depth
+    this.edges = new Map(); // key → edge that is open
+    this.feeds = new Map(); // "venue kind instrument" → status
+    this.venues = new Map(); // venue → newest venue-wide status
+    this.notices = []; // newest first
+    this.busAwaySince = null; // ts; null: the bus answers
+    this.version = "";
+    this.dropped = 0; // notices that the bound has dropped
+  }
+
+  #seen = new Map(); // "topic venue" → Map of epoch → last seq
+  #edgeEpochs = new Map(); // instrument → newest epoch of its edges
+  #closed = new Map(); // key of an edge that has closed → its seq: a repeat does not open it again
+
+  /** Apply one message. Returns what it changed: "quote", "depth", "edges", "venues", "notices", "bar", "bus", "clock", or null. */
+  apply(message) {
+    switch (message.type) {
+      case "cbbo":
+        return this.#newer(message, this.quotes.get(message.instrument)) && (this.quotes.set(message.instrument, message), "quote");
+      case "depth":
+        return this.#newer(message, this.depths.get(message.instrument)) && (this.depths.set(message.instrument, message), "depth");
+      case "edge":
+        return this.#edge(message);
+      case "status":
+        return this.#status(message);
+      case "gap":
+        return this.#first(message) && this.#notice(message);
+      case "bar":
+      case "candle":
+        return "bar";
+      case "connected":
+        this.clock.learn(message.ts);
+        this.version = message.version;
+        if (this.busAwaySince === null) return "clock";
+        this.busAwaySince = null; // the gateway says it again if it is so
+        return "bus";
+      case "heartbeat":
+        this.clock.learn(message.ts);
+        return "clock";
+      case "bus":
+        return this.#bus(message);
+      case "missed":
+      case "error":
+        return this.#notice({ ...message, received_ts: this.#nowTs() });
+      default:
+        return null; // a kind that only a newer gateway has
+    }
+  }
+
+  /** Forget the books of other instruments than this one: their stream is not followed any more. */
+  keepDepth(instrument) {
+    for (const name of this.depths.keys()) if (name !== instrument) this.depths.delete(name);
+  }
+
+  /** Apply the answer of a request for open edges. `known`: the keys of those that were open when it was asked; what it lacks has closed. */
+  setEdges(edges, known) {
+    for (const edge of edges) this.#edge(edge);
+    const listed = new Set(edges.map(edgeKey));
+    for (const key of known) if (!listed.has(key)) this.edges.delete(key);
+  }
+
+  /** Drop what cannot become current again: edges whose aggregator has been silent for longer than `ms`. Returns whether there were any. */
+  tidy(silentMs = 60_000) {
+    const before = this.edges.size;
+    const now = this.clock.read();
+    for (const [key, edge] of this.edges) {
+      const given = this.life.givenBy(edge);
+      if (given !== null && now - given > silentMs) this.edges.delete(key);
+    }
+    return this.edges.size !== before;
+  }
+
+  /** Whether the producer of an event is alive, as far as the bus shows it. */
+  isCurrent(event) {
+    return this.busAwaySince === null && this.life.isCurrent(event, this.clock.read());
+  }
+
+  /** Returns for how many ms the aggregator of an event has given no sign of life; null: it never gave one. */
+  silentMs(event) {
+    const given = this.life.givenBy(event);
+    return given === null ? null : this.clock.read() - given;
+  }
+
+  /** Whether the stream says something else than what is known: the order of arrival decides, repeats are dropped. */
+  #newer(event, before) {
+    return !before || before.epoch !== event.epoch || event.seq > before.seq ? true : null;
+  }
+
+  #edge(edge) {
+    const epoch = this.#edgeEpochs.get(edge.instrument);
+    if (epoch !== undefined && edge.epoch < epoch) return null;
+    if (epoch !== edge.epoch) {
+      this.#edgeEpochs.set(edge.instrument, edge.epoch); // edges of an older epoch than the newest are closed
+      for (const [key, one] of this.edges) if (one.instrument === edge.instrument) this.edges.delete(key);
+    }
+    const key = edgeKey(edge);
+    const before = this.edges.get(key);
+    if (edge.seq <= (before?.seq ?? this.#closed.get(key) ?? 0)) return null;
+    if (edge.change === "close") {
+      this.edges.delete(key);
+      this.#closed.set(key, edge.seq);
+      if (this.#closed.size > CLOSED) this.#closed.delete(this.#closed.keys().next().value);
+    } else {
+      this.edges.set(key, edge);
+    }
+    return "edges";
+  }
+
+  #status(status) {
+    if (status.instrument === "*") {
+      this.life.apply(status, this.clock.read(), this.clock.now());
+      if (status.kind === "*" || status.venue === CONSOLIDATED) {
+        const before = this.venues.get(status.venue);
+        if (this.#newer(status, before)) this.venues.set(status.venue, status);
+      }
+      return "venues";
+    }
+    const key = `${status.venue} ${status.kind} ${status.instrument}`;
+    if (!this.#newer(status, this.feeds.get(key))) return null;
+    this.feeds.delete(key); // so that the order is that of change
+    this.feeds.set(key, status);
+    if (this.feeds.size > FEEDS) this.feeds.delete(this.feeds.keys().next().value);
+    return "venues";
+  }
+
+  #bus(message) {
+    const away = message.state === "away";
+    const was = this.busAwaySince !== null;
+    this.busAwaySince = away ? message.since_ts : null;
+    if (away !== was) this.#notice({ ...message, received_ts: this.#nowTs() });
+    return "bus";
+  }
+
+  #notice(notice) {
+    this.notices.unshift(notice);
+    if (this.notices.length > NOTICES) {
+      this.notices.length = NOTICES;
+      this.dropped += 1;
+    }
+    return "notices";
+  }
+
+  /** Whether an event has not been here before. Resuming repeats the last seconds. */
+  #first(event) {
+    const key = `${topicOf(event)} ${event.venue}`;
+    let epochs = this.#seen.get(key);
+    if (!epochs) {
+      if (this.#seen.size >= FEEDS) this.#seen.delete(this.#seen.keys().next().value);
+      this.#seen.set(key, (epochs = new Map()));
+    }
+    const last = epochs.get(event.epoch);
+    if (last !== undefined && event.seq <= last) return false;
+    epochs.set(event.epoch, event.seq);
+    if (epochs.size > EPOCHS) epochs.delete(epochs.keys().next().value);
+    return true;
+  }
+
+  #nowTs() {
+    return BigInt(Math.round(this.clock.now())) * 1_000_000n;
+  }
+}
+
+/** Identifies one edge. */
+export const edgeKey = (edge) => `${edge.instrument} ${edge.buy_venue} ${edge.sell_venue} ${edge.opened_ts}`;

@@ -1,0 +1,239 @@
+/**
+ * The candle chart: history by request, then the stream. The chart itself draws floats and takes times in seconds; the legend shows the tape's
+ * strings. An older bar that a late trade revised is drawn in its place; where bars are missing, their places stay empty.
+ */
+
+import { ApiError, get, rowsOf } from "../wire/api.js";
+import { Bars } from "../state/bars.js";
+import { ms } from "../state/clock.js";
+import { digits } from "../state/decimal.js";
+import { element, setText } from "./dom.js";
+import { whyOld } from "./quotes.js";
+import { colour } from "./theme.js";
+import { NOTHING, counted, dayAndTime, number } from "./words.js";
+
+const HISTORY = 600;
+const RIGHT_BARS = 4;
+const MOST_EMPTY = 120; // places of missing bars that are drawn in a row
+const FEW_BARS = 90; // shown at first
+
+/** Returns the topic of a choice: `bar:1m:BTC-USDT@consolidated`. */
+export function topicOfChart({ instrument, timeframe, source }) {
+  const [type, venue] = source.split("@");
+  return `${type}:${timeframe}:${instrument}@${venue}`;
+}
+
+export class Chart {
+  #bars = new Bars();
+  #choice = null;
+  #round = 0;
+  #precision = -1;
+  #drawn = null; // open (ms) of the newest bar on the chart; null: draw all again
+  #hovered = null;
+  #fitted = false;
+
+  /** `ask()` asks for a call of `draw` in the next frame. */
+  constructor(tape, { box, legend, note, ask }) {
+    Object.assign(this, { tape, box, legend, note, ask });
+    this.older = new Set();
+    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode } = globalThis.LightweightCharts;
+    this.chart = createChart(box, {
+      autoSize: true,
+      crosshair: { mode: CrosshairMode.Normal },
+      rightPriceScale: { scaleMargins: { top: 0.06, bottom: 0.22 } },
+      timeScale: { timeVisible: true, rightOffset: RIGHT_BARS, minBarSpacing: 0.5 },
+      handleScale: { axisPressedMouseMove: { time: true, price: false } },
+    });
+    this.candles = this.chart.addSeries(CandlestickSeries, { priceLineStyle: 3 });
+    this.volumes = this.chart.addSeries(HistogramSeries, { priceScaleId: "", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false });
+    this.volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
+    this.chart.subscribeCrosshairMove(({ time }) => {
+      this.#hovered = typeof time === "number" ? time * 1000 : null;
+      this.ask();
+    });
+    this.paint();
+  }
+
+  /** Take over the colours of the theme. */
+  paint() {
+    const [panel, text, line, up, down] = ["panel", "muted", "line", "up", "down"].map(colour);
+    this.chart.applyOptions({
+      layout: { background: { type: "solid", color: panel }, textColor: text, fontSize: 11, fontFamily: getComputedStyle(this.box).fontFamily, attributionLogo: true },
+      grid: { vertLines: { color: colour("grid") }, horzLines: { color: colour("grid") } },
+      crosshair: { vertLine: { color: text, labelBackgroundColor: colour("raised") }, horzLine: { color: text, labelBackgroundColor: colour("raised") } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+    });
+    this.candles.applyOptions({ upColor: up, borderUpColor: up, wickUpColor: up, downColor: down, borderDownColor: down, wickDownColor: down });
+    this.#drawn = null;
+    this.ask();
+  }
+
+  /** Show another instrument, timeframe or source. Their history is asked for at once. */
+  choose(choice) {
+    this.#choice = choice;
+    this.#bars = new Bars();
+    this.#drawn = null;
+    this.#precision = -1;
+    this.#fitted = false;
+    this.older.clear();
+    this.chart.timeScale().applyOptions({ secondsVisible: choice.timeframe.endsWith("s") });
+    setText(this.note, "Loading the history …");
+    this.ask();
+    return this.load();
+  }
+
+  /** Ask for the history and merge it into what is known. Raises nothing: the note says what went wrong. */
+  async load(limit = HISTORY) {
+    const choice = this.#choice;
+    if (!choice) return;
+    const round = ++this.#round;
+    const [type, venue] = choice.source.split("@");
+    try {
+      const answer =
+        type === "bar"
+          ? await get("api/bars", { instrument: choice.instrument, timeframe: choice.timeframe, venue, limit })
+          : await get("api/candles", { symbol: choice.instrument, timeframe: choice.timeframe, venue, limit });
+      if (choice !== this.#choice) return;
+      for (const bar of rowsOf(answer)) this.#apply(bar);
+      setText(this.note, "");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (choice !== this.#choice || round !== this.#round) return;
+      setText(this.note, error.status === 404 ? "" : `The history could not be had: ${error.message}`);
+    }
+    this.loaded = true;
+    this.ask();
+  }
+
+  /** Apply a bar or candle of the stream, if it is of what is shown. */
+  accept(bar) {
+    const choice = this.#choice;
+    if (!choice || bar.instrument !== choice.instrument || bar.timeframe !== choice.timeframe || choice.source !== `${bar.type}@${bar.venue}`) return;
+    this.#apply(bar);
+    this.ask();
+  }
+
+  /** Returns what is shown, for tests: [[open_ts, open, high, low, close, revision, closed], …]. */
+  shown() {
+    return this.#bars.all().map((bar) => [String(bar.open_ts), bar.open, bar.high, bar.low, bar.close, bar.revision, bar.closed]);
+  }
+
+  /** Returns the times and closes that the chart draws, for tests. */
+  plotted() {
+    return this.candles.data().map((point) => [point.time, point.close ?? null]);
+  }
+
+  #apply(bar) {
+    const before = this.#bars.at();
+    const place = this.#bars.apply(bar);
+    if (place === "older") this.older.add(ms(bar.open_ts));
+    else if (place === "newest" && before && bar.open_ts > before.close_ts) this.#drawn = null; // some are missing between
+    const precision = Math.max(...[bar.open, bar.high, bar.low, bar.close].map((price) => digits(price ?? "0")));
+    if (precision > this.#precision) {
+      this.#precision = precision;
+      this.candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    }
+  }
+
+  draw() {
+    if (this.#drawn === null || this.older.size > 50) this.#drawAll();
+    else this.#drawChanges();
+    this.older.clear();
+    this.tick();
+  }
+
+  #drawAll() {
+    const bars = this.#bars.all();
+    const [prices, volumes] = [[], []];
+    for (const [at, bar] of bars.entries()) {
+      if (at) this.#drawMissing(bars[at - 1], bar, prices);
+      prices.push(candleOf(bar));
+      volumes.push(volumeOf(bar));
+    }
+    const range = this.#fitted ? this.chart.timeScale().getVisibleLogicalRange() : null;
+    this.candles.setData(prices);
+    this.volumes.setData(volumes);
+    this.#drawn = bars.length ? ms(bars.at(-1).open_ts) : null;
+    if (range) this.chart.timeScale().setVisibleLogicalRange(range);
+    else if (bars.length && this.loaded) {
+      this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-RIGHT_BARS, prices.length - FEW_BARS), to: Math.max(prices.length, 30) + RIGHT_BARS });
+      this.#fitted = true;
+    }
+  }
+
+  #drawMissing(before, bar, prices) {
+    const step = ms(before.close_ts) - ms(before.open_ts);
+    let left = MOST_EMPTY;
+    for (let open = ms(before.close_ts); step > 0 && open < ms(bar.open_ts) && left; open += step, left -= 1) prices.push({ time: open / 1000 });
+  }
+
+  #drawChanges() {
+    const newest = this.#bars.at();
+    try {
+      for (const open of [...this.older].sort((a, b) => a - b)) this.#update(this.#bars.at(open), open < this.#drawn);
+      for (let open = this.#drawn; open !== null && open < ms(newest.open_ts); ) {
+        const bar = this.#bars.at(open);
+        this.#update(bar, false); // as it was when it closed
+        open = ms(bar.close_ts);
+      }
+      this.#update(newest, false);
+      this.#drawn = ms(newest.open_ts);
+    } catch {
+      this.#drawAll(); // a bar that was not there: the chart can only change those that it has
+    }
+  }
+
+  #update(bar, isOlder) {
+    this.candles.update(candleOf(bar), isOlder);
+    this.volumes.update(volumeOf(bar), isOlder);
+  }
+
+  /** Draw the legend: the bar under the pointer, else the newest. */
+  tick() {
+    const bar = (this.#hovered !== null && this.#bars.at(this.#hovered)) || this.#bars.at();
+    if (!bar) {
+      const { instrument, timeframe, source } = this.#choice ?? {};
+      setText(this.legend, "");
+      if (this.loaded && instrument && !this.note.shown) setText(this.note, `The tape has no ${source.startsWith("bar") ? "bars" : "candles"} of ${timeframe} of ${instrument} by ${source.split("@")[1]}.`);
+      return;
+    }
+    if (this.note.shown?.startsWith("The tape has no")) setText(this.note, "");
+    const isNewest = bar === this.#bars.at();
+    const current = !isNewest || this.tape.isCurrent(bar) || bar.closed;
+    const state = bar.closed ? "closed" : "open";
+    const flags = [bar.revision ? `revision ${bar.revision}` : "", bar.closed && bar.complete === false ? "not known to be complete" : "", bar.trades === 0 ? "no trades" : ""];
+    const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : "venue silent"}`].filter(Boolean).join(", ");
+    const values = { O: bar.open, H: bar.high, L: bar.low, C: bar.close, Vol: bar.volume, Trades: bar.trades === null ? null : String(bar.trades) };
+    const picture = JSON.stringify([values, rest, String(bar.open_ts)]);
+    if (this.legend.picture === picture) return;
+    this.legend.picture = picture;
+    this.legend.shown = null;
+    const direction = bar.open !== null && Number(bar.close) < Number(bar.open) ? "down" : "up";
+    this.legend.replaceChildren(
+      element("time", { text: `${dayAndTime(bar.open_ts)} UTC` }),
+      ...Object.entries(values).map(([name, value]) => element("span", { class: name.length === 1 ? direction : "" }, element("i", { text: `${name} ` }), number(value ?? NOTHING))),
+      element("span", { class: current ? "" : "bad", text: rest }),
+    );
+  }
+
+  /** Returns what the bars are, in words; for the label of the chart. */
+  get summary() {
+    return counted(this.#bars.size, "bar");
+  }
+}
+
+/** Returns a point for the chart: empty before the first trade; grey without trades; outlined where trades may be missing. */
+function candleOf(bar) {
+  const time = ms(bar.open_ts) / 1000;
+  if (bar.open === null) return { time };
+  const point = { time, open: Number(bar.open), high: Number(bar.high), low: Number(bar.low), close: Number(bar.close) };
+  if (bar.trades === 0) return { ...point, color: colour("weak"), borderColor: colour("weak"), wickColor: colour("weak") };
+  if (bar.closed && bar.complete === false) return { ...point, borderColor: colour("warn"), wickColor: colour("warn") };
+  return point;
+}
+
+function volumeOf(bar) {
+  const falls = bar.open !== null && Number(bar.close) < Number(bar.open);
+  return { time: ms(bar.open_ts) / 1000, value: Number(bar.volume), color: colour(falls ? "flash-down" : "flash-up") };
+}

@@ -1,0 +1,103 @@
+"""The connection of a tape: one client of the server for all that reads it, and the signs of life of its producers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, Self
+
+from crosstape.bus import Client, Missed, Reader, connect
+from crosstape.bus.client.availability import Availability
+from crosstape.bus.client.call import UNAVAILABLE, execute
+from crosstape.bus.client.reasons import place, reason
+from crosstape.bus.read.life_watch import LifeWatch
+from crosstape.errors import BusError
+from crosstape.settings import BusSettings
+from crosstape_schemas import Event, Keys
+
+
+class Closing(Protocol):
+    """What can be closed."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
+class TapeConnection:
+    """What all subscriptions of one tape share."""
+
+    def __init__(self, client: Client, settings: BusSettings) -> None:
+        self.client = client
+        self.keys = Keys(settings.prefix, settings.partitions)
+        self._settings = settings
+        self._availability = Availability(client, "tape", backoff_s=settings.backoff_s, reconnected=lambda _: None, starting=True)
+        self._life = LifeWatch(client, self.keys, self._availability, lambda _: None)
+        self.sources: set[Closing] = set()
+        """What is open, and is closed with the tape."""
+        self._closing: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.closed = False
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: BusSettings) -> AsyncIterator[Self]:
+        """A connection for the length of the block. It connects when it is first used. Raises `SettingsError` as `connect` does."""
+        async with connect(settings) as client:
+            connection = cls(client, settings)
+            try:
+                yield connection
+            finally:
+                await connection._close()
+
+    def reader(self, on_gap: Callable[[Missed], None]) -> Reader:
+        """Makes a reader. It is the caller's to close."""
+        return Reader(self.client, self.keys, on_gap=on_gap, backoff_s=self._settings.backoff_s, availability=self._availability)
+
+    def close_soon(self, source: Closing) -> None:
+        """Close a source whose subscription was forgotten: from where nothing can be awaited, on any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._close_source, source)
+
+    async def know_life(self) -> None:
+        """Return when the signs of life that are on the tape are known, or after `bus.timeout_s`: then nothing is current."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._life.start()
+        except TimeoutError:
+            return
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.closed or (task is not None and task.cancelling()):
+                raise  # else only the watch was cancelled
+
+    def is_current(self, event: Event) -> bool:
+        """See `LifeWatch.is_current`."""
+        return self._life.is_current(event)
+
+    async def call(self, *command: str | int | bytes) -> object:
+        """Returns the server's answer to one command. Raises `BusError` if there is none within `bus.timeout_s`."""
+        try:
+            answer: object = await execute(self.client, *command)
+        except UNAVAILABLE as exc:
+            raise BusError(f"the bus {place(self.client)} cannot be asked: {reason(exc)}") from exc
+        return answer
+
+    async def registered(self) -> set[tuple[str, str]]:
+        """Returns the (kind, instrument) of all streams of the tape, and ("venue", venue) of venues' own. Raises `BusError`."""
+        found: set[tuple[str, str]] = set()
+        for partition in range(self.keys.partitions):
+            names = await self.call("SMEMBERS", self.keys.registry(partition))
+            assert isinstance(names, list | set)
+            found.update(parsed for name in names if (parsed := self.keys.parse(name.decode(errors="replace"))) is not None)
+        return found
+
+    def _close_source(self, source: Closing) -> None:
+        if source in self.sources:
+            task = self._loop.create_task(source.aclose(), name="tape.close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close(self) -> None:
+        self.closed = True
+        await asyncio.gather(*(source.aclose() for source in tuple(self.sources)), *self._closing, self._life.aclose())

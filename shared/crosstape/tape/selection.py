@@ -1,0 +1,136 @@
+"""Checks the names by which users choose events, and finds the streams that hold these: kind, timeframe, instrument, venue. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from crosstape.errors import UnknownName
+from crosstape.settings.words import nearest
+from crosstape_schemas import KINDS, TIMEFRAMES, VENUE_WIDE, AnyEvent, Event, Keys
+from crosstape_schemas.instruments import COMPOSITE, parsed
+
+ALL: Final = "*"
+"""In place of an instrument's name: all instruments, also those that come later."""
+FRAMED: Final = ("candle", "bar")
+"""Kinds that have a timeframe."""
+VENUE_KINDS: Final = ("status", "gap")
+"""Kinds that a venue's own stream holds as well: about the whole venue."""
+_VENUE: Final = "venue"
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")
+"""Quote assets that a symbol without a separator may end with; only for the guess in a message."""
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which events are wanted. See `select`."""
+
+    kind: str
+    """With the timeframe, where the kind has one: `bar:1m`."""
+    cls: type[Event]
+    instruments: tuple[str, ...]
+    """Empty: all, and for statuses and gaps those of whole venues, too."""
+    venue: str | None
+    """Of this venue only."""
+
+    def streams(self, keys: Keys) -> Iterator[str]:
+        """Yields the streams of the instruments that are named."""
+        for instrument in self.instruments:
+            if instrument != VENUE_WIDE:
+                yield keys.stream(self.kind, instrument)
+            elif self.venue is not None:
+                yield keys.venue(self.venue)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether streams that are not named belong to it: they are found in the registry."""
+        return not self.instruments or (VENUE_WIDE in self.instruments and self.venue is None)
+
+    def includes(self, kind: str, instrument: str) -> bool:
+        """Whether the stream of this (kind, instrument), as `Keys.parse` returns it, belongs to a selection that `is_open`."""
+        if kind == _VENUE:
+            return (
+                self.kind in VENUE_KINDS and (not self.instruments or VENUE_WIDE in self.instruments) and self.venue in (None, instrument)
+            )
+        return kind == self.kind and not self.instruments
+
+    def wants(self, event: AnyEvent) -> bool:
+        """Whether an event of one of its streams belongs to it."""
+        return (self.venue is None or event.venue == self.venue) and isinstance(event, self.cls)
+
+
+def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selection:
+    """Returns the selection. `ALL` or no instrument: all; for a status or gap `VENUE_WIDE` names whole venues.
+
+    Raises `UnknownName` for a kind or timeframe that there is not, and for an instrument or venue whose name has not the form of one.
+    """
+    if isinstance(instruments, str):
+        raise TypeError("instruments are given one by one, or as a list")
+    tag, colon, timeframe = kind.partition(":")
+    if tag not in KINDS:
+        raise UnknownName(f"{kind!r:.40} is no kind of event{_meant(tag, KINDS, kind)}; kinds are {', '.join(KINDS)}")
+    if tag in FRAMED:
+        if not colon:
+            raise UnknownName(f"{kind!r} has no timeframe: write it as in {tag}:1m")
+        check_timeframe(timeframe)
+    elif colon:
+        raise UnknownName(f"{kind!r:.40}: {tag} has no timeframe")
+    names = tuple(dict.fromkeys(instruments))
+    everything = ALL in names and tag not in VENUE_KINDS
+    for name in names:
+        if name != ALL:
+            check_instrument(name)
+    if venue is not None and not _ID.fullmatch(venue):
+        lower = venue.strip().lower()
+        guess = f"; did you mean {lower!r}?" if _ID.fullmatch(lower) else ""
+        raise UnknownName(f"{venue!r:.40} is no id of a venue{guess}")
+    return Selection(kind, KINDS[tag], () if everything else names, venue)
+
+
+def check_timeframe(timeframe: str) -> None:
+    """Raise `UnknownName` if there is no such timeframe."""
+    if timeframe not in TIMEFRAMES:
+        close = timeframe if timeframe.lower() in TIMEFRAMES else timeframe.removesuffix("in")
+        guess = f"; did you mean {close.lower()!r}?" if close.lower() in TIMEFRAMES else _meant(timeframe, TIMEFRAMES, timeframe)
+        raise UnknownName(f"{timeframe!r:.40} is no timeframe{guess}; timeframes are {', '.join(TIMEFRAMES)}")
+
+
+def check_instrument(name: str) -> None:
+    """Raise `UnknownName` if a name has not the form of an instrument's."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of an instrument is text, not {name!r:.40}")
+    if parsed(name.removesuffix(COMPOSITE)) is None:
+        guess = _respelled(name)
+        raise UnknownName(
+            f"{name!r:.40} is no name of an instrument{f'; did you mean {guess!r}?' if guess else ''}; one looks like BTC-USDT"
+        )
+
+
+def nearest_instrument(name: str, known: Iterable[str]) -> str | None:
+    """Returns the instrument among `known` that was probably meant."""
+    lower = {one.lower(): one for one in known}
+    found = nearest(name, lower)
+    return None if found is None else lower[found]
+
+
+def _meant(name: str, known: Iterable[str], given: str) -> str:
+    lower = name.strip().lower()
+    words = list(known)
+    singular = {f"{word}s": word for word in words}
+    guess = lower if lower in words else singular.get(lower) or nearest(lower, words)
+    return f"; did you mean {guess!r}?" if guess and guess != given else ""
+
+
+def _respelled(name: str) -> str | None:
+    """Returns the name as we would write it: `btc/usdt` and `BTCUSDT` are `BTC-USDT`."""
+    text = re.sub(r"[\s/_:.-]+", "-", name.strip().upper())
+    if parsed(text.removesuffix(COMPOSITE)) is not None:
+        return text
+    for quote in _QUOTES:
+        if text.endswith(quote) and text != quote:
+            spelled = f"{text.removesuffix(quote)}-{quote}"
+            return spelled if parsed(spelled) is not None else None
+    return None

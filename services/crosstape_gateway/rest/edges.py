@@ -15,6 +15,8 @@ from crosstape_gateway.rest.instruments import instruments
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_schemas import EdgeChange
 
+EDGES: Final = ("instrument", "symbol", "ints")
+
 
 class _Edge(msgspec.Struct, frozen=True, gc=False):
     epoch: int
@@ -29,7 +31,7 @@ _decode: Final = msgspec.json.Decoder(_Edge).decode
 async def edges(request: web.Request) -> web.Response:
     """Open edges of one instrument or of all: the newest event of each."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "ints"))
+    parameters = Parameters(request.query, EDGES)
     as_text = parameters.whole_numbers_as_text()
     names = await instruments(parts, parameters, "edge")
     rows: list[bytes] = []

@@ -98,8 +98,10 @@ def _paths() -> dict[str, Any]:
         "/api/edges": _get(edges.edges, edges.EDGES, _rows("edges", "Edge")),
     }
     streams = {
-        "/api/stream": _stream(sse.stream, sse.STREAM_NAMES, STREAM_NOTE, required="topics"),
-        "/api/candles/stream": _stream(sse.candles, sse.CANDLE_NAMES, STREAM_NOTE, required="symbol timeframe"),
+        "/api/stream": _stream(sse.stream, sse.STREAM_NAMES, "Events of topics as Server-Sent Events.", required="topics"),
+        "/api/candles/stream": _stream(
+            sse.candles, sse.CANDLE_NAMES, "Updates of one instrument's candles as Server-Sent Events.", required="symbol timeframe"
+        ),
         "/ws": _upgrade(),
     }
     session = _session_paths()
@@ -125,12 +127,13 @@ def _get(handler: Callable[..., Any], names: Sequence[str], answer: dict[str, An
     }
 
 
-def _stream(handler: Callable[..., Any], names: frozenset[str], note: str, *, required: str) -> dict[str, Any]:
-    answer = {"description": note, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+def _stream(handler: Callable[..., Any], names: frozenset[str], summary: str, *, required: str) -> dict[str, Any]:
+    answer = {"description": STREAM_NOTE, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     head = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}, "description": "Sent by EventSource: as `after`."}
     return {
         "get": {
-            **_head(handler, f"stream_{'candles' if handler is sse.candles else 'topics'}"),
+            "summary": summary,
+            "operationId": f"stream_{handler.__name__}",
             "parameters": [*_named(sorted(names), required), head],
             "responses": {"200": answer, **_errors(400, 401, 403, 404, 429)},
         }

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from redis.asyncio import Redis
 
+import crosstape_gateway
 from crosstape.settings import GatewaySettings
 from crosstape_gateway.openapi import document
 from crosstape_schemas import Book, EdgeChange, FeedState, Liquidation, Mark, Quote, Side
@@ -73,6 +74,18 @@ def test_every_operation_is_complete() -> None:
         assert operation["responses"]
         in_path = {one["name"] for one in document()["paths"][path].get("parameters", ()) if one["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path))
+
+
+def test_every_code_of_an_error_is_in_the_reference() -> None:
+    """With the status that it comes with."""
+    page = (REFERENCE / "gateway.md").read_text()
+    rows = [line.split("|") for line in page.split("\n") if line.startswith("| `")]
+    documented = {code: re.findall(r"\d{3}", row[2]) for row in rows for code in re.findall(r"`(\w+)`", row[1])}
+    sources = [path.read_text() for path in (Path(crosstape_gateway.__file__).parent).rglob("*.py")]
+    raised = {(code, status) for text in sources for status, code in re.findall(r'RequestError\((\d{3}), "(\w+)"', text)}
+
+    assert len(raised) > 25
+    assert [(code, status) for code, status in sorted(raised) if status not in documented.get(code, ())] == []
 
 
 async def test_every_route_is_documented_and_nothing_else(client: Redis, valkey: str) -> None:

@@ -15,7 +15,8 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from crosstape_aggregator.metrics.per_instrument import CODES
-from docs.panels import GONE, ROWS, Panel, Steps
+from docs.panel import Panel, Steps
+from docs.panels import GONE, ROWS
 
 PATH: Final = Path(__file__).parents[1] / "docker" / "monitoring" / "grafana" / "dashboards" / "tape.json"
 SOURCE: Final = model.DataSourceRef(type_val="prometheus", uid="crosstape-prometheus")

@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import crosstape
 import crosstape_aggregator
 import crosstape_connector
+import crosstape_gateway
 from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings, VenueSettings
 from crosstape.settings.model import default_venues
@@ -109,7 +110,7 @@ def event_tables() -> Iterator[str]:
 
 
 def metrics() -> Iterator[str]:
-    """One table: of every package, what its folder `metrics` and the telemetry declare."""
+    """One table: of every package, what its module or folder `metrics` and the telemetry declare."""
     rows: dict[str, list[str]] = {}
     for module in _metric_modules():
         for name, family in getattr(module, "FAMILIES", {}).items():
@@ -163,9 +164,9 @@ def _parameters(cls: type[Fault], left_out: set[str]) -> Iterator[str]:
 
 
 def _metric_modules() -> Iterator[Any]:
-    for package in (crosstape, crosstape_connector, crosstape_aggregator):
+    for package in (crosstape, crosstape_connector, crosstape_aggregator, crosstape_gateway):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if ".metrics." in found.name or found.name.endswith(".telemetry"):
+            if ".metrics." in found.name or found.name.endswith((".metrics", ".telemetry")):
                 yield importlib.import_module(found.name)
 
 

@@ -1,4 +1,4 @@
-"""Indicators on consolidated bars, with `Reader` and talipp: RSI and ATR of 14 minutes, over the trades of all venues.
+"""Indicators on consolidated bars, with talipp: RSI and ATR of 14 minutes, over the trades of all venues.
 
     .venv/bin/python examples/indicator.py redis://127.0.0.1:6379 BTC-USDT     (or unix:///…/valkey.sock, as `crosstape up` printed)
 
@@ -16,7 +16,7 @@ import time
 from talipp.indicators import ATR, RSI
 from talipp.ohlcv import OHLCV
 
-from crosstape import Bar, BusSettings, Keys, Missed, Reader, SettingsError, Start, connect
+from crosstape import Bar, CrosstapeError, Missed, Start, Tape
 
 PERIOD = 14
 KEPT = 500  # bars: the averages of RSI and ATR reach back further than their period
@@ -77,19 +77,17 @@ def when(bar: Bar) -> str:
 
 async def main(url: str, instrument: str, timeframe: str) -> None:
     """Print a line for each consolidated bar that closes, and for each revision of one."""
-    keys, indicators = Keys(), Indicators()
-    stream = keys.stream(f"bar:{timeframe}", instrument)
+    indicators = Indicators()
     began_ms = time.time_ns() // 1_000_000
-    async with (
-        connect(BusSettings(url=url)) as client,
-        Reader(client, keys, streams=[stream], start=Start.BEGINNING, on_gap=missed) as tape,
-    ):
-        async for entry in tape:
-            bar = entry.event
-            if isinstance(bar, Bar) and bar.venue == "consolidated" and bar.closed and indicators.apply(bar):
-                written_ms = int(entry.id.partition("-")[0])  # by the server's clock
-                if written_ms >= began_ms:
-                    print(indicators.line(bar), flush=True)
+    async with Tape(url) as tape:
+        bars = tape.bars(instrument, timeframe, start=Start.BEGINNING, on_missed=missed)
+        while True:
+            for entry in await bars.entries():
+                bar = entry.event
+                if isinstance(bar, Bar) and bar.closed and indicators.apply(bar):
+                    written_ms = int(entry.id.partition("-")[0])  # by the server's clock
+                    if written_ms >= began_ms:
+                        print(indicators.line(bar), flush=True)
 
 
 if __name__ == "__main__":
@@ -101,5 +99,5 @@ if __name__ == "__main__":
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(main(options.url, options.instrument, options.timeframe))
-    except SettingsError as error:
+    except CrosstapeError as error:
         parser.error(str(error))

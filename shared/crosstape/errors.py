@@ -29,5 +29,9 @@ class Superseded(BusError):
     """Another process with the same producer name has started since. This one must stop publishing."""
 
 
+class FrameError(CrosstapeError):
+    """Events cannot be made into a DataFrame as asked. The text names the column, the kind or the library."""
+
+
 class UnknownName(CrosstapeError, ValueError):
     """There is no such kind, timeframe, instrument or venue. The text names it and, if there is one, the nearest right name."""

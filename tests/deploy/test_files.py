@@ -20,7 +20,7 @@ DOCKER = ROOT / "docker"
 VENUES = default_venues()
 """The venues that are deployed; users add others."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
-PROFILES = ("live", "demo", "monitoring", "scale", "cluster")
+PROFILES = ("live", "gateway", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
 OVERRIDES = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "how-to" / "deploy.md").read_text(), re.DOTALL)
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
@@ -67,7 +67,22 @@ def test_ports_are_published_on_the_loopback_address_only(name: str) -> None:
     ports = services()[name].get("ports", [])
 
     assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert not ports or name in {"demo-redis", "prometheus", "grafana"}
+    assert not ports or name in {"demo-redis", "gateway", "demo-gateway", "prometheus", "grafana"}
+
+
+def test_a_gateway_that_others_may_reach_has_tokens() -> None:
+    """All that listen on more than loopback: the live one by its secret, without which it does not start; the demo's is for the host alone."""
+    gateway, demo = services()["gateway"], services()["demo-gateway"]
+
+    assert gateway["profiles"] == ["gateway"]
+    assert gateway["environment"]["CROSSTAPE_GATEWAY__TOKENS_FILE"] == "/run/secrets/gateway_tokens"
+    assert "gateway_tokens" in gateway["secrets"]
+    assert "CROSSTAPE_GATEWAY__OPEN_TO" not in gateway["environment"]
+    assert (DOCKER / "no-tokens").read_text() == ""
+    assert load(DOCKER / "crosstape.toml", {}).gateway.open_to == "loopback"
+    assert load(DOCKER / "demo.toml", {}).gateway.open_to == "anywhere"
+    assert [port.partition(":")[0] for service in (gateway, demo) for port in service["ports"]] == ["127.0.0.1"] * 2
+    assert [service["networks"] for service in (gateway, demo)] == [["bus", "host"]] * 2
 
 
 def test_only_connectors_reach_the_world() -> None:

@@ -69,10 +69,23 @@ _TUTORIAL: Final = "docs/tutorial/your-first-strategy.md"
 _STRATEGY: Final = RunBy("docs/test_tutorial.py::test_the_strategy_prints_its_alerts_legs_and_gaps")
 _BROKEN: Final = RunBy("docs/test_tutorial.py::test_each_step_of_the_tutorial_on_the_demo")
 _READ: Final = "docs/how-to/read-the-tape.md"
+_REDIS: Final = "docs/how-to/read-with-redis.md"
+_GATEWAY: Final = RunBy("docs/test_shown_gateway.py::test_the_commands_of_the_pages_are_answered")
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
 _SECURED: Final = RunBy("bus/client/test_access.py::test_each_service_can_do_its_work")
 _INDICATOR: Final = RunBy("docs/test_examples.py::test_indicators_of_consolidated_bars")
+_RECIPES: Final = {
+    name: RunBy(f"docs/test_recipes.py::{test}")
+    for name, test in {
+        "agent": "test_an_agent_acts_only_on_quotes_that_pass_its_checks",
+        "edges": "test_edges_are_printed_when_they_open_and_close",
+        "excluded_legs": "test_an_excluded_leg_raises_an_alert_once",
+        "portfolio": "test_a_portfolio_is_valued_without_what_cannot_be_valued",
+        "spread_monitor": "test_a_spread_is_printed_when_its_state_changes",
+        "vwap_deviation": "test_a_deviation_from_the_vwap_is_printed_when_it_begins_and_ends",
+    }.items()
+}
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
@@ -81,7 +94,7 @@ SHOWN: Final[dict[str, How]] = {
     "README.md#run-it sh 2": _DOCKER,
     "README.md#read-it sh": Follows("channel", _CHANNEL, announces="closed", ends=True),
     "README.md#read-it python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]$"),
-    "README.md#read-it python 2": Follows("stream", r"Cbbo\(venue='consolidated'.*? bid_price=Decimal\('(\d+)'\)"),
+    "README.md#read-it sh 2": _GATEWAY,
     f"{_TUTORIAL}#1-start-a-market sh": _BROKEN,
     f"{_TUTORIAL}#2-read-prices python": Follows("stream", r"^quote (\d+) \d+ best bid on kraken$"),
     f"{_TUTORIAL}#3-raise-an-alert python": _STRATEGY,
@@ -89,27 +102,27 @@ SHOWN: Final[dict[str, How]] = {
     f"{_TUTORIAL}#4-break-a-venue console 2": _BROKEN,
     f"{_TUTORIAL}#5-in-another-language sh": Prints('"bid_price":"3"'),
     f"{_TUTORIAL}#5-in-another-language js": Prints("3 3000 binance kraken"),
-    f"{_READ}#from-the-shell sh": Prints("binance"),
-    f"{_READ}#from-the-shell sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
-    f"{_READ}#from-the-shell sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),
-    f"{_READ}#any-redis-client-here-redis-py python": Follows("stream", _TRADE),
+    f"{_READ}#with-redis-cli sh": Prints("binance"),
+    f"{_READ}#with-redis-cli sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
+    f"{_READ}#with-redis-cli sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),
+    f"{_READ}#python-with-tape python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]"),
     f"{_READ}#python-with-reader python": Follows("stream", _TRADE),
     f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
-    f"{_READ}#know-what-you-missed python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
+    f"{_REDIS}#four-rules-here-in-redis-py python": Follows("stream", _TRADE),
+    f"{_REDIS}#on-a-channel python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
     f"{_READ}#candles python": Follows("stream", r"^\d\d:\d\d binance 1 \d+ 1 (\d+) 2\.50$"),
     f"{_READ}#bars-consolidated-books-edges-composites sh": Prints('"type":"bar"'),
     f"{_READ}#perpetuals-marks-funding-open-interest-liquidations sh": Prints("binance_usdm"),
-    f"{_READ}#javascript js": Prints("1795644919934299073n"),
-    f"{_READ}#javascript js 2": Prints("1795644919934299073n"),
-    f"{_READ}#a-cluster python": RunBy("docs/test_shown_cluster.py::test_the_reader_of_a_cluster"),
-    f"{_READ}#a-cluster js": Prints(Keys(partitions=12).stream("trade", "BTC-USDT")),
-    f"{_READ}#a-cluster sh": RunBy("docs/test_shown_cluster.py::test_the_streams_of_each_partition"),
-    f"{_READ}#to-a-file sh": RunBy("docs/test_shown.py::test_a_stream_is_written_to_a_file"),
+    f"{_REDIS}#javascript js": Prints("1795644919934299073n"),
+    f"{_REDIS}#javascript js 2": Prints("1795644919934299073n"),
+    f"{_REDIS}#a-cluster python": RunBy("docs/test_shown_cluster.py::test_the_reader_of_a_cluster"),
+    f"{_REDIS}#a-cluster js": Prints(Keys(partitions=12).stream("trade", "BTC-USDT")),
+    f"{_REDIS}#a-cluster sh": RunBy("docs/test_shown_cluster.py::test_the_streams_of_each_partition"),
+    f"{_REDIS}#to-a-file sh": RunBy("docs/test_shown.py::test_a_stream_is_written_to_a_file"),
     "docs/reference/events.md#how-far-back-a-stream-reaches sh": Prints("0"),
-    "examples/above_vwap.py": Follows("stream", r"BTC-USDT (\d+)\.5 is", ("{url}",)),
     "examples/crossed.sh": Follows("channel", r"BTC-USDT crossed by -(\d+) bps", ("-u", "{url}"), announces="the connection ended"),
-    "examples/edges.py": Follows("stream", r"BTC-USDT: buy on binance, sell on kraken: (\d+)$", ("{url}",)),
     "examples/indicator.py": _INDICATOR,
+    **{f"examples/{name}.py": how for name, how in _RECIPES.items()},
     "examples/to_csv.py": Follows("stream", r"^\d+-\d+,binance,.*,(\d+),False,1,\d+$", ("{url}", "BTC-USDT", "{file}", "--follow")),
     "examples/trades.mjs": Follows("stream", r"binance (\d+): .* received 1795644919934299073$", ("{url}", "BTC-USDT")),
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
@@ -122,6 +135,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#try-it-first sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
+    "docs/how-to/deploy.md#serve-it-to-browsers-and-programs-without-redis sh": _DOCKER,
     "docs/how-to/deploy.md#watch-it sh": _DOCKER,
     "docs/how-to/deploy.md#scale-it sh": NotRun("two lines of an .env file"),
     "docs/how-to/deploy.md#back-it-up sh": _DOCKER,
@@ -152,6 +166,7 @@ SHOWN: Final[dict[str, How]] = {
                 "check-bars",
                 "connector",
                 "aggregator",
+                "gateway",
                 "plan",
                 "simulate",
                 "normalize",

@@ -259,7 +259,7 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
     """CSV and JSON lines, each trade once, over several runs and after a line that was cut off."""
     server = Embedded(tmp_path / "server", port=0)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    block = BLOCKS["docs/how-to/read-the-tape.md#to-a-file sh"]
+    block = BLOCKS["docs/how-to/read-with-redis.md#to-a-file sh"]
     commands = block.text.replace(ADDRESS, f"redis://127.0.0.1:{server.port}").replace("python ", f"{sys.executable} ")
 
     def run() -> str:
@@ -290,7 +290,7 @@ async def test_a_stream_is_written_to_a_file(tmp_path: Path) -> None:
 
 async def test_a_slow_subscriber_learns_what_it_lost(tmp_path: Path) -> None:
     """The server closes the connection of one that does not read; the client connects again by itself; `seq` shows how many were lost."""
-    name = "docs/how-to/read-the-tape.md#know-what-you-missed python"
+    name = "docs/how-to/read-with-redis.md#on-a-channel python"
     how = SHOWN[name]
     assert isinstance(how, Follows)
     server = Embedded(tmp_path / "server", port=0, options={"client-output-buffer-limit": "pubsub 65536 0 0"})
@@ -354,12 +354,12 @@ async def test_shown_programs_need_no_more_rights_than_a_strategy_has(tmp_path: 
     await prints("docs/how-to/read-the-tape.md#is-this-quote-current python", look, None, rights)
 
 
-@pytest.mark.parametrize("name", ["edges.py", "above_vwap.py", "to_csv.py"])
-@pytest.mark.parametrize("arguments", [[], ["no address", "BTC-USDT", "file"]])
-def test_an_example_that_is_called_wrongly_says_how(name: str, arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "examples").glob("*.py"))])
+@pytest.mark.parametrize("address", [[], ["no address"]])
+def test_an_example_that_is_called_wrongly_says_how(name: str, address: list[str], tmp_path: Path) -> None:
     """One line about its usage and exit code 2, not a traceback."""
-    arguments = arguments[: 3 if name == "to_csv.py" else 1]
-    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    given = {"to_csv.py": ["BTC-USDT", "file"], "agent.py": ["BTC-USDT"], "indicator.py": ["BTC-USDT"], "portfolio.py": ["BTC-USDT=1"]}
+    command = [sys.executable, str(ROOT / "examples" / name), *address, *(given.get(name, []) if address else [])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
 
     assert (done.returncode, "usage:" in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr

@@ -23,8 +23,8 @@ from tests.docs.shown import ADDRESS, Follows
 from tests.waiting import wait_until
 
 BLOCKS = {block.name: block for block in shown.blocks()}
-PYTHON = BLOCKS["docs/how-to/read-the-tape.md#a-cluster python"]
-SHELL = BLOCKS["docs/how-to/read-the-tape.md#a-cluster sh"]
+PYTHON = BLOCKS["docs/how-to/read-with-redis.md#a-cluster python"]
+SHELL = BLOCKS["docs/how-to/read-with-redis.md#a-cluster sh"]
 KEYS = Keys(partitions=12)
 STREAM = KEYS.stream("trade", "BTC-USDT")
 
@@ -120,5 +120,5 @@ def test_the_names_of_keys_are_the_librarys() -> None:
     assert scope["PARTITIONS"] == KEYS.partitions
     for name in ("BTC-USDT", "ETH-USD", "1INCH-USDT", "PEPE-USDC"):
         assert scope["key"]("trade", name) == KEYS.stream("trade", name)
-    assert re.search(r"tape:\{0\}:venue", (shown.ROOT / "docs/how-to/read-the-tape.md").read_text())
+    assert re.search(r"tape:\{0\}:venue", (shown.ROOT / "docs/how-to/read-with-redis.md").read_text())
     assert KEYS.venue("kraken") == "tape:{0}:venue:kraken"

@@ -19,11 +19,10 @@ from tests.waiting import wait_until
 READERS = (
     "docs/tutorial/your-first-strategy.md#2-read-prices python",
     "README.md#read-it python",
-    "README.md#read-it python 2",
-    "docs/how-to/read-the-tape.md#any-redis-client-here-redis-py python",
+    "docs/how-to/read-the-tape.md#python-with-tape python",
     "docs/how-to/read-the-tape.md#python-with-reader python",
-    "docs/how-to/read-the-tape.md#know-what-you-missed python",
-    "examples/above_vwap.py",
+    "docs/how-to/read-with-redis.md#four-rules-here-in-redis-py python",
+    "docs/how-to/read-with-redis.md#on-a-channel python",
 )
 CURRENT = "docs/how-to/read-the-tape.md#is-this-quote-current python"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crosstape.bus import Start
-from crosstape.tape.subscription import OnMissed, Starts, Subscription
+from crosstape.tape.losses import OnMissed
+from crosstape.tape.source import Starts
+from crosstape.tape.subscription import Subscription
 from crosstape_schemas import (
     CONSOLIDATED,
     Bar,

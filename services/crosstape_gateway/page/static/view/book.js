@@ -1,6 +1,6 @@
 /** The consolidated book of the selected instrument: asks above, bids below, the spread between, and each venue's share of every level. */
 
-import { add, compare, percent, ratio, subtract } from "../state/decimal.js";
+import { add, compare, percent, places, placesOf, ratio, subtract } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { whyOld } from "./quotes.js";
@@ -46,12 +46,14 @@ export class Book {
     const asks = event.asks.slice(0, LEVELS);
     const bids = event.bids.slice(0, LEVELS);
     const largest = [...asks, ...bids].reduce((most, [, size]) => (compare(size, most) > 0 ? size : most), "0");
-    this.#side(this.asks, "asks", asks.toReversed?.() ?? [...asks].reverse(), largest);
-    this.#side(this.bids, "bids", bids, largest);
+    const most = (at) => Math.max(0, ...[...asks, ...bids].map((level) => places(level[at])));
+    const count = { price: most(0), size: most(1) };
+    this.#side(this.asks, "asks", [...asks].reverse(), largest, count);
+    this.#side(this.bids, "bids", bids, largest, count);
     setText(this.middle, spreadOf(bids, asks, this.tape.quotes.get(instrument), event));
     this.#drawShares(bids, asks);
     const out = event.legs.filter((leg) => leg.excluded !== null).map((leg) => `${sourceOf(leg)} (${whyExcluded(leg)})`);
-    const sweeps = event.sweeps.map((sweep) => `${sweep.size}: buy ${rounded(sweep.buy_average, 8)}, sell ${rounded(sweep.sell_average, 8)}`);
+    const sweeps = event.sweeps.map((sweep) => `${sweep.size}: buy ${average(sweep.buy_average)}, sell ${average(sweep.sell_average)}`);
     setText(this.note, [out.length ? `Not in it: ${out.join(", ")}.` : "", sweeps.length ? `Average price of a size at once: ${sweeps.join("; ")}.` : ""].join(" ").trim());
     this.tick();
     if (this.#centred !== instrument) {
@@ -72,7 +74,7 @@ export class Book {
     setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : `not current: ${whyOld(this.tape, this.event)}`);
   }
 
-  #side(body, name, levels, largest) {
+  #side(body, name, levels, largest, count) {
     const rows = this.#rows[name];
     while (rows.length < levels.length) {
       const row = new Level(name);
@@ -80,7 +82,7 @@ export class Book {
       body.append(row.node);
     }
     for (const row of rows.splice(levels.length)) row.node.remove();
-    for (const [at, level] of levels.entries()) rows[at].draw(level, largest, (venue) => this.#colour(venue));
+    for (const [at, level] of levels.entries()) rows[at].draw(level, largest, count, (venue) => this.#colour(venue));
   }
 
   #colour(venue) {
@@ -129,9 +131,9 @@ class Level {
     this.node = element("tr", {}, this.price, this.size, this.at, element("td", { class: "split" }, this.bar));
   }
 
-  draw([price, size, venues], largest, colour) {
-    setNumber(this.price, price);
-    setNumber(this.size, size);
+  draw([price, size, venues], largest, count, colour) {
+    setNumber(this.price, price, count.price);
+    setNumber(this.size, size, count.size);
     const text = venues.map(([venue, part]) => `${venue} ${part}`).join(", ");
     setText(this.at, venues.map(([venue]) => venue).join(", "));
     if (this.text === text && this.largest === largest) return;
@@ -146,6 +148,8 @@ class Level {
     }
   }
 }
+
+const average = (text) => (text === null ? "not held" : rounded(text, placesOf(text, 8)));
 
 function spreadOf(bids, asks, quote, event) {
   if (!bids.length || !asks.length) return bids.length ? "no asks" : asks.length ? "no bids" : "empty";

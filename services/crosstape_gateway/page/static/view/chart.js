@@ -201,6 +201,7 @@ export class Chart {
     if (this.note.shown?.startsWith("The tape has no")) setText(this.note, "");
     const isNewest = bar === this.#bars.at();
     const current = !isNewest || this.tape.isCurrent(bar) || bar.closed;
+    this.box.classList.toggle("old", !current);
     const state = bar.closed ? "closed" : "open";
     const flags = [bar.revision ? `revision ${bar.revision}` : "", bar.closed && bar.complete === false ? "not known to be complete" : "", bar.trades === 0 ? "no trades" : ""];
     const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : "venue silent"}`].filter(Boolean).join(", ");

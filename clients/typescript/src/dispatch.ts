@@ -1,0 +1,123 @@
+// Passes what comes over the connection on to the subscriptions: each event once, with reports of missing ones in order.
+
+import { Connection, type ConnectionState, type Owner, type Timing, type Transport } from "./connection.js";
+import { CrosstapeError, RequestError } from "./errors.js";
+import type { TapeEvent } from "./events.js";
+import type { Message, Missed } from "./messages.js";
+import { Numbering } from "./numbering.js";
+import type { Subscription } from "./subscription.js";
+import { isEvent, streamOf } from "./topics.js";
+
+export type Any = TapeEvent | Missed;
+
+/** Asks whether the gateway refuses topics. Throws `RequestError` if it does. */
+export type Probe = (topics: readonly string[]) => Promise<unknown>;
+
+export class Dispatch implements Owner {
+  readonly #connection: Connection;
+  readonly #probe: Probe;
+  readonly #onState: (state: ConnectionState) => void;
+  readonly #subscriptions = new Set<Subscription<Any>>();
+  readonly #numbering = new Numbering();
+  /** The newest state of each stream and venue, for subscriptions that come later. */
+  readonly #states = new Map<string, Map<string, TapeEvent>>();
+
+  constructor(transport: Transport, timing: Timing, probe: Probe, onState: (state: ConnectionState) => void) {
+    this.#probe = probe;
+    this.#onState = onState;
+    this.#connection = new Connection(transport, this, timing);
+  }
+
+  get state(): ConnectionState {
+    return this.#connection.state;
+  }
+
+  add(subscription: Subscription<Any>): void {
+    this.#subscriptions.add(subscription);
+    for (const [stream, venues] of this.#states) {
+      for (const [venue, event] of venues) if (subscription.includes(stream, venue)) subscription.push(event);
+    }
+    this.#connection.update();
+  }
+
+  remove(subscription: Subscription<Any>): void {
+    if (!this.#subscriptions.delete(subscription)) return;
+    const followed = (stream: string): boolean => [...this.#subscriptions].some((one) => one.follows(stream));
+    this.#numbering.prune(followed);
+    for (const stream of this.#states.keys()) if (!followed(stream)) this.#states.delete(stream);
+    this.#connection.update();
+  }
+
+  close(): void {
+    this.#connection.close();
+    for (const one of this.#subscriptions) one.end({});
+  }
+
+  groups(): string[][] {
+    return [...this.#subscriptions].map((one) => one.topics.map(String));
+  }
+
+  changed(state: ConnectionState): void {
+    this.#onState(state);
+  }
+
+  receive(message: Message): void {
+    switch (message.type) {
+      case "missed":
+        return this.#miss(message);
+      case "connected":
+      case "subscribed":
+      case "unsubscribed":
+      case "heartbeat":
+      case "bus":
+      case "error":
+        return;
+      default:
+        if (typeof message.seq === "number") this.#pass(message); // else of a newer gateway, and no event
+    }
+  }
+
+  async refuse(topics: readonly string[] | undefined, error: CrosstapeError): Promise<void> {
+    const refused = [...this.#subscriptions].filter((one) => !topics || one.topics.some((topic) => topics.includes(String(topic))));
+    if (topics && refused.length > 1) {
+      const errors = await Promise.all(refused.map((one) => this.#ask(one)));
+      if (errors.some(Boolean)) {
+        refused.forEach((one, index) => errors[index] && one.end({ error: errors[index] }));
+        return;
+      }
+    }
+    for (const one of refused) one.end({ error });
+  }
+
+  async #ask(subscription: Subscription<Any>): Promise<RequestError | undefined> {
+    try {
+      await this.#probe(subscription.topics.map(String));
+      return undefined;
+    } catch (error) {
+      return error instanceof RequestError && error.code && error.status < 500 && error.status !== 429 ? error : undefined;
+    }
+  }
+
+  #pass(event: TapeEvent): void {
+    const stream = streamOf(event);
+    const found = this.#numbering.check(event);
+    if (found === "seen") return;
+    if (!isEvent(event)) {
+      const venues = this.#states.get(stream);
+      if (venues) venues.set(event.venue, event);
+      else this.#states.set(stream, new Map([[event.venue, event]]));
+    }
+    for (const one of this.#subscriptions) {
+      if (!one.includes(stream, event.venue)) continue;
+      if (found !== "new") one.push(found);
+      one.push(event);
+    }
+  }
+
+  #miss(missed: Missed): void {
+    this.#numbering.report(missed);
+    for (const one of this.#subscriptions) {
+      if (one.topics.some((topic) => topic.concerns(missed.topic, missed.venue))) one.push(missed);
+    }
+  }
+}

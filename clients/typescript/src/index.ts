@@ -1,0 +1,12 @@
+export { Tape } from "./tape.js";
+export type { HistoryOptions, Instruments, Result, TapeOptions } from "./tape.js";
+export type { ConnectionState } from "./connection.js";
+export { AccessError, ConnectionLost, CrosstapeError, ProtocolError, RequestError } from "./errors.js";
+export type * from "./events.js";
+export { parse } from "./json.js";
+export type { Missed } from "./messages.js";
+export type { Moment, Page, Parameters } from "./rest.js";
+export type { Subscription, SubscriptionOptions } from "./subscription.js";
+export type { EventOf, Kind } from "./topics.js";
+export type { Token } from "./transport/access.js";
+export type { WebSocketClass, WebSocketLike } from "./transport/websocket.js";

@@ -1,0 +1,279 @@
+// The tape of a gateway: subscriptions that survive outages, and questions by REST.
+
+import type { ConnectionState, Transport } from "./connection.js";
+import { Dispatch, type Any } from "./dispatch.js";
+import type { Missed } from "./messages.js";
+import { Rest, type Moment, type Page, type Parameters } from "./rest.js";
+import { Subscription, type SubscriptionOptions } from "./subscription.js";
+import { Topic, type EventOf, type Kind } from "./topics.js";
+import { Access, type Token } from "./transport/access.js";
+import { SseTransport } from "./transport/sse.js";
+import { WebSocketTransport, type WebSocketClass } from "./transport/websocket.js";
+
+export interface TapeOptions {
+  /** The gateway: `http://localhost:8090`. In a page it may be relative: `/`. */
+  url: string | URL;
+  /** Sent as `Authorization: Bearer`. A function is called for each connection and request. */
+  token?: Token;
+  /** `sse` (default) works everywhere; over `websocket` topics change without a new connection. */
+  transport?: "sse" | "websocket";
+  /** Closes the tape. */
+  signal?: AbortSignal;
+  /** For how long the gateway gathers events before it sends them, ms, over SSE; 0: not at all. Without it, the gateway's setting. */
+  gatherMs?: number;
+  /** Called with what is missing if the subscription has no `onMissed`. Without both it is only counted: `subscription.missed`. */
+  onMissed?: (missed: Missed) => void;
+  /** Called when the state of the connection changes. */
+  onState?: (state: ConnectionState) => void;
+  /** Called with what a callback throws. Without it, `console.error` is. */
+  onError?: (error: unknown) => void;
+  /** Seconds between heartbeats, until the gateway says it: without a message for three of them, the tape reconnects. */
+  heartbeatS?: number;
+  /** The longest delay between attempts to connect, seconds. */
+  mostDelayS?: number;
+  /** In place of the global `fetch`. */
+  fetch?: typeof fetch;
+  /** In place of the global `WebSocket`: Node 20 has none; the class of the package `ws` fits. */
+  WebSocket?: WebSocketClass;
+}
+
+/** One instrument, or several; `*`: all. */
+export type Instruments = string | readonly string[];
+
+/** What a subscription of a kind returns, by its options. */
+export type Result<K extends Kind, O extends SubscriptionOptions> = Subscription<
+  O extends { withMissed: true } ? EventOf<K> | Missed : EventOf<K>
+>;
+
+export interface HistoryOptions {
+  /** Of bars and candles: the venue; without it, the consolidated bars. Of others: only that venue's. */
+  venue?: string;
+  fromTs?: Moment;
+  toTs?: Moment;
+  /** Rows at most. */
+  limit?: number;
+  signal?: AbortSignal;
+}
+
+type Options = SubscriptionOptions;
+
+const CONSOLIDATED = "consolidated";
+const HEARTBEAT_S = 5;
+const HEARTBEATS = 3;
+const FIRST_DELAY_S = 0.25;
+const MOST_DELAY_S = 10;
+
+/**
+ * The tape of one gateway. It connects with the first subscription, over one connection for all of them, and reconnects for ever. After an
+ * outage it resumes where it was: each event comes once; what cannot be had any more is reported as `Missed`.
+ */
+export class Tape {
+  readonly #rest: Rest;
+  readonly #dispatch: Dispatch;
+  readonly #options: TapeOptions;
+  #closed = false;
+
+  /** Connects to nothing yet. Throws TypeError for options that are wrong, CrosstapeError for `websocket` where there is none. */
+  constructor(options: TapeOptions) {
+    const { transport = "sse", heartbeatS = HEARTBEAT_S, mostDelayS = MOST_DELAY_S } = options;
+    if (transport !== "sse" && transport !== "websocket") {
+      throw new TypeError(`transport: expected "sse" or "websocket", got "${String(transport)}"`);
+    }
+    this.#options = options;
+    const access = new Access(options.url, options.token, options.fetch);
+    const connects: Transport =
+      transport === "sse" ? new SseTransport(access, options.gatherMs) : new WebSocketTransport(access, options.WebSocket);
+    this.#rest = new Rest(access);
+    this.#dispatch = new Dispatch(
+      connects,
+      { heartbeatS, heartbeats: HEARTBEATS, firstDelayS: FIRST_DELAY_S, mostDelayS },
+      (topics) => this.#rest.get("/api/last", { topics: topics.join(",") }),
+      (state) => this.#call(() => options.onState?.(state)),
+    );
+    if (options.signal?.aborted) this.close();
+    else options.signal?.addEventListener("abort", this.close, { once: true });
+  }
+
+  /** The state of the connection. */
+  get state(): ConnectionState {
+    return this.#dispatch.state;
+  }
+
+  /** Follows one kind of some instruments. The methods below are the same for one kind each. Throws TypeError for a topic that is none. */
+  events<K extends Kind, O extends Options = Options>(kind: K, instruments: Instruments, options?: O): Result<K, O> {
+    const names = typeof instruments === "string" ? [instruments] : [...new Set(instruments)];
+    if (!names.length) throw new TypeError("expected at least one instrument");
+    const subscription = new Subscription<Any>(
+      names.map((name) => new Topic(kind, name, options?.venue)),
+      options ?? {},
+      (missed) => this.#call(() => (options?.onMissed ?? this.#options.onMissed)?.(missed)),
+      (ended) => this.#dispatch.remove(ended),
+    );
+    if (this.#closed) subscription.close();
+    if (!subscription.ended) this.#dispatch.add(subscription);
+    return subscription as unknown as Result<K, O>;
+  }
+
+  /** Consolidated quotes. */
+  cbbo<O extends Options>(instruments: Instruments, options?: O): Result<"cbbo", O> {
+    return this.events("cbbo", instruments, options);
+  }
+
+  /** Consolidated books. */
+  depth<O extends Options>(instruments: Instruments, options?: O): Result<"depth", O> {
+    return this.events("depth", instruments, options);
+  }
+
+  /** Pairs of venues whose prices cross after fees. */
+  edges<O extends Options>(instruments: Instruments, options?: O): Result<"edge", O> {
+    return this.events("edge", instruments, options);
+  }
+
+  /** Bars built from trades: consolidated, or those of one `venue`; with the venue "", those of each venue and the consolidated ones. */
+  bars<O extends Options>(instruments: Instruments, timeframe: string, options?: O): Result<`bar:${string}`, O> {
+    return this.events(`bar:${timeframe}`, instruments, { ...options, venue: options?.venue ?? CONSOLIDATED } as O);
+  }
+
+  /** Candles as venues publish them. */
+  candles<O extends Options>(instruments: Instruments, timeframe: string, options?: O): Result<`candle:${string}`, O> {
+    return this.events(`candle:${timeframe}`, instruments, options);
+  }
+
+  trades<O extends Options>(instruments: Instruments, options?: O): Result<"trade", O> {
+    return this.events("trade", instruments, options);
+  }
+
+  quotes<O extends Options>(instruments: Instruments, options?: O): Result<"quote", O> {
+    return this.events("quote", instruments, options);
+  }
+
+  books<O extends Options>(instruments: Instruments, options?: O): Result<"book", O> {
+    return this.events("book", instruments, options);
+  }
+
+  deltas<O extends Options>(instruments: Instruments, options?: O): Result<"delta", O> {
+    return this.events("delta", instruments, options);
+  }
+
+  tickers<O extends Options>(instruments: Instruments, options?: O): Result<"ticker", O> {
+    return this.events("ticker", instruments, options);
+  }
+
+  marks<O extends Options>(instruments: Instruments, options?: O): Result<"mark", O> {
+    return this.events("mark", instruments, options);
+  }
+
+  funding<O extends Options>(instruments: Instruments, options?: O): Result<"funding", O> {
+    return this.events("funding", instruments, options);
+  }
+
+  openInterest<O extends Options>(instruments: Instruments, options?: O): Result<"open_interest", O> {
+    return this.events("open_interest", instruments, options);
+  }
+
+  liquidations<O extends Options>(instruments: Instruments, options?: O): Result<"liquidation", O> {
+    return this.events("liquidation", instruments, options);
+  }
+
+  statuses<O extends Options>(instruments: Instruments, options?: O): Result<"status", O> {
+    return this.events("status", instruments, options);
+  }
+
+  gaps<O extends Options>(instruments: Instruments, options?: O): Result<"gap", O> {
+    return this.events("gap", instruments, options);
+  }
+
+  /** Status and gaps of whole venues; `*`: of all. */
+  venue<O extends Options>(venues: Instruments, options?: O): Result<"venue", O> {
+    return this.events("venue", venues, options);
+  }
+
+  /**
+   * Calls a function with each event, one after the other: the next when the promise of the one before is settled. What it throws goes to
+   * `onError` and stops nothing. Close the returned subscription to end it; do not iterate over it.
+   *
+   * If the gateway refuses the subscription, `onError` gets the error.
+   */
+  on<K extends Kind, O extends Options>(
+    kind: K,
+    instruments: Instruments,
+    callback: (event: O extends { withMissed: true } ? EventOf<K> | Missed : EventOf<K>) => unknown,
+    options?: O,
+  ): Result<K, O> {
+    const subscription = this.events(kind, instruments, options);
+    void this.#drain(subscription as unknown as Subscription<Any>, callback as (event: Any) => unknown);
+    return subscription;
+  }
+
+  /** Returns the newest event of each venue, by venue. Throws `RequestError`, `AccessError`, or what `fetch` throws. */
+  async last<K extends Kind>(kind: K, instrument: string, options: { venue?: string; signal?: AbortSignal } = {}): Promise<Map<string, EventOf<K>>> {
+    const topics = String(new Topic(kind, instrument, options.venue));
+    const { rows } = await this.#rest.rows<EventOf<K>>("/api/last", "events", { topics }, options.signal);
+    return new Map(rows.map((event) => [event.venue, event]));
+  }
+
+  /**
+   * Returns events that are on the tape, ascending: of bars and candles the newest revision of each interval, trades, gaps. Throws TypeError
+   * for a kind that has no history, `RequestError`, `AccessError`, or what `fetch` throws.
+   */
+  async history<K extends Kind>(kind: K, instrument: string, options: HistoryOptions = {}): Promise<Page<EventOf<K>>> {
+    const { signal, venue, limit, fromTs: from_ts, toTs: to_ts } = options;
+    const [tag = "", timeframe] = kind.split(":");
+    const times: Parameters = { venue, from_ts, to_ts, limit };
+    switch (tag) {
+      case "trade":
+        return this.#rest.rows("/api/trades", "trades", { instrument, ...times }, signal);
+      case "bar":
+        return this.#rest.rows("/api/bars", "bars", { instrument, timeframe, ...times }, signal);
+      case "candle":
+        return this.#rest.rows("/api/candles", "candles", { symbol: instrument, timeframe, ...times }, signal);
+      case "gap":
+        return this.#rest.rows("/api/gaps", "gaps", { instrument, ...times }, signal);
+      default:
+        throw new TypeError(`there is no history of "${kind}": expected trade, gap, bar:TIMEFRAME or candle:TIMEFRAME`);
+    }
+  }
+
+  /** Sends another request of the gateway's REST interface: `get("/api/venues")`. Integers of times and epochs are bigint in the answer. */
+  get(path: string, parameters: Parameters = {}, signal?: AbortSignal): Promise<Record<string, unknown>> {
+    if (!path.startsWith("/")) throw new TypeError(`path: expected one from /, such as /api/venues, got "${path}"`);
+    return this.#rest.get(path, parameters, signal);
+  }
+
+  /** Ends the connection. Loops end when they have taken what came before. */
+  readonly close = (): void => {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#options.signal?.removeEventListener("abort", this.close);
+    this.#dispatch.close();
+  };
+
+  async #drain(subscription: Subscription<Any>, callback: (event: Any) => unknown): Promise<void> {
+    try {
+      for await (const event of subscription) {
+        try {
+          await callback(event);
+        } catch (error) {
+          this.#report(error);
+        }
+      }
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /** Calls a function of the program: what it throws must not stop the others. */
+  #call(function_: () => void): void {
+    try {
+      function_();
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #report(error: unknown): void {
+    if (this.#options.onError) this.#options.onError(error);
+    else console.error(error);
+  }
+}
+

@@ -1,0 +1,56 @@
+// Where the gateway is, and how a request shows that it may read.
+
+import { CrosstapeError } from "../errors.js";
+
+export type Token = string | (() => string | Promise<string>);
+
+export class Access {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly #fetch: typeof fetch;
+  readonly #token: Token | undefined;
+
+  /** Throws TypeError for an address that is none, or has a password in it. */
+  constructor(url: string | URL, token: Token | undefined, fetcher: typeof fetch | undefined) {
+    const base = globalThis.location?.href;
+    if (!URL.canParse(url, base)) throw new TypeError(`url: "${url}" is no address; expected one such as http://localhost:8090`);
+    const parsed = new URL(url, base);
+    if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
+      throw new TypeError(`url: expected http: or https:, got ${parsed.protocol} (the transport is an option of its own)`);
+    }
+    if (parsed.username || parsed.password) throw new TypeError("url: expected no user and password in it; a token is an option of its own");
+    this.url = (parsed.origin + parsed.pathname).replace(/\/+$/, "");
+    this.#token = token;
+    this.#fetch = fetcher ?? ((...parameters) => globalThis.fetch(...parameters));
+  }
+
+  /** The token now; undefined: there is none, and a page's session stands for it. Throws CrosstapeError for one that is no token. */
+  async token(): Promise<string | undefined> {
+    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+      throw new CrosstapeError("token: expected printable ASCII without spaces"); // the platform's own error would show it
+    }
+    return token;
+  }
+
+  /** Sends a GET request. */
+  async request(path: string, query: Record<string, string>, accept: string, signal?: AbortSignal): Promise<Response> {
+    const token = await this.token();
+    const search = new URLSearchParams(query).toString();
+    return this.#fetch(this.url + path + (search && `?${search}`), {
+      headers: { Accept: accept, ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) },
+      cache: "no-store",
+      ...(signal ? { signal } : {}),
+    });
+  }
+
+  /** Begins a session: the gateway answers with a cookie, which a page's browser sends where a header cannot be set. */
+  async openSession(token: string, signal: AbortSignal): Promise<Response> {
+    return this.#fetch(`${this.url}/api/session`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ token }),
+      signal,
+    });
+  }
+}

@@ -1,10 +1,9 @@
 /** The consolidated book of the selected instrument: asks above, bids below, the spread between, and each venue's share of every level. */
 
-import { add, compare, percent, places, placesOf, ratio, subtract } from "../state/decimal.js";
+import { add, compare, percent, places, ratio, round, subtract } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
-import { counted, number, rounded, sourceOf, span, whyExcluded } from "./words.js";
+import { computed, counted, number, rounded, sourceOf, span, whyExcluded, whyOld } from "./words.js";
 
 const LEVELS = 12;
 const COLOURS = 8;
@@ -43,6 +42,7 @@ export class Book {
       this.shares.replaceChildren();
       return;
     }
+    for (const leg of event.legs) this.#colour(leg.venue); // in the order of the legs, whoever has a level first
     const asks = event.asks.slice(0, LEVELS);
     const bids = event.bids.slice(0, LEVELS);
     const largest = [...asks, ...bids].reduce((most, [, size]) => (compare(size, most) > 0 ? size : most), "0");
@@ -149,12 +149,13 @@ class Level {
   }
 }
 
-const average = (text) => (text === null ? "not held" : rounded(text, placesOf(text, 8)));
+const average = (text) => (text === null ? "not held" : computed(text));
 
 function spreadOf(bids, asks, quote, event) {
   if (!bids.length || !asks.length) return bids.length ? "no asks" : asks.length ? "no bids" : "empty";
-  const spread = subtract(asks[0][0], bids[0][0]);
+  const exact = subtract(asks[0][0], bids[0][0]);
+  const spread = round(exact, places(exact));
   const shape = compare(spread, "0") < 0 ? ", crossed" : compare(spread, "0") === 0 ? ", locked" : "";
-  const bps = quote && quote.spread === spread ? ` · ${number(rounded(quote.spread_bps, 2))} bps` : "";
+  const bps = quote?.spread && compare(quote.spread, exact) === 0 ? ` · ${number(rounded(quote.spread_bps, 2))} bps` : "";
   return `spread ${spread}${bps}${shape} · ${event.levels} levels a side at most`;
 }

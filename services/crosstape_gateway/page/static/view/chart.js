@@ -8,9 +8,8 @@ import { Bars } from "../state/bars.js";
 import { ms } from "../state/clock.js";
 import { digits } from "../state/decimal.js";
 import { element, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
 import { colour } from "./theme.js";
-import { NOTHING, counted, dayAndTime, number } from "./words.js";
+import { NOTHING, counted, dayAndTime, number, whyOld } from "./words.js";
 
 const HISTORY = 600;
 const RIGHT_BARS = 4;

@@ -2,8 +2,7 @@
 
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { priceText } from "./quotes.js";
-import { NOTHING, number, sourceOf, span, stateMark, whyExcluded } from "./words.js";
+import { NOTHING, number, priceText, sourceOf, span, stateMark, whyExcluded } from "./words.js";
 
 export class LegRow {
   constructor(instrument, windows) {

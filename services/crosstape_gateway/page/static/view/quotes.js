@@ -3,11 +3,11 @@
  * Keyboard: arrows move between rows, right and left open and close one, Enter selects it. Only rows that changed are drawn.
  */
 
-import { compare, places, placesOf } from "../state/decimal.js";
+import { compare, places } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { element, flash, setAttribute, setNumber, setText } from "./dom.js";
 import { LegRow } from "./legs.js";
-import { NOTHING, counted, marketMark, number, rounded, span } from "./words.js";
+import { NOTHING, computed, counted, marketMark, number, priceText, rounded, span, whyOld } from "./words.js";
 
 const HEAD = [
   ["name", "Instrument", ""],
@@ -20,7 +20,6 @@ const HEAD = [
   ["number bps", "Spread bps", "Spread in basis points of the mid"],
   ["state", "Market", "Normal, locked, crossed, one-sided or empty; and how many legs count"],
 ];
-const DIGITS = 8; // of what is computed
 const AGE = ["number age", "Age", "Since the moment for which the quote is true"];
 
 export class Quotes {
@@ -250,7 +249,7 @@ class QuoteRow {
       return;
     }
     const [mark, known] = vwap.complete ? ["●", "complete"] : ["○", "not known to be complete"];
-    const price = rounded(vwap.price, placesOf(vwap.price, DIGITS));
+    const price = computed(vwap.price);
     if (!setText(cell, `${price} ${mark}`)) return;
     setAttribute(cell, "title", `VWAP ${window} ${vwap.price}, ${known}; volume ${vwap.volume}, ${counted(vwap.trades, "trade")}`);
     setAttribute(cell, "aria-label", `${price}, ${known}`);
@@ -280,11 +279,6 @@ class QuoteRow {
   }
 }
 
-/** Returns a price in full; of a composite, which is computed, to eight digits. */
-export function priceText(price, instrument) {
-  return price !== null && instrument.endsWith("*") ? rounded(price, placesOf(price, DIGITS)) : number(price);
-}
-
 /** Returns the digits after the point that are drawn of prices and sizes of a quote, and of its legs if they are shown. */
 function placesIn(quote, withLegs) {
   const rows = withLegs ? [quote, ...quote.legs] : [quote];
@@ -293,11 +287,4 @@ function placesIn(quote, withLegs) {
     price: most((row) => [row.bid_price, row.ask_price].map((price) => priceText(price, quote.instrument))),
     size: most((row) => [row.bid_size, row.ask_size]),
   };
-}
-
-/** Returns why what an aggregator published is not current. */
-export function whyOld(tape, event) {
-  if (tape.busAwaySince !== null) return "bus away";
-  const silent = tape.silentMs(event);
-  return silent === null ? "no aggregator" : `no aggregator ${span(silent)}`;
 }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded, UnknownName
     from crosstape.liveness import Life, SignsOfLife
     from crosstape.settings import BusSettings, Settings
+    from crosstape.tape.history import History
     from crosstape.tape.subscription import Subscription
     from crosstape.tape.tape import Tape
     from crosstape.version import __version__
@@ -86,6 +87,7 @@ __all__ = [
     "Funding",
     "Gap",
     "GapCause",
+    "History",
     "InputEvent",
     "Instrument",
     "Keys",
@@ -131,6 +133,7 @@ _PLACES = (
     "crosstape.liveness",
     "crosstape.bus",
     "crosstape.tape.subscription",
+    "crosstape.tape.history",
     "crosstape.tape.tape",
 )
 """Modules that have the names; those that take longest to load are last."""

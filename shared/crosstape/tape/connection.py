@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Self
+from typing import Protocol, Self
 
 from crosstape.bus import Client, Missed, Reader, connect
 from crosstape.bus.client.availability import Availability
@@ -17,6 +17,13 @@ from crosstape.settings import BusSettings
 from crosstape_schemas import Event, Keys
 
 
+class Closing(Protocol):
+    """What can be closed."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
 class TapeConnection:
     """What all subscriptions of one tape share."""
 
@@ -26,7 +33,8 @@ class TapeConnection:
         self._settings = settings
         self._availability = Availability(client, "tape", backoff_s=settings.backoff_s, reconnected=lambda _: None, starting=True)
         self._life = LifeWatch(client, self.keys, self._availability, lambda _: None)
-        self._readers: set[Reader] = set()
+        self.sources: set[Closing] = set()
+        """What is open, and is closed with the tape."""
         self._closing: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.closed = False
@@ -43,20 +51,13 @@ class TapeConnection:
                 await connection._close()
 
     def reader(self, on_gap: Callable[[Missed], None]) -> Reader:
-        """Makes a reader; `release` must follow."""
-        reader = Reader(self.client, self.keys, on_gap=on_gap, backoff_s=self._settings.backoff_s, availability=self._availability)
-        self._readers.add(reader)
-        return reader
+        """Makes a reader. It is the caller's to close."""
+        return Reader(self.client, self.keys, on_gap=on_gap, backoff_s=self._settings.backoff_s, availability=self._availability)
 
-    async def release(self, reader: Reader) -> None:
-        """Close a reader."""
-        self._readers.discard(reader)
-        await reader.aclose()
-
-    def release_soon(self, reader: Reader) -> None:
-        """`release`, from where nothing can be awaited, on any thread: the subscription was forgotten."""
+    def close_soon(self, source: Closing) -> None:
+        """Close a source whose subscription was forgotten: from where nothing can be awaited, on any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._release_soon, reader)
+            self._loop.call_soon_threadsafe(self._close_source, source)
 
     async def know_life(self) -> None:
         """Return when the signs of life that are on the tape are known, or after `bus.timeout_s`: then nothing is current."""
@@ -91,14 +92,12 @@ class TapeConnection:
             found.update(parsed for name in names if (parsed := self.keys.parse(name.decode(errors="replace"))) is not None)
         return found
 
-    def _release_soon(self, reader: Reader) -> None:
-        if reader in self._readers:
-            self._readers.discard(reader)
-            task = self._loop.create_task(reader.aclose(), name="tape.release")
+    def _close_source(self, source: Closing) -> None:
+        if source in self.sources:
+            task = self._loop.create_task(source.aclose(), name="tape.close")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
     async def _close(self) -> None:
         self.closed = True
-        readers, self._readers = self._readers, set()
-        await asyncio.gather(*(reader.aclose() for reader in readers), *self._closing, self._life.aclose())
+        await asyncio.gather(*(source.aclose() for source in tuple(self.sources)), *self._closing, self._life.aclose())

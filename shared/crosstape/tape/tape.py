@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from crosstape.bus import Start
+from crosstape.bus import Missed, Start
 from crosstape.errors import BusError
 from crosstape.runtime.announced_server import located
 from crosstape.settings import BusSettings
 from crosstape.settings.load import load
 from crosstape.tape.by_kind import ByKind
+from crosstape.tape.callbacks import Callbacks
+from crosstape.tape.collect import collect
 from crosstape.tape.connection import TapeConnection
+from crosstape.tape.followed_queue import FollowedQueue
+from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
+from crosstape.tape.losses import OnMissed
 from crosstape.tape.selection import select
-from crosstape.tape.subscription import OnMissed, Starts, Subscription
+from crosstape.tape.source import Starts
+from crosstape.tape.subscription import Subscription
 from crosstape_schemas import AnyEvent, Event
+
+if TYPE_CHECKING:
+    from crosstape.tape.frames import Decimals, Library
+
+E = TypeVar("E", bound=Event)
+C = TypeVar("C", bound=Callable[[Any], object])
 
 
 class Tape(ByKind):
@@ -31,12 +44,18 @@ class Tape(ByKind):
 
     It connects at the first read, and every subscription has a connection of its own. While the server is away subscriptions wait;
     `last`, `history` and `frame` raise `BusError`. All of it belongs to one event loop; for threads there is `SyncTape`.
+
+    There are three ways to get events. A loop over a subscription, and callbacks (`on`, `run`), leave events on the server while they are
+    slow: nothing is lost unless the server trims it. `follow` and `get` read at once into a queue that is bounded by `queue_events`.
     """
 
-    def __init__(self, bus: str | BusSettings | None = None) -> None:
+    def __init__(self, bus: str | BusSettings | None = None, *, queue_events: int = 10_000) -> None:
         self._bus = bus
+        self._queue_events = queue_events
         self._stack = contextlib.AsyncExitStack()
         self._open: TapeConnection | None = None
+        self._queue: FollowedQueue | None = None
+        self._callbacks: Callbacks | None = None
 
     async def __aenter__(self) -> Self:
         """Raises `SettingsError` for wrong settings, `BusError` if there are none and no `crosstape up` runs."""
@@ -52,13 +71,14 @@ class Tape(ByKind):
 
     async def aclose(self) -> None:
         """Close all that was opened: loops over subscriptions end. More than once does no harm."""
-        self._open = None
+        self._open = self._queue = self._callbacks = None
         await self._stack.aclose()
 
     async def last(self, kind: str, instrument: str) -> dict[str, Any]:
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
-        A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds. Whether a state is still the present one
+        A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds; those of whole venues are of the
+        instrument `*`. Whether a state is still the present one
         says `is_current`. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none.
         """
         select(kind, (instrument,), None)
@@ -93,8 +113,8 @@ class Tape(ByKind):
     ) -> Subscription[AnyEvent]:
         """The events of a kind, by its name: `events("trade", "BTC-USDT")`, `events("bar:1m", "BTC-USDT", venue="kraken")`.
 
-        `instruments`: none, or `*`: all, also those that come later. For statuses and gaps `*` is those of whole venues, and none is these
-        and those of all instruments.
+        `instruments`: one or more, or `*` for all, also those that come later; of statuses and gaps also those of whole venues, whose
+        `instrument` is `*`.
         `venue`: the events of this venue only; without it those of all (and, for bars, the consolidated ones).
         `start`: `Start.NOW` (what comes from the first read on), `Start.BEGINNING` (the oldest that the tape has),
         `Start.LAST_THEN_NOW` (the last value of each venue, then what follows), the id of an entry, or stream → one of these, as
@@ -103,10 +123,121 @@ class Tape(ByKind):
         interest, depth and statuses, and of open candles and bars. All other events are returned in any case.
         `on_missed`: called with each `Missed`; without it, the first of each stream is logged. `Subscription.missed` counts them.
 
-        Raises `UnknownName` for a kind, timeframe or name that is none. A name that is right and that the tape does not have (yet) is
-        waited for, and logged with the nearest one that it has.
+        Raises `UnknownName` for a kind, timeframe or name that is none, `ValueError` without an instrument. A name that is right and that
+        the tape does not have (yet) is waited for, and logged with the nearest one that it has.
         """
         return self._subscribe(kind, instruments, venue=venue, start=start, newest=newest, on_missed=on_missed)
+
+    def on(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> Callable[[C], C]:
+        """Registers a callback, as a decorator: `@tape.on("trade", "BTC-USDT")`. It gets each event; `run` calls it.
+
+        It is a function or a coroutine function of one argument. `kind`, `instruments`, `venue` and `start` are as in `events`, `start`
+        from the beginning of `run` on. A stream is read once for all callbacks: raises `ValueError` if another one has another start there.
+        """
+        selection = select(kind, instruments, venue)
+
+        def register(callback: C) -> C:
+            if self._callbacks is None:
+                self._callbacks = Callbacks(self._connection)
+                self._stack.push_async_callback(self._callbacks.aclose)
+            self._callbacks.add(selection, callback, start)
+            return callback
+
+        return register
+
+    async def run(self, *, seconds: float | None = None, on_missed: OnMissed | None = None) -> None:
+        """Reads the events of all callbacks and calls these, until it is cancelled, or for `seconds`, or until the tape is closed.
+
+        One callback runs at a time, each in the order of its streams; a coroutine is awaited before the next is called. An error that one
+        raises is logged (`tape.callback_failed`, of each callback once a minute), and the others are called all the same. While they are
+        slow, events stay on the server. Another `run` continues behind the last event. Raises `BusError` if there is no callback, or as a
+        subscription does.
+        """
+        connection = self._connection  # raises if it is not open
+        await (self._callbacks or Callbacks(connection)).run(seconds, on_missed)
+
+    def follow(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> None:
+        """Reads these events into the queue that `get` polls, beside what is followed already. The parameters are as in `events`.
+
+        The queue holds the newest of each state (per stream and venue), and `queue_events` other events, trades and closed bars among
+        them. When more come, the oldest are dropped, and `get` says so with an exact count.
+        """
+        self._followed.follow(select(kind, instruments, venue), start)
+
+    def unfollow(self, kind: str, *instruments: str, venue: str | None = None) -> None:
+        """Ends a `follow` that was called with the same arguments. What is in the queue stays there."""
+        self._followed.unfollow(select(kind, instruments, venue))
+
+    async def get(self, timeout_s: float | None = None) -> AnyEvent | Missed | None:
+        """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed.
+
+        A `Missed` comes before the events that follow what is missing: `count` events of its stream, venue and epoch, the first of which is
+        `first_missing`, were dropped from the full queue or had left the tape. Any number of tasks may wait; each item goes to one. Raises
+        `BusError` if nothing is followed, or as a subscription does.
+        """
+        return await self._followed.get(timeout_s)
+
+    async def collect(self, subscription: Subscription[E], *, n: int = 1_000, seconds: float | None = None) -> list[E]:
+        """Returns the next `n` events of a subscription, oldest first; fewer if `seconds` are over, or when it is closed.
+
+        The subscription stays open and continues behind them. Raises as a loop over it does.
+        """
+        return await collect(subscription, n, seconds)
+
+    async def history(
+        self,
+        kind: str,
+        instrument: str,
+        *,
+        from_ts: Moment | None = None,
+        to_ts: Moment | None = None,
+        venue: str | None = None,
+        limit: int | None = None,
+    ) -> History[Any]:
+        """Returns events of the past from the tape, oldest first: `history("bar:1m", "BTC-USDT", venue="consolidated", limit=60)`.
+
+        `from_ts` and `to_ts`: those that were received (`received_ts`) from this time on, and before this one; for candles and bars those
+        that opened then, the newest revision of each, sorted by `open_ts` and venue. ns since the epoch, or datetimes with a time zone.
+        With `to_ts`, an event that came onto the tape more than 5 minutes late, after an outage, may not be found.
+        `venue`: of this venue; else of all (and, for bars, the consolidated ones). With a venue, the instrument `*` of statuses and gaps is
+        the whole venue.
+        `limit`: the newest of them, at most so many. Without it the server's `bus.max_len` is the limit, 250,000 trades by default.
+
+        The server keeps a part of the past only: `History.trimmed` and `History.missed` say what is not there any more, `History.more`
+        whether `limit` left out older ones. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none or an
+        instrument that the tape does not have, `ValueError` for a range that is none.
+        """
+        wanted = range_of(from_ts, to_ts, limit)
+        return await history_of(self._connection, select(kind, (instrument,), venue), wanted)
+
+    async def frame(
+        self,
+        kind: str,
+        instrument: str,
+        *,
+        from_ts: Moment | None = None,
+        to_ts: Moment | None = None,
+        venue: str | None = None,
+        limit: int | None = None,
+        library: Library = "polars",
+        decimals: Decimals = "exact",
+    ) -> Any:
+        """Returns `history` as a DataFrame of polars or pandas, with a row for each event and a column for each field.
+
+        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Raises as
+        `history`, and `FrameError` if the library is not installed.
+        """
+        from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
+
+        events = await self.history(kind, instrument, from_ts=from_ts, to_ts=to_ts, venue=venue, limit=limit)
+        return frame_of(events, kind, library=library, decimals=decimals)
+
+    @property
+    def _followed(self) -> FollowedQueue:
+        if self._queue is None:
+            self._queue = FollowedQueue(self._connection, self._queue_events)
+            self._stack.push_async_callback(self._queue.aclose)
+        return self._queue
 
     def _subscribe(
         self, kind: str, instruments: tuple[str, ...], *, venue: str | None, start: Starts, newest: bool, on_missed: OnMissed | None

@@ -1,0 +1,47 @@
+"""Counts and reports what a subscription missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from crosstape.bus import Missed
+from crosstape.log import get_log
+from crosstape.tape.selection import Selection
+
+OnMissed: TypeAlias = Callable[[Missed], object]
+
+log = get_log(__name__)
+
+
+class Losses:
+    """Counts what a subscription missed. (Apart from it, so that a subscription that nobody holds any more can be freed.)"""
+
+    def __init__(self, selections: Sequence[Selection], on_missed: OnMissed | None) -> None:
+        self.count = 0
+        self._selections = selections
+        self.on_missed = on_missed
+        self._logged: set[str] = set()
+
+    def note(self, missed: Missed) -> None:
+        """Count, and call back or log once a stream, unless what is missing is of a venue that is not wanted."""
+        if missed.venue and all(selection.venue not in (None, missed.venue) for selection in self._selections):
+            return
+        self.count += 1 if missed.count is None else missed.count
+        if self.on_missed is None:
+            if missed.stream not in self._logged:
+                self._logged.add(missed.stream)
+                log.warning(
+                    "tape.missed", stream=missed.stream, venue=missed.venue, epoch=missed.epoch, first=missed.first_missing,
+                    count=missed.count, hint="only the first is logged; on_missed gets all",
+                )  # fmt: skip
+            return
+        try:
+            self.on_missed(missed)
+        except Exception as exc:  # the user's code; events still come
+            log.error("tape.callback_failed", callback=name_of(self.on_missed), stream=missed.stream, exc_info=exc)
+
+
+def name_of(callback: Callable[..., object]) -> str:
+    """Returns what a callback is called in the log."""
+    return str(getattr(callback, "__qualname__", None) or type(callback).__name__)

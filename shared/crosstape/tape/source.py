@@ -1,0 +1,209 @@
+"""Reads the events of selections that may change: what stands behind subscriptions, callbacks and the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from crosstape.bus import Entry, Missed, Position, Start
+from crosstape.bus.read.entry import check_position
+from crosstape.errors import BusError
+from crosstape.log import get_log
+from crosstape.tape.connection import TapeConnection
+from crosstape.tape.losses import Losses, OnMissed
+from crosstape.tape.queue import EventQueue
+from crosstape.tape.selection import Selection, nearest_instrument
+
+Starts: TypeAlias = Position | Mapping[str, Position]
+"""Where to start: one position for all streams, or stream → position; streams that are not named there start now."""
+
+LOOK_S: Final = 1.0
+"""How often to look for streams that are new, for a selection of all instruments."""
+NEWEST_LIMIT: Final = 100_000
+"""With `newest`, closed bars that wait in memory at most."""
+MORE_S: Final = 0.05
+"""With `newest`, longest wait for an answer with entries that are known to be there."""
+ROUNDS: Final = 64
+"""With `newest`, answers that are read at most before an event is returned, where events come faster than we read."""
+
+log = get_log(__name__)
+
+
+class EventSource:
+    """One reader, and what is wanted of it. At most one answer of the server is held, in memory, until it is asked for. One caller."""
+
+    def __init__(self, connection: TapeConnection, *, newest: bool = False, on_missed: OnMissed | None = None) -> None:
+        self._connection = connection
+        self._selections: list[Selection] = []
+        self.losses = Losses(self._selections, on_missed)
+        self.reader = connection.reader(self.losses.note)
+        connection.sources.add(self)
+        self._starts: dict[Selection, Starts] = {}
+        self._wanted: dict[str, list[Selection]] = {}
+        self._ready: deque[Entry] = deque()
+        self._newest = EventQueue(NEWEST_LIMIT) if newest else None
+        self.positions: dict[str, str] = {}
+        """Stream → id up to which its events were returned."""
+        self._looked: set[Selection] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._busy = False
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._closed or self._connection.closed
+
+    def select(self, selection: Selection, start: Starts) -> None:
+        """Read these events as well. A stream that is read already stays where it is: raises `ValueError` for another start than now."""
+        for name, position in start.items() if isinstance(start, Mapping) else [("start", start)]:
+            check_position(name, position)
+        names = list(selection.streams(self._connection.keys))
+        shared = [name for name in names if name in self._wanted]
+        if (shared or selection in self._starts) and start not in (Start.NOW, self._starts.get(selection, Start.NOW)):
+            raise ValueError(f"{(shared or [selection.kind])[0]} is read already, and has one start for all: leave out start")
+        if selection not in self._starts:
+            self._add(selection, names, start)
+            self._selections.append(selection)
+            self._starts[selection] = start
+            if self._looking is not None:
+                self._begin_looking()
+
+    def deselect(self, selection: Selection) -> None:
+        """Do not read these events any more. Does nothing if they were not selected."""
+        if self._starts.pop(selection, None) is None:
+            return
+        self._selections.remove(selection)
+        self._looked.discard(selection)
+        for name, wanting in list(self._wanted.items()):
+            if selection in wanting:
+                wanting.remove(selection)
+            if not wanting:
+                del self._wanted[name]
+                self.reader.remove((name,))
+                self.positions.pop(name, None)
+
+    def wanting(self, entry: Entry) -> list[Selection]:
+        """Returns the selections that an entry belongs to."""
+        return [selection for selection in self._wanted.get(entry.stream, ()) if selection.wants(entry.event)]
+
+    async def entries(self, *, timeout_s: float | None) -> list[Entry]:
+        """Returns the next entries, as many as there are at once; none within the time, or when closed. May be cancelled at any time."""
+        await self._fill(timeout_s)
+        entries = list(self._ready)
+        if self._newest is not None:
+            self._put_ready(self._newest)
+            entries = [item for item in iter(self._newest.get, None) if isinstance(item, Entry)]
+        self._ready.clear()
+        self.positions.update(self.reader.cursors)
+        return entries
+
+    async def next_entry(self, *, timeout_s: float | None) -> Entry | None:
+        """Returns the next entry; None: none came within the time, or it is closed. May be cancelled at any time."""
+        if self._newest is not None:
+            return await self._next_newest(self._newest, timeout_s)
+        if not self._ready:
+            await self._fill(timeout_s)
+        if not self._ready:
+            return None
+        entry = self._ready.popleft()
+        if self._ready:
+            self.positions[entry.stream] = entry.id
+        else:
+            self.positions.update(self.reader.cursors)
+        return entry
+
+    async def aclose(self) -> None:
+        """End it: a caller that waits gets nothing."""
+        self._closed = True
+        self._ready.clear()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self.reader.aclose()
+        self._connection.sources.discard(self)
+
+    async def _next_newest(self, queue: EventQueue, timeout_s: float | None) -> Entry | None:
+        """`next_entry`, after what is there was read: a state that is returned is the newest."""
+        while True:
+            await self._fill(0 if queue else timeout_s)
+            self._put_ready(queue)
+            for _ in range(ROUNDS):
+                if not self.reader.has_more or not await self._fill(MORE_S):
+                    break
+                self._put_ready(queue)
+            item = queue.get()
+            if not queue:
+                self.positions.update(self.reader.cursors)
+            if not isinstance(item, Missed):
+                return item
+            self.losses.note(item)
+
+    def _put_ready(self, queue: EventQueue) -> None:
+        for entry in self._ready:
+            queue.put(entry)
+        self._ready.clear()
+
+    async def _fill(self, timeout_s: float | None) -> bool:
+        """Wait until entries are ready, or until closed. Returns False if none came within the time."""
+        if self._busy:
+            raise BusError("a subscription has one caller at a time: make another subscription")
+        self._busy = True
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout_s is None else loop.time() + timeout_s
+        try:
+            if self._looking is None:
+                self._begin_looking()
+            while not self._ready and not self.closed:
+                left = None if deadline is None else max(0.0, deadline - loop.time())
+                self._ready.extend(entry for entry in await self.reader.read(timeout_s=left) if self.wanting(entry))
+                if deadline is not None and loop.time() >= deadline:
+                    break
+            if self._ready:
+                await self._connection.know_life()
+            return bool(self._ready)
+        finally:
+            self._busy = False
+
+    def _add(self, selection: Selection, names: Iterable[str], start: Starts) -> None:
+        starts = {name: start.get(name, Start.NOW) for name in names} if isinstance(start, Mapping) else dict.fromkeys(names, start)
+        self.reader.add(starts)
+        for name in starts:
+            self._wanted.setdefault(name, []).append(selection)
+
+    def _begin_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = asyncio.create_task(self._look(), name="tape.look")
+
+    async def _look(self) -> None:
+        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so."""
+        while True:
+            with contextlib.suppress(BusError):
+                self._find_streams(await self._connection.registered())
+                if not any(selection.is_open for selection in self._selections):
+                    return
+            await asyncio.sleep(LOOK_S)
+
+    def _find_streams(self, found: set[tuple[str, str]]) -> None:
+        """Add the streams of open selections, and warn of an instrument that is probably mistyped.
+
+        A stream that is found later is new: it is read from its beginning.
+        """
+        keys = self._connection.keys
+        for selection in self._selections:
+            if selection.is_open:
+                places = [place for place in sorted(found) if selection.includes(*place)]
+                names = [keys.venue(name) if kind == "venue" else keys.stream(kind, name) for kind, name in places]
+                start = Start.BEGINNING if selection in self._looked else self._starts[selection]
+                self._add(selection, [name for name in names if selection not in self._wanted.get(name, ())], start)
+        instruments = {name for kind, name in found if kind != "venue"}
+        for selection in self._selections:
+            unknown = [name for name in selection.instruments if name not in instruments]
+            for name in unknown if instruments and selection not in self._looked else ():
+                nearest = nearest_instrument(name, instruments)
+                log.warning("tape.unknown_instrument", instrument=name, nearest=nearest, kind=selection.kind)
+        self._looked.update(self._selections)

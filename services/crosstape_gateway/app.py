@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from aiohttp import web
 
 from crosstape_gateway import page, rest, streams
+from crosstape_gateway.access import session_routes
+from crosstape_gateway.access.access import ACCESS, Access, watching
 from crosstape_gateway.access.failures import failures_as_json
+from crosstape_gateway.access.headers import set_headers
+from crosstape_gateway.access.passage import checked
+from crosstape_gateway.access.server_log import hide_contents
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest.bus import LARGE, LARGE_READS
 
+LARGEST_BODY: Final = 64 * 1024
+"""Bytes that a request may send."""
+
 
 def make_app(parts: Parts) -> web.Application:
-    """Returns the application that serves `parts`."""
-    app = web.Application(middlewares=[failures_as_json])
+    """Returns the application that serves `parts`. Raises `SettingsError` if its settings would open it to others by mistake."""
+    app = web.Application(middlewares=[failures_as_json, checked], client_max_size=LARGEST_BODY)
     app[PARTS] = parts
+    app[ACCESS] = access = Access(parts.settings)
     app[LARGE] = asyncio.Semaphore(LARGE_READS)
-    app.add_routes([*page.routes, *rest.routes, *streams.routes])
+    app.add_routes([*rest.routes, *session_routes.routes, *streams.routes])
+    for route in app.add_routes(page.routes):
+        if route.resource is not None:
+            access.open_paths.add(route.resource.canonical)
+    app.on_response_prepare.append(set_headers)
+    app.cleanup_ctx.append(watching)
+    hide_contents()
     return app

@@ -54,15 +54,15 @@ async def test_a_portfolio_is_valued_without_what_cannot_be_valued(producers: Pr
     binance = quote("100", "101").legs[0]
     await producers.publish(
         quote("100", "101", venues=2, legs=(binance, msgspec.structs.replace(binance, venue="coinbase"), kraken)),
-        quote("10", "10.5", "ETH-USDT"), quote("1", "2", "SOL-USDT", epoch=9),
+        quote("10", "10.5", "ETH-USDT"), quote("1", "2", "SOL-USDT", epoch=9), quote("1", "2", "XRP-USDT"),
     )  # fmt: skip
-    command = python("portfolio.py", valkey, "BTC-USDT=0.5", "ETH-USDT=-2", "SOL-USDT=7", "ADA-USDT=1")
+    command = python("portfolio.py", valkey, "BTC-USDT=0.5", "ETH-USDT=-2", "SOL-USDT=7", "XRP-USDT=5", "ADA-USDT=1")
     async with producers.aggregator(), example(*command) as process:
         while (said := await line(process)).startswith("total 0"):  # until the first sign of life has been read
             pass
         assert said == (
-            "total 29.75 USDT of 2 of 4 positions: BTC-USDT 0.5 at 100.5 without kraken (state); ETH-USDT -2 at 10.25; "
-            "SOL-USDT 7 not valued: its quote is not current; ADA-USDT 1 not valued: no quote"
+            "total 29.75 USDT of 2 of 5 positions: BTC-USDT 0.5 at 100.5 without kraken (state); ETH-USDT -2 at 10.25; "
+            "SOL-USDT 7 not valued: its quote is not current; XRP-USDT 5 not valued: its spread is 6667 bps; ADA-USDT 1 not valued: no quote"
         )
 
 
@@ -147,7 +147,7 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
 async def test_an_agent_acts_only_on_quotes_that_pass_its_checks(producers: Producers, valkey: str, tmp_path: Path) -> None:
     """It waits for a living aggregator, two venues, a normal market and a complete VWAP; each decision names its quote on the tape."""
     log = tmp_path / "decisions.jsonl"
-    known = {"5m": Vwap(Decimal(101), Decimal(5), 3)}
+    known = {"1m": Vwap(Decimal(101), Decimal(5), 3)}
 
     def decisions() -> list[dict[str, object]]:
         return [json.loads(text) for text in log.read_text().splitlines()] if log.exists() else []
@@ -155,17 +155,17 @@ async def test_an_agent_acts_only_on_quotes_that_pass_its_checks(producers: Prod
     async with example(*python("agent.py", valkey, "BTC-USDT", "--log", str(log), "--every", "0.1")) as process:
         assert await line(process) == "wait: no quote yet; position 0"
         async with producers.aggregator():
-            await producers.publish(quote("100", "100.1", vwap={"5m": Vwap(Decimal(101), Decimal(5), 3, complete=False)}))
+            await producers.publish(quote("100", "100.1", vwap={"1m": Vwap(Decimal(101), Decimal(5), 3, complete=False)}))
             while "the quote is not current" in (said := await line(process)):  # until the first sign of life has been read
                 pass
-            assert said == "wait: the 5m VWAP is not known to be complete; position 0"
+            assert said == "wait: the 1m VWAP is not known to be complete; position 0"
             await producers.publish(quote("100", "100.1", vwap=known, market=Market.CROSSED))
             assert await line(process) == "wait: the market is crossed; position 0"
             out = tuple(msgspec.structs.replace(leg, excluded=Exclusion.STALE) for leg in quote("100", "100.1").legs)
             await producers.publish(quote("100", "100.1", vwap=known, venues=0, legs=out))
             assert await line(process) == "wait: too few venues count: binance is out (stale), kraken is out (stale); position 0"
             await producers.publish(quote("100", "100.1", vwap=known))
-            assert await line(process) == "buy: the ask 100.1 is below the 5m VWAP 101; position 0.01"
+            assert await line(process) == "buy: the ask 100.1 is below the 1m VWAP 101; position 0.01"
             while not (said := await line(process)).startswith("hold"):
                 assert said.startswith("buy")
             assert said == "hold: no edge, or the position is full; position 0.05"

@@ -103,6 +103,7 @@ test("a silent connection is given up after three heartbeats, as long as the gat
     gateway.heartbeatS = 0.05;
     const trades = tape.trades("BTC-USDT");
     await gateway.stream(0);
+    gateway.heartbeatS = 60;
     const again = await gateway.stream(1);
     again.send([trade(1)]);
 

@@ -15,7 +15,7 @@ from crosstape_gateway.errors import RequestError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-STARTED: Final = web.RequestKey("started", web.StreamResponse) if hasattr(web, "RequestKey") else "started"
+STARTED: Final = web.RequestKey("started", web.StreamResponse)
 """The answer that has begun, on its request."""
 
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -32,9 +32,9 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
         return started(request) or failure(exc)
     except web.HTTPException as exc:
         return started(request) or _http_failure(request, exc)
-    except ConnectionError:  # the client left
-        raise
     except Exception as exc:
+        if isinstance(exc, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return started(request) or web.Response(status=499)  # the client left: nobody reads this
         where = traceback.extract_tb(exc.__traceback__)[-1]
         # Not the error's own text, which may repeat what the request said.
         log.error("gateway.request_failed", path=path_of(request), error=type(exc).__name__, where=f"{where.filename}:{where.lineno}")
@@ -45,21 +45,23 @@ def failure(exc: RequestError) -> web.Response:
     """Returns the answer of an error."""
     body = msgspec.json.encode({"error": {"code": exc.code, "message": str(exc)}})
     headers = {"Cache-Control": "no-store"}
+    if exc.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="crosstape"'
     if exc.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(exc.retry_after_s)))
     return web.Response(body=body, status=exc.status, content_type="application/json", headers=headers)
 
 
 def path_of(request: web.Request) -> str:
-    """Returns the path of the route that a request has, for logs; what the client wrote there is not shown."""
+    """Returns the path of a request as its route writes it; empty if there is no such route. What the client wrote is not in it."""
     resource = request.match_info.route.resource
     return "" if resource is None else resource.canonical
 
 
 def started(request: web.Request) -> web.StreamResponse | None:
     """Returns the answer of a request if it has begun already, and cuts the connection: a second one cannot follow."""
-    answer = request.get(STARTED)
-    if not isinstance(answer, web.StreamResponse):
+    answer: web.StreamResponse | None = request.get(STARTED)
+    if answer is None:
         return None
     if request.transport is not None:
         request.transport.abort()

@@ -16,7 +16,6 @@ from crosstape.tape.connection import TapeConnection
 from crosstape.tape.losses import Losses, OnMissed
 from crosstape.tape.queue import EventQueue
 from crosstape.tape.selection import Selection, nearest_instrument
-from crosstape_schemas import VENUE_WIDE
 
 Starts: TypeAlias = Position | Mapping[str, Position]
 """Where to start: one position for all streams, or stream → position; streams that are not named there start now."""
@@ -203,7 +202,7 @@ class EventSource:
                 self._add(selection, [name for name in names if selection not in self._wanted.get(name, ())], start)
         instruments = {name for kind, name in found if kind != "venue"}
         for selection in self._selections:
-            unknown = [name for name in selection.instruments if name not in instruments and name != VENUE_WIDE]
+            unknown = [name for name in selection.instruments if name not in instruments]
             for name in unknown if instruments and selection not in self._looked else ():
                 nearest = nearest_instrument(name, instruments)
                 log.warning("tape.unknown_instrument", instrument=name, nearest=nearest, kind=selection.kind)

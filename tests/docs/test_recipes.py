@@ -62,7 +62,8 @@ async def test_a_portfolio_is_valued_without_what_cannot_be_valued(producers: Pr
             pass
         assert said == (
             "total 29.75 USDT of 2 of 5 positions: BTC-USDT 0.5 at 100.5 without kraken (state); ETH-USDT -2 at 10.25; "
-            "SOL-USDT 7 not valued: its quote is not current; XRP-USDT 5 not valued: its spread is 6667 bps; ADA-USDT 1 not valued: no quote"
+            "SOL-USDT 7 not valued: its quote is not current; XRP-USDT 5 not valued: its spread is 6667 bps; "
+            "ADA-USDT 1 not valued: no quote"
         )
 
 

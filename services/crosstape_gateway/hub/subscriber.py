@@ -28,8 +28,8 @@ class Subscriber:
     """A client. It is in one group at a time: with all who follow the same topics with the same options."""
 
     __slots__ = (
-        "_held", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written", "congested", "ended", "group", "options",
-        "topics",
+        "_held", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written",
+        "congested", "ended", "greeted", "group", "options", "topics",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, options: Options, settings: GatewaySettings, congested: set[Subscriber]) -> None:
@@ -39,6 +39,8 @@ class Subscriber:
         self.group: Group | None = None
         self.ended = asyncio.Event()
         """Set when the connection is lost, or is to end."""
+        self.greeted = False
+        """Whether it was told if the bus is away: later it hears of changes."""
         self.congested = congested
         self._transport = transport
         self._limit = settings.events_per_client

@@ -38,7 +38,7 @@ export class Choice {
     this.#known = new Map(rows.map((row) => [row.instrument, row]));
     const names = [...this.#known.keys()];
     if (!this.#known.has(this.instrument) && names.length) {
-      const rank = (name) => this.#known.get(name).venues.length - (name.endsWith(COMPOSITE) ? 100 : 0);
+      const rank = (name) => this.#known.get(name).venues.length + (name.startsWith("BTC-") ? 0.5 : 0) - (name.endsWith(COMPOSITE) ? 100 : 0);
       const quoted = names.filter((name) => this.#known.get(name).kinds.includes("cbbo"));
       this.instrument = (quoted.length ? quoted : names).sort((a, b) => rank(b) - rank(a) || (a < b ? -1 : 1))[0];
       this.#suit();

@@ -2,7 +2,7 @@
 
 import { add, compare, percent, ratio, subtract } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
-import { element, setAttribute, setText } from "./dom.js";
+import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { whyOld } from "./quotes.js";
 import { counted, number, rounded, sourceOf, span, whyExcluded } from "./words.js";
 
@@ -130,8 +130,8 @@ class Level {
   }
 
   draw([price, size, venues], largest, colour) {
-    setText(this.price, price);
-    setText(this.size, size);
+    setNumber(this.price, price);
+    setNumber(this.size, size);
     const text = venues.map(([venue, part]) => `${venue} ${part}`).join(", ");
     setText(this.at, venues.map(([venue]) => venue).join(", "));
     if (this.text === text && this.largest === largest) return;

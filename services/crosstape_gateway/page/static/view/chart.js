@@ -157,7 +157,7 @@ export class Chart {
     this.#drawn = bars.length ? ms(bars.at(-1).open_ts) : null;
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
     else if (bars.length && this.loaded) {
-      this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-RIGHT_BARS, prices.length - FEW_BARS), to: Math.max(prices.length, 30) + RIGHT_BARS });
+      this.chart.timeScale().setVisibleLogicalRange({ from: prices.length - FEW_BARS, to: prices.length + RIGHT_BARS });
       this.#fitted = true;
     }
   }

@@ -19,6 +19,16 @@ export function setText(node, text) {
   return true;
 }
 
+/** Set a number of the tape, as it is; its last zeros after the point are drawn weaker. Returns whether it is another one. */
+export function setNumber(node, text) {
+  if (node.shown === text) return false;
+  node.shown = text;
+  const kept = text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  if (kept.length === text.length) node.textContent = text;
+  else node.replaceChildren(kept, element("span", { class: "zeros", text: text.slice(kept.length) }));
+  return true;
+}
+
 /** Set an attribute, if it is another; null removes it. */
 export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);

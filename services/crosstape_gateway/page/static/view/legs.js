@@ -1,7 +1,7 @@
 /** One leg of a consolidated quote: a venue's part, in the columns of the quote above it. */
 
 import { ms } from "../state/clock.js";
-import { element, setAttribute, setText } from "./dom.js";
+import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { NOTHING, number, sourceOf, span, stateMark, whyExcluded } from "./words.js";
 
 export class LegRow {
@@ -20,7 +20,7 @@ export class LegRow {
     };
     this.age = cell("number age");
     const blanks = Array.from({ length: windows }, () => cell("number vwap"));
-    this.node = element("tr", { role: "row", tabindex: "-1", "aria-level": "2", class: "leg" }, ...Object.values(this.cells), ...blanks, this.age);
+    this.node = element("tr", { role: "row", tabindex: "-1", "aria-level": "2", class: "leg" }, ...Object.values(this.cells), this.age, ...blanks);
     this.node.dataset.of = instrument;
     this.leg = null;
   }
@@ -30,10 +30,10 @@ export class LegRow {
     this.event = { type: leg.kind, venue: leg.venue, epoch: leg.epoch };
     const { cells } = this;
     setText(cells.name, sourceOf(leg));
-    setText(cells.bidSize, number(leg.bid_size));
-    setText(cells.bid, number(leg.bid_price));
-    setText(cells.ask, number(leg.ask_price));
-    setText(cells.askSize, number(leg.ask_size));
+    setNumber(cells.bidSize, number(leg.bid_size));
+    setNumber(cells.bid, number(leg.bid_price));
+    setNumber(cells.ask, number(leg.ask_price));
+    setNumber(cells.askSize, number(leg.ask_size));
     const counts = leg.excluded === null;
     const best = (price, top) => counts && price !== null && price === top;
     const bestBid = best(leg.bid_price, quote.bid_price) || (counts && quote.bid_venues.includes(leg.venue) && !leg.instrument);

@@ -176,7 +176,7 @@ async def test_the_last_hour_is_added_up_for_each_venue(producers: Producers, va
     assert rows == [
         ["binance", "2", "1", "4", "0.40000003", "99", "103", "101.5"],
         ["consolidated", "1", "1", "2", "1.10000001", "100", "102", "101.0"],
-        ["kraken", "1", "1", "2", "1.00000000", "100", "102", "101.0"],
+        ["kraken", "1", "1", "2", "1", "100", "102", "101.0"],
     ]
 
 

@@ -124,7 +124,7 @@ class Replay:
         self._subscriber.say(Missed(channel.topic, first.venue, first.epoch, first.seq, None, "resume"))
 
     async def find_starts(self) -> None:
-        """Find where each stream ends now, and say of which ones entries behind the client's id may have been removed. Call it before `run`.
+        """Find where each stream ends, and of which entries behind the client's id may have been removed. Call it before `run`.
 
         Returns when the bus has answered, or the client has left.
         """

@@ -58,6 +58,11 @@ class Subscriber:
         return bool(self._outbox) or (not self.gone and self._transport.get_write_buffer_size() > 0)
 
     @property
+    def kept(self) -> int:
+        """How many items wait for the client to read."""
+        return len(self._outbox) + (len(self._held) if self._held is not None else 0)
+
+    @property
     def gone(self) -> bool:
         """Whether the connection is closed, or closing."""
         return self._transport.is_closing()

@@ -38,13 +38,18 @@ export class Choice {
     this.#known = new Map(rows.map((row) => [row.instrument, row]));
     const names = [...this.#known.keys()];
     if (!this.#known.has(this.instrument) && names.length) {
-      const rank = (name) => this.#known.get(name).venues.length - (name.endsWith(COMPOSITE) ? 100 : 0);
+      const rank = (name) => this.#known.get(name).venues.length + (name.startsWith("BTC-") ? 0.5 : 0) - (name.endsWith(COMPOSITE) ? 100 : 0);
       const quoted = names.filter((name) => this.#known.get(name).kinds.includes("cbbo"));
       this.instrument = (quoted.length ? quoted : names).sort((a, b) => rank(b) - rank(a) || (a < b ? -1 : 1))[0];
       this.#suit();
     }
     this.#draw();
     this.#learnSources();
+  }
+
+  /** Whether the tape has bars, or candles, of this kind. */
+  has({ instrument, timeframe, source }) {
+    return this.#known.get(instrument)?.kinds.includes(`${source.split("@")[0]}:${timeframe}`) ?? false;
   }
 
   /** Choose a timeframe that the instrument has. */

@@ -48,16 +48,29 @@ export function digits(text) {
   return point < 0 ? 0 : text.length - point - 1;
 }
 
-/** Returns the decimal rounded to `places` digits after the point, half to even. A shorter one keeps its digits. */
-export function round(text, places) {
+/** Returns how many digits stand after the point, without zeros at the end. */
+export function places(text) {
+  return text.includes(".") ? digits(text.replace(/\.?0+$/, "")) : 0;
+}
+
+/** Returns the decimal rounded to `count` digits after the point, half to even. A shorter one keeps its digits. */
+export function round(text, count) {
   const { units, scale } = parse(text);
-  if (scale <= places) return text;
-  const step = 10n ** BigInt(scale - places);
+  if (scale <= count) return text;
+  const step = 10n ** BigInt(scale - count);
   const size = units < 0n ? -units : units;
   let kept = size / step;
   const twice = (size % step) * 2n;
   if (twice > step || (twice === step && kept % 2n === 1n)) kept += 1n;
-  return format(units < 0n ? -kept : kept, places);
+  return format(units < 0n ? -kept : kept, count);
+}
+
+/** Returns how many digits after the point are left of a number with `significant` digits: 3 of 64207.766 with eight. */
+export function placesOf(text, significant) {
+  const whole = text.replace("-", "").split(".")[0].replace(/^0+/, "");
+  if (whole) return Math.max(0, significant - whole.length);
+  const zeros = /\.(0*)[1-9]/.exec(text)?.[1].length ?? 0;
+  return significant + zeros;
 }
 
 /** Returns a / b as a percentage with one digit after the point, as text; null if b is not above 0. */

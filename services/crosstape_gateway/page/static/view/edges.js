@@ -3,9 +3,8 @@
 import { compare } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { edgeKey } from "../state/tape.js";
-import { element, setAttribute, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
-import { counted, number, rounded, span, timeOfDay } from "./words.js";
+import { element, setAttribute, setNumber, setText } from "./dom.js";
+import { counted, number, rounded, span, timeOfDay, whyOld } from "./words.js";
 
 const SHOWN = 50;
 const HEAD = [
@@ -19,6 +18,7 @@ const HEAD = [
   ["number net", "Net bps"],
   ["number since", "Open"],
 ];
+const NUMBERS = new Set([2, 4, 5]); // columns that have the tape's own numbers
 
 export class Edges {
   #rows = new Map();
@@ -76,7 +76,7 @@ class EdgeRow {
       rounded(edge.gross_bps, 2),
       rounded(edge.net_bps, 2),
     ];
-    for (const [at, text] of texts.entries()) setText(this.cells[at], text);
+    for (const [at, text] of texts.entries()) (NUMBERS.has(at) ? setNumber : setText)(this.cells[at], text);
     setAttribute(this.cells[6], "title", edge.gross_bps);
     setAttribute(this.cells[7], "title", `${edge.net_bps}; fees ${edge.buy_fee_bps} and ${edge.sell_fee_bps} bps`);
     setAttribute(this.cells[8], "title", `Since ${timeOfDay(ms(edge.opened_ts))} UTC`);

@@ -3,11 +3,11 @@
  * Keyboard: arrows move between rows, right and left open and close one, Enter selects it. Only rows that changed are drawn.
  */
 
-import { compare, digits } from "../state/decimal.js";
+import { compare, places } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
-import { element, flash, setAttribute, setText } from "./dom.js";
+import { element, flash, setAttribute, setNumber, setText } from "./dom.js";
 import { LegRow } from "./legs.js";
-import { NOTHING, counted, marketMark, number, rounded, span } from "./words.js";
+import { NOTHING, computed, counted, marketMark, number, priceText, rounded, span, whyOld } from "./words.js";
 
 const HEAD = [
   ["name", "Instrument", ""],
@@ -109,7 +109,7 @@ export class Quotes {
 
   #drawHead() {
     const vwaps = this.#windows.map((name) => ["number vwap", `VWAP ${name}`, `Volume-weighted average price, ${name}. ● complete, ○ not known to be complete`]);
-    const cells = [...HEAD, ...vwaps, AGE].map(([type, text, title]) =>
+    const cells = [...HEAD, AGE, ...vwaps].map(([type, text, title]) =>
       element("th", { role: "columnheader", scope: "col", class: type, text, title: title || null }),
     );
     this.head.replaceChildren(element("tr", { role: "row" }, ...cells));
@@ -175,11 +175,8 @@ class QuoteRow {
     add("name", "name", "rowheader");
     this.cells.name.append(element("span", { class: "twist", "aria-hidden": "true" }), element("b", { text: this.name }));
     for (const [type] of HEAD.slice(1)) add(type.split(" ").at(-1), type);
-    for (const window of this.windows()) {
-      add(`vwap ${window}`, "number vwap");
-      this.cells[`vwap ${window}`].dataset.window = window;
-    }
     add("age", "number age");
+    for (const window of this.windows()) add(`vwap ${window}`, "number vwap");
     if (this.quote) this.draw(this.quote);
     for (const leg of this.legs) leg.node.remove();
     this.legs = [];
@@ -194,10 +191,12 @@ class QuoteRow {
     const before = this.quote;
     this.quote = quote;
     const { cells } = this;
+    this.places = placesIn(quote, this.open);
     for (const side of ["bid", "ask"]) {
       const price = quote[`${side}_price`];
-      setText(cells[side], number(price));
-      setText(cells[`${side}-size`], number(quote[`${side}_size`]));
+      setNumber(cells[side], priceText(price, quote.instrument), this.places.price);
+      setAttribute(cells[side], "title", price);
+      setNumber(cells[`${side}-size`], number(quote[`${side}_size`]), this.places.size);
       setText(cells[`${side}-at`], quote[`${side}_venues`].join(", ") || NOTHING);
       setAttribute(cells[`${side}-at`], "title", quote[`${side}_venues`].join(", "));
       const old = before?.[`${side}_price`];
@@ -205,8 +204,7 @@ class QuoteRow {
     }
     setText(cells.bps, rounded(quote.spread_bps, 2));
     setAttribute(cells.bps, "title", quote.spread === null ? null : `Spread ${quote.spread}; ${quote.spread_bps} bps`);
-    const places = Math.max(digits(quote.bid_price ?? "0"), digits(quote.ask_price ?? "0"));
-    for (const window of this.windows()) this.#drawVwap(cells[`vwap ${window}`], quote.vwap[window], window, places);
+    for (const window of this.windows()) this.#drawVwap(cells[`vwap ${window}`], quote.vwap[window], window);
     if (this.open) this.#drawLegs();
     this.tick();
   }
@@ -230,9 +228,8 @@ class QuoteRow {
   setOpen(open) {
     this.open = open;
     setAttribute(this.node, "aria-expanded", String(open));
-    if (open) this.#drawLegs();
-    else this.#dropLegs(0);
-    if (this.quote) this.tick();
+    if (!open) this.#dropLegs(0);
+    if (this.quote) this.draw(this.quote);
   }
 
   setSelected(selected) {
@@ -245,16 +242,17 @@ class QuoteRow {
     for (const leg of this.legs) leg.node.hidden = hidden;
   }
 
-  #drawVwap(cell, vwap, window, places) {
+  #drawVwap(cell, vwap, window) {
     if (!vwap || vwap.price === null) {
       setText(cell, NOTHING);
       setAttribute(cell, "title", `VWAP ${window}: nothing traded`);
       return;
     }
     const [mark, known] = vwap.complete ? ["●", "complete"] : ["○", "not known to be complete"];
-    if (!setText(cell, `${round2(vwap.price, places)} ${mark}`)) return;
+    const price = computed(vwap.price);
+    if (!setText(cell, `${price} ${mark}`)) return;
     setAttribute(cell, "title", `VWAP ${window} ${vwap.price}, ${known}; volume ${vwap.volume}, ${counted(vwap.trades, "trade")}`);
-    setAttribute(cell, "aria-label", `${round2(vwap.price, places)}, ${known}`);
+    setAttribute(cell, "aria-label", `${price}, ${known}`);
   }
 
   #drawLegs() {
@@ -268,7 +266,7 @@ class QuoteRow {
         (this.legs.at(-1)?.node ?? this.node).after(made.node);
         this.legs.push(made);
       }
-      this.legs[at].draw(leg, this.quote);
+      this.legs[at].draw(leg, this.quote, this.places);
     }
     this.#dropLegs(legs.length);
   }
@@ -281,11 +279,12 @@ class QuoteRow {
   }
 }
 
-const round2 = (price, places) => rounded(price, Math.max(places, 2));
-
-/** Returns why what an aggregator published is not current. */
-export function whyOld(tape, event) {
-  if (tape.busAwaySince !== null) return "bus away";
-  const silent = tape.silentMs(event);
-  return silent === null ? "no aggregator" : `no aggregator for ${span(silent)}`;
+/** Returns the digits after the point that are drawn of prices and sizes of a quote, and of its legs if they are shown. */
+function placesIn(quote, withLegs) {
+  const rows = withLegs ? [quote, ...quote.legs] : [quote];
+  const most = (of) => Math.max(0, ...rows.flatMap(of).map((text) => places(text ?? "0")));
+  return {
+    price: most((row) => [row.bid_price, row.ask_price].map((price) => priceText(price, quote.instrument))),
+    size: most((row) => [row.bid_size, row.ask_size]),
+  };
 }

@@ -67,11 +67,17 @@ class Hub:
                 tasks.create_task(self._relieve(), name="hub.relieve")
                 tasks.create_task(self._tend(), name="hub.tend")
         finally:
-            self._stopped = True
-            for group in self._routing.groups.values():
-                group.flush()
-            for subscriber in self.subscribers:
-                subscriber.end()
+            await self.stop()
+
+    async def stop(self, _: object = None) -> None:
+        """Send what is gathered, and end all clients; accept no others. A handler of `Application.on_shutdown`, too."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for group in self._routing.groups.values():
+            group.flush()
+        for subscriber in self.subscribers:
+            subscriber.end()
 
     @property
     def streams(self) -> Iterable[str]:

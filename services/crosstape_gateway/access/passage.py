@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from crosstape_gateway.access.access import ACCESS, STREAMS
 from crosstape_gateway.access.failures import Handler, path_of
 from crosstape_gateway.access.headers import SHARED_WITH
+from crosstape_gateway.metrics import REQUEST_SECONDS
 
 PREFLIGHT_S: Final = 600
 """How long a browser may keep the answer to a preflight."""
@@ -22,8 +23,9 @@ async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         access.check_stranger(request)
         return _options(request)
     reader = access.check(request)
-    if path_of(request) not in STREAMS:
-        return await handler(request)
+    if (path := path_of(request)) not in STREAMS:
+        with REQUEST_SECONDS.labels(path).time():
+            return await handler(request)
     with access.streaming(request, reader):
         return await handler(request)
 

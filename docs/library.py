@@ -21,7 +21,9 @@ from crosstape_schemas.export import PARTS, field_docs
 _EVENTS: Final = tuple(f"crosstape_schemas.{name}" for name in ("event", "events", "venue_events", "computed_events"))
 
 GROUPS: Final = (
-    ("Read the tape", ("crosstape.tape", "crosstape.bus", "crosstape.liveness")),
+    ("Read the tape", ("crosstape.tape", "crosstape.bus.read.entry", "crosstape.bus.read.continuity")),
+    ("For code that expects them", ("crosstape.tape.candle_provider", "crosstape.tape.stream_collector")),
+    ("Read streams by their names", ("crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
     ("Events", (*_EVENTS, "crosstape_schemas.timeframes")),
     ("Instruments", ("crosstape_schemas.instruments",)),
@@ -107,7 +109,7 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield f"{_text(cls)}\n"
         return
     yield f"`{_signature(name, cls)}`\n"
-    yield f"{_text(cls)}\n"
+    yield from _paragraphs(cls)
     if issubclass(cls, msgspec.Struct):
         docs, types = field_docs(cls), {field.name: field for field in msgspec.structs.fields(cls)}
         rows = [[f"`{field}`", f"`{_annotation(cls, field)}`", docs.get(field, "")] for field in types]
@@ -151,7 +153,10 @@ def _signature(name: str, value: Any) -> str:
         if one.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             shown.append("*")
             starred = True
-        text = one.name
+        if one.kind is inspect.Parameter.VAR_POSITIONAL:
+            starred = True
+        stars = "*" if one.kind is inspect.Parameter.VAR_POSITIONAL else "**" if one.kind is inspect.Parameter.VAR_KEYWORD else ""
+        text = stars + one.name
         if one.annotation is not one.empty:
             text += f": {_hint(one.annotation)}"
         if one.default is not one.empty:
@@ -167,6 +172,7 @@ def _hint(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation)) or str(annotation)
     if (not isinstance(annotation, str) and "[" in str(annotation)) or " | " in str(annotation):
         text = str(annotation)
+    text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])", "", text).replace(" | ".join(cls.__name__ for cls in KINDS.values()), "AnyEvent")
 
 
@@ -246,6 +252,15 @@ def _anchor(cls: type) -> str:
 
 def _text(value: Any) -> str:
     return " ".join((inspect.getdoc(value) or "").split())
+
+
+def _paragraphs(value: Any) -> Iterator[str]:
+    """The docstring, with its examples as blocks of code."""
+    for paragraph in re.split(r"\n\n(?=\S)|\n\n(?=    )", inspect.getdoc(value) or ""):
+        if paragraph.startswith("    "):
+            yield f"```\n{textwrap.dedent(paragraph)}\n```\n"
+        else:
+            yield " ".join(paragraph.split()) + "\n"
 
 
 def _table(heading: list[str], rows: list[list[str]]) -> Iterator[str]:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from crosstape import Cbbo, CrosstapeError, Start, Tape
 
 MIN_VENUES = 2
-WINDOW = "5m"
-EDGE = Decimal("0.0005")  # of the VWAP: how far below it to buy, and above it to sell
+WINDOW = "1m"
+EDGE = Decimal("0.0001")  # of the VWAP: how far below it to buy, and above it to sell. With real money, more than your fees
 SIZE, MAX_POSITION = Decimal("0.01"), Decimal("0.05")  # base units
 LOG_BYTES = 1_000_000  # of the log, and of one file before it
 

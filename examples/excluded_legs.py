@@ -1,6 +1,6 @@
 """Raises an alert when a venue has not counted in the consolidated quote for some seconds, and says why; and when it counts again.
 
-    python examples/excluded_legs.py redis://127.0.0.1:6379 --after 5
+    python examples/excluded_legs.py redis://127.0.0.1:6379 --after 3
 
 A leg is excluded for an instant now and then; only one that stays excluded is worth an alert.
 """
@@ -57,7 +57,7 @@ async def main(url: str, after_s: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Raises an alert when a venue does not count.")
     parser.add_argument("url", help="of the server, such as redis://127.0.0.1:6379")
-    parser.add_argument("--after", type=float, default=5.0, help="seconds that a leg must have been excluded")
+    parser.add_argument("--after", type=float, default=3.0, help="seconds that a leg must have been excluded")
     options = parser.parse_args()
     try:
         with contextlib.suppress(KeyboardInterrupt):

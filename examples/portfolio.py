@@ -2,8 +2,8 @@
 
     python examples/portfolio.py redis://127.0.0.1:6379 BTC-USDT=0.5 ETH-USDT=12 SOL-USDT=-40
 
-A position is valued while its quote is current, two-sided and from two venues at least. Any other is named and is not in the total: an
-old price in a sum cannot be seen. Venues that do not count in a quote are named, too.
+A position is valued while its quote is current, from two venues at least, and its spread is small. Any other is named and is not in the
+total: in a sum, nobody sees that a price is old. Venues that do not count in a quote are named, too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from crosstape import Cbbo, CrosstapeError, Start, Tape
 
 MIN_VENUES = 2
+MAX_SPREAD_BPS = 500  # hundredths of a percent of the mid price
 EVERY_S = 1.0
 
 
@@ -24,8 +25,10 @@ def trouble(quote: Cbbo | None, *, is_current: bool) -> str:
         return "no quote"
     if not is_current:
         return "its quote is not current"
-    if quote.mid is None or quote.market not in ("normal", "locked"):
+    if quote.mid is None or quote.spread_bps is None:
         return f"its market is {quote.market}"
+    if abs(quote.spread_bps) > MAX_SPREAD_BPS:  # crossed by a little is usual between venues
+        return f"its spread is {quote.spread_bps:.0f} bps"
     if quote.venues < MIN_VENUES:
         return f"only {quote.venues} venue counts"
     return ""

@@ -19,6 +19,8 @@ class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
     """The gateway's clock: compare it with your own before you compute ages."""
     resumed: bool = False
     """Whether events after the id that the client named follow first."""
+    heartbeat_s: float = 5.0
+    """Something comes at least this often. A client that gets nothing for three times as long has lost its connection."""
 
 
 class Subscribed(msgspec.Struct, frozen=True, tag_field="type", tag="subscribed"):

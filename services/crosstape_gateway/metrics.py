@@ -7,6 +7,7 @@ from typing import Final
 import prometheus_client as prometheus
 
 CLIENTS: Final = prometheus.Gauge("crosstape_gateway_clients", "Streaming clients now", ["transport"])
+LIMIT: Final = prometheus.Gauge("crosstape_gateway_clients_limit", "Streaming clients that it may have at the same time: gateway.clients")
 DELIVERIES: Final = prometheus.Counter(
     "crosstape_gateway_deliveries", "Events and messages sent to streaming clients: one sent to ten clients counts ten times", ["transport"]
 )

@@ -14,6 +14,7 @@ from crosstape.bus import connect
 from crosstape.errors import SettingsError
 from crosstape.runtime.telemetry import serve
 from crosstape.settings import GatewaySettings, Settings
+from crosstape_gateway import metrics
 from crosstape_gateway.access import check_access
 from crosstape_gateway.app import make_app
 from crosstape_gateway.hub.catalogue import Catalogue
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings) -> None:
     """Run until cancelled. The bus need not be up yet. Raises `SettingsError` if it cannot listen or must not without tokens."""
     check_access(settings.gateway)
+    metrics.LIMIT.set(settings.gateway.clients)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client:
         catalogue = Catalogue(client, keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import Cbbo, decode, encode
 from crosstape_simulator.venues.registry import VENUES as SIMULATED
 from tests.cli.running import TIMEOUT_S, crosstape, line, started, stopped
+from tests.monitoring.demo import fetch
 from tests.waiting import wait_until
 
 
@@ -59,12 +61,24 @@ async def test_two_demos_at_once_show_quotes_of_three_venues(tmp_path: Path) -> 
 
 @pytest.mark.slow
 async def test_ctrl_c_ends_a_demo_in_order() -> None:
-    """It prints a summary, and all its processes end."""
+    """It prints a summary, and all its processes end. While it runs, the page's address stays in sight, and its gateway has the quotes."""
     async with started("demo") as process:
+        while not (text := await line(process)).startswith("the page is on "):
+            pass
+        page = text.removeprefix("the page is on ")
+        while not (text := await line(process)).startswith(f"{page}  5 simulated venues"):
+            pass
         while not re.search(r"[34] venues  normal", await line(process)):
             pass
+
+        async def on_the_page() -> bool:
+            with contextlib.suppress(OSError):  # it starts when the quotes do
+                return "BTC-USDT" in await asyncio.to_thread(fetch, f"{page}api/quotes")
+            return False
+
+        await wait_until(on_the_page, what="the gateway has quotes", timeout_s=TIMEOUT_S)
         family = children(process.pid)
-        assert len(family) >= 3 + len(SHOWN)
+        assert len(family) >= 4 + len(SHOWN)
 
         done = await stopped(process)
 

@@ -69,6 +69,7 @@ _TUTORIAL: Final = "docs/tutorial/your-first-strategy.md"
 _STRATEGY: Final = RunBy("docs/test_tutorial.py::test_the_strategy_prints_its_alerts_legs_and_gaps")
 _BROKEN: Final = RunBy("docs/test_tutorial.py::test_each_step_of_the_tutorial_on_the_demo")
 _READ: Final = "docs/how-to/read-the-tape.md"
+_COOK: Final = "docs/how-to/recipes.md"
 _REDIS: Final = "docs/how-to/read-with-redis.md"
 _GATEWAY: Final = RunBy("docs/test_shown_gateway.py::test_the_commands_of_the_pages_are_answered")
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
@@ -84,8 +85,19 @@ _RECIPES: Final = {
         "portfolio": "test_a_portfolio_is_valued_without_what_cannot_be_valued",
         "spread_monitor": "test_a_spread_is_printed_when_its_state_changes",
         "vwap_deviation": "test_a_deviation_from_the_vwap_is_printed_when_it_begins_and_ends",
+        "last_hour": "test_the_last_hour_is_added_up_for_each_venue",
     }.items()
 }
+_HEADINGS: Final = {
+    "a-spread-monitor": "spread_monitor",
+    "a-portfolio-at-live-prices": "portfolio",
+    "an-alert-when-a-venue-does-not-count": "excluded_legs",
+    "the-deviation-from-the-vwap": "vwap_deviation",
+    "edges-between-venues": "edges",
+    "a-dataframe-of-the-last-hour": "last_hour",
+    "an-agent-on-real-prices": "agent",
+}
+"""Headings of the recipes, and their examples."""
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
@@ -102,11 +114,16 @@ SHOWN: Final[dict[str, How]] = {
     f"{_TUTORIAL}#4-break-a-venue console 2": _BROKEN,
     f"{_TUTORIAL}#5-in-another-language sh": Prints('"bid_price":"3"'),
     f"{_TUTORIAL}#5-in-another-language js": Prints("3 3000 binance kraken"),
+    f"{_TUTORIAL}#7-in-a-notebook python": Prints("binance"),
     f"{_READ}#with-redis-cli sh": Prints("binance"),
     f"{_READ}#with-redis-cli sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
     f"{_READ}#with-redis-cli sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),
     f"{_READ}#python-with-tape python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]"),
     f"{_READ}#python-with-reader python": Follows("stream", _TRADE),
+    f"{_READ}#in-a-notebook-or-without-asyncio python": Prints("shape: (3,"),
+    f"{_READ}#rest-and-server-sent-events sh": _GATEWAY,
+    f"{_READ}#in-a-browser-eventsource js": RunBy("docs/test_shown_gateway.py::test_the_page_of_an_event_source_follows_through_a_restart"),
+    f"{_READ}#websocket python": RunBy("docs/test_shown_gateway.py::test_the_reader_of_a_websocket"),
     f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
     f"{_REDIS}#four-rules-here-in-redis-py python": Follows("stream", _TRADE),
     f"{_REDIS}#on-a-channel python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
@@ -123,6 +140,9 @@ SHOWN: Final[dict[str, How]] = {
     "examples/crossed.sh": Follows("channel", r"BTC-USDT crossed by -(\d+) bps", ("-u", "{url}"), announces="the connection ended"),
     "examples/indicator.py": _INDICATOR,
     **{f"examples/{name}.py": how for name, how in _RECIPES.items()},
+    **{f"{_COOK}#{heading} python": _RECIPES[name] for heading, name in _HEADINGS.items()},
+    f"{_COOK}#an-indicator-on-bars python": _INDICATOR,
+    f"{_COOK}#recipes sh": _RECIPES["spread_monitor"],
     "examples/to_csv.py": Follows("stream", r"^\d+-\d+,binance,.*,(\d+),False,1,\d+$", ("{url}", "BTC-USDT", "{file}", "--follow")),
     "examples/trades.mjs": Follows("stream", r"binance (\d+): .* received 1795644919934299073$", ("{url}", "BTC-USDT")),
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),

@@ -88,14 +88,16 @@ class Venue:
         return isinstance(book, Book) and book.state is FeedState.LIVE and [*plain(book.bids)] == [*plain(true["bids"])]
 
     async def is_true(self, instrument: str) -> bool:
-        """Whether it is, and each trade is on the tape once."""
+        """Whether it is, and each trade is on the tape once, those that came live in order. Trades that were fetched may be behind them."""
         if not await self.has_true_book(instrument):
             return False
         trades = [trade for trade in await tape(self.client, "trade", instrument) if isinstance(trade, Trade)]
         if self.name in WITHOUT_IDS:
             return self._are_true(instrument, trades)
-        ids = [int(trade.trade_id) for trade in trades]
-        return ids == [trade["id"] for trade in self.truth.trades(self.name, instrument, ids[0] - 1, 10**6)["trades"]]
+        live = [int(trade.trade_id) for trade in trades if not trade.backfilled]
+        ids = sorted(int(trade.trade_id) for trade in trades)
+        true = [trade["id"] for trade in self.truth.trades(self.name, instrument, ids[0] - 1, 10**6)["trades"]]
+        return ids == true and live == sorted(live)
 
     def _are_true(self, instrument: str, trades: list[Trade]) -> bool:
         """Whether these are the market's newest trades, by their contents: their ids are of our own making."""

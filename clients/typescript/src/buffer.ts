@@ -3,7 +3,7 @@
 
 import type { TapeEvent } from "./events.js";
 import type { Missed } from "./messages.js";
-import { isEvent, streamOf } from "./topics.js";
+import { isEvent, stateKey, streamOf } from "./topics.js";
 
 interface Held<T> {
   arrival: number;
@@ -18,7 +18,7 @@ export class Buffer {
   /** Events and reports in order of arrival; those before `#head` are taken. */
   #queue: Held<TapeEvent | Missed>[] = [];
   #head = 0;
-  /** The newest state of each stream and venue, in order of arrival. */
+  /** The newest states, in order of arrival. */
   readonly #states = new Map<string, Held<TapeEvent>>();
   /** What was dropped and is not reported yet, by stream, venue and epoch. */
   readonly #dropped = new Map<string, Missed>();
@@ -35,11 +35,13 @@ export class Buffer {
 
   push(item: TapeEvent | Missed): void {
     const held = { arrival: this.#arrivals++, item };
-    if (item.type !== "missed" && !isEvent(item)) {
-      const key = stateKey(item);
-      this.#states.delete(key); // so that the newer one stands at the end
-      this.#states.set(key, held as Held<TapeEvent>);
-      return;
+    if (item.type !== "missed") {
+      const key = `${streamOf(item)} ${stateKey(item)}`;
+      this.#states.delete(key); // so that a newer state stands at the end; a closed bar replaces the open one
+      if (!isEvent(item)) {
+        this.#states.set(key, held as Held<TapeEvent>);
+        return;
+      }
     }
     this.#queue.push(held);
     if (this.#queue.length - this.#head > this.#limit) this.#drop(this.#takeFirst().item);
@@ -99,8 +101,4 @@ export class Buffer {
       this.#dropped.set(key, { ...missed, reason: "buffer" });
     }
   }
-}
-
-function stateKey(event: TapeEvent): string {
-  return `${streamOf(event)} ${event.venue}`;
 }

@@ -6,11 +6,14 @@ import type { TapeEvent } from "./events.js";
 import type { Message, Missed } from "./messages.js";
 import { Numbering } from "./numbering.js";
 import type { Subscription } from "./subscription.js";
-import { isEvent, streamOf } from "./topics.js";
+import { isEvent, stateKey, streamOf } from "./topics.js";
 
 export type Any = TapeEvent | Missed;
 
-/** Asks whether the gateway refuses topics. Throws `RequestError` if it does. */
+/** Codes by which the gateway refuses what a topic says, and not that the tape has nothing of it yet. */
+const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe"];
+
+/** Asks for the topics. Throws `RequestError` if the gateway refuses them. */
 export type Probe = (topics: readonly string[]) => Promise<unknown>;
 
 export class Dispatch implements Owner {
@@ -19,7 +22,7 @@ export class Dispatch implements Owner {
   readonly #onState: (state: ConnectionState) => void;
   readonly #subscriptions = new Set<Subscription<Any>>();
   readonly #numbering = new Numbering();
-  /** The newest state of each stream and venue, for subscriptions that come later. */
+  /** The newest states of each stream, for subscriptions that come later. Of open bars only the newest of a venue is kept. */
   readonly #states = new Map<string, Map<string, TapeEvent>>();
 
   constructor(transport: Transport, timing: Timing, probe: Probe, onState: (state: ConnectionState) => void) {
@@ -34,8 +37,8 @@ export class Dispatch implements Owner {
 
   add(subscription: Subscription<Any>): void {
     this.#subscriptions.add(subscription);
-    for (const [stream, venues] of this.#states) {
-      for (const [venue, event] of venues) if (subscription.includes(stream, venue)) subscription.push(event);
+    for (const [stream, states] of this.#states) {
+      for (const event of states.values()) if (subscription.includes(stream, event.venue)) subscription.push(event);
     }
     this.#connection.update();
   }
@@ -94,7 +97,7 @@ export class Dispatch implements Owner {
       await this.#probe(subscription.topics.map(String));
       return undefined;
     } catch (error) {
-      return error instanceof RequestError && error.code && error.status < 500 && error.status !== 429 ? error : undefined;
+      return error instanceof RequestError && REFUSALS.includes(error.code) ? error : undefined;
     }
   }
 
@@ -103,9 +106,10 @@ export class Dispatch implements Owner {
     const found = this.#numbering.check(event);
     if (found === "seen") return;
     if (!isEvent(event)) {
-      const venues = this.#states.get(stream);
-      if (venues) venues.set(event.venue, event);
-      else this.#states.set(stream, new Map([[event.venue, event]]));
+      const key = event.type === "status" ? stateKey(event) : event.venue;
+      const states = this.#states.get(stream);
+      if (states) states.set(key, event);
+      else this.#states.set(stream, new Map([[key, event]]));
     }
     for (const one of this.#subscriptions) {
       if (!one.includes(stream, event.venue)) continue;

@@ -1,5 +1,5 @@
 export { Tape } from "./tape.js";
-export type { HistoryOptions, Instruments, Result, TapeOptions } from "./tape.js";
+export type { HistoryOptions, Instruments, LastOptions, Result, TapeOptions } from "./tape.js";
 export type { ConnectionState } from "./connection.js";
 export { AccessError, ConnectionLost, CrosstapeError, ProtocolError, RequestError } from "./errors.js";
 export type * from "./events.js";

@@ -14,6 +14,9 @@ export interface Page<T> {
   more: boolean;
   /** The gateway's clock, ns. */
   ts: bigint;
+  /** Of trades: asks for those before, or behind, this page. */
+  before?: string;
+  after?: string;
 }
 
 export type Parameters = Record<string, string | number | bigint | Date | undefined>;
@@ -51,6 +54,13 @@ export class Rest {
     const body = await this.get(path, parameters, signal);
     const rows = body[name];
     if (!Array.isArray(rows)) throw new ProtocolError(`${path}: the answer has no list "${name}"`);
-    return { rows: rows as T[], more: body["more"] === true, ts: typeof body["ts"] === "bigint" ? body["ts"] : 0n };
+    const { ts, before, after } = body;
+    return {
+      rows: rows as T[],
+      more: body["more"] === true,
+      ts: typeof ts === "bigint" ? ts : 0n,
+      ...(typeof before === "string" ? { before } : {}),
+      ...(typeof after === "string" ? { after } : {}),
+    };
   }
 }

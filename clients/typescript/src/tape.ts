@@ -19,7 +19,7 @@ export interface TapeOptions {
   transport?: "sse" | "websocket";
   /** Closes the tape. */
   signal?: AbortSignal;
-  /** For how long the gateway gathers events before it sends them, ms, over SSE; 0: not at all. Without it, the gateway's setting. */
+  /** For how long the gateway gathers events before it sends them, ms; 0: not at all. Without it, the gateway's setting. */
   gatherMs?: number;
   /** Called with what is missing if the subscription has no `onMissed`. Without both it is only counted: `subscription.missed`. */
   onMissed?: (missed: Missed) => void;
@@ -45,17 +45,28 @@ export type Result<K extends Kind, O extends SubscriptionOptions> = Subscription
   O extends { withMissed: true } ? EventOf<K> | Missed : EventOf<K>
 >;
 
+export interface LastOptions {
+  /** Only that of this venue. */
+  venue?: string;
+  signal?: AbortSignal;
+}
+
 export interface HistoryOptions {
-  /** Of bars and candles: the venue; without it, the consolidated bars. Of others: only that venue's. */
+  /** Only what is of this venue. Without it, bars are the consolidated ones; candles need one. */
   venue?: string;
   fromTs?: Moment;
   toTs?: Moment;
   /** Rows at most. */
   limit?: number;
+  /** Of trades: those before, or behind, a page: its `before` or `after`. */
+  before?: string;
+  after?: string;
   signal?: AbortSignal;
 }
 
 type Options = SubscriptionOptions;
+
+const HISTORIES = new Map([["trade", "/api/trades"], ["gap", "/api/gaps"], ["bar", "/api/bars"], ["candle", "/api/candles"]]);
 
 const CONSOLIDATED = "consolidated";
 const HEARTBEAT_S = 5;
@@ -82,7 +93,7 @@ export class Tape {
     this.#options = options;
     const access = new Access(options.url, options.token, options.fetch);
     const connects: Transport =
-      transport === "sse" ? new SseTransport(access, options.gatherMs) : new WebSocketTransport(access, options.WebSocket);
+      transport === "sse" ? new SseTransport(access, options.gatherMs) : new WebSocketTransport(access, options.gatherMs, options.WebSocket);
     this.#rest = new Rest(access);
     this.#dispatch = new Dispatch(
       connects,
@@ -101,10 +112,8 @@ export class Tape {
 
   /** Follows one kind of some instruments. The methods below are the same for one kind each. Throws TypeError for a topic that is none. */
   events<K extends Kind, O extends Options = Options>(kind: K, instruments: Instruments, options?: O): Result<K, O> {
-    const names = typeof instruments === "string" ? [instruments] : [...new Set(instruments)];
-    if (!names.length) throw new TypeError("expected at least one instrument");
     const subscription = new Subscription<Any>(
-      names.map((name) => new Topic(kind, name, options?.venue)),
+      topicsOf(kind, instruments, options?.venue),
       options ?? {},
       (missed) => this.#call(() => (options?.onMissed ?? this.#options.onMissed)?.(missed)),
       (ended) => this.#dispatch.remove(ended),
@@ -205,33 +214,24 @@ export class Tape {
     return subscription;
   }
 
-  /** Returns the newest event of each venue, by venue. Throws `RequestError`, `AccessError`, or what `fetch` throws. */
-  async last<K extends Kind>(kind: K, instrument: string, options: { venue?: string; signal?: AbortSignal } = {}): Promise<Map<string, EventOf<K>>> {
-    const topics = String(new Topic(kind, instrument, options.venue));
-    const { rows } = await this.#rest.rows<EventOf<K>>("/api/last", "events", { topics }, options.signal);
-    return new Map(rows.map((event) => [event.venue, event]));
+  /** Returns the newest event of each venue; of status, of each feed. Throws `RequestError`, `AccessError`, or what `fetch` throws. */
+  async last<K extends Kind>(kind: K, instruments: Instruments, options: LastOptions = {}): Promise<EventOf<K>[]> {
+    const topics = topicsOf(kind, instruments, options.venue).join(",");
+    return (await this.#rest.rows<EventOf<K>>("/api/last", "events", { topics }, options.signal)).rows;
   }
 
   /**
-   * Returns events that are on the tape, ascending: of bars and candles the newest revision of each interval, trades, gaps. Throws TypeError
-   * for a kind that has no history, `RequestError`, `AccessError`, or what `fetch` throws.
+   * Returns what is on the tape, in order of time: trades, gaps, and of bars and candles the newest revision of each. Throws TypeError for a
+   * kind without history, `RequestError`, `AccessError`, or what `fetch` throws.
    */
   async history<K extends Kind>(kind: K, instrument: string, options: HistoryOptions = {}): Promise<Page<EventOf<K>>> {
-    const { signal, venue, limit, fromTs: from_ts, toTs: to_ts } = options;
+    const { signal, venue, limit, before, after, fromTs: from_ts, toTs: to_ts } = options;
     const [tag = "", timeframe] = kind.split(":");
-    const times: Parameters = { venue, from_ts, to_ts, limit };
-    switch (tag) {
-      case "trade":
-        return this.#rest.rows("/api/trades", "trades", { instrument, ...times }, signal);
-      case "bar":
-        return this.#rest.rows("/api/bars", "bars", { instrument, timeframe, ...times }, signal);
-      case "candle":
-        return this.#rest.rows("/api/candles", "candles", { symbol: instrument, timeframe, ...times }, signal);
-      case "gap":
-        return this.#rest.rows("/api/gaps", "gaps", { instrument, ...times }, signal);
-      default:
-        throw new TypeError(`there is no history of "${kind}": expected trade, gap, bar:TIMEFRAME or candle:TIMEFRAME`);
-    }
+    const path = HISTORIES.get(tag);
+    if (!path) throw new TypeError(`there is no history of "${kind}": expected trade, gap, bar:TIMEFRAME or candle:TIMEFRAME`);
+    if (tag === "candle" && !venue) throw new TypeError("candle: expected a venue; what all venues have together is a bar");
+    const parameters: Parameters = { instrument, timeframe, venue, from_ts, to_ts, limit, before, after };
+    return this.#rest.rows(path, path.slice("/api/".length), parameters, signal);
   }
 
   /** Sends another request of the gateway's REST interface: `get("/api/venues")`. Integers of times and epochs are bigint in the answer. */
@@ -277,3 +277,8 @@ export class Tape {
   }
 }
 
+function topicsOf(kind: Kind, instruments: Instruments, venue: string | undefined): Topic[] {
+  const names = typeof instruments === "string" ? [instruments] : [...new Set(instruments)];
+  if (!names.length) throw new TypeError("expected at least one instrument");
+  return names.map((name) => new Topic(kind, name, venue));
+}

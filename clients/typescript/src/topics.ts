@@ -61,6 +61,19 @@ export function streamOf(event: TapeEvent): string {
   return `${event.type}:${event.instrument}`;
 }
 
+/** Returns what a state is the state of, on its stream: an older one of the same key is replaced. As the gateway conflates. */
+export function stateKey(event: TapeEvent): string {
+  switch (event.type) {
+    case "status":
+      return `${event.venue} ${event.instrument} ${event.kind}`;
+    case "bar":
+    case "candle":
+      return `${event.venue} ${event.open_ts}`;
+    default:
+      return event.venue;
+  }
+}
+
 /** One topic, taken apart. */
 export class Topic {
   readonly kind: string;

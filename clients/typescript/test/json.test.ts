@@ -58,7 +58,7 @@ function expected(value: unknown): unknown {
   const fields = Object.entries(value).map(([name, field]) => {
     const integer = typeof field === "bigint" || (typeof field === "number" && Number.isInteger(field) && Math.abs(field) < 1e21);
     const text = typeof field === "string" && /^-?\d+$/.test(field);
-    return [name, isBig(name) && (integer || text) ? BigInt(field as bigint) : expected(field)];
+    return [name, isBig(name) && (integer || text) ? BigInt(String(field)) : expected(field)];
   });
   return Object.fromEntries(fields);
 }

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
 from crosstape_gateway.metrics import REFUSED
 
@@ -44,7 +45,8 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
 
 
 def failure(exc: RequestError) -> web.Response:
-    """Returns the answer of an error."""
+    """Returns the answer of an error, and counts it."""
+    metrics.REFUSED.labels(exc.code).inc()
     body = msgspec.json.encode({"error": {"code": exc.code, "message": str(exc)}})
     headers = {"Cache-Control": "no-store"}
     if exc.status == 401:

@@ -18,6 +18,9 @@ PAUSE_S: Final = 0.1
 ANSWER_S: Final = 1.5
 """A bus that does not answer within this time is away."""
 
+NEXT_S: Final = PAUSE_S + 2 * ANSWER_S
+"""Longest wait for another look."""
+
 
 class OnNew(Protocol):
     """Called with the streams that a look has found and the ones before had not."""
@@ -43,11 +46,13 @@ class Catalogue:
         self.on_new: OnNew = lambda places, *, fresh: None
         self.on_answer: OnAnswer = lambda *, answered: None
         self._wanted = asyncio.Event()
+        self._next_look = asyncio.Event()
         self._looked = False  # whether a look has succeeded yet
 
     async def run(self) -> None:
         """Look until cancelled. While the bus is away the streams are those known before."""
         while True:
+            self._wanted.clear()
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self.look()
@@ -55,14 +60,17 @@ class Catalogue:
                 self.on_answer(answered=False)
             else:
                 self.on_answer(answered=True)
+            looked, self._next_look = self._next_look, asyncio.Event()
+            looked.set()
             await asyncio.sleep(PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), REFRESH_S - PAUSE_S)
-            self._wanted.clear()
 
-    def look_soon(self) -> None:
-        """Look within `PAUSE_S`: a client names a stream that is not known."""
+    async def next_look(self) -> None:
+        """Wait until `run` has looked again, which is soon, or in vain. A client names a stream that is not known."""
         self._wanted.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._next_look.wait(), NEXT_S)
 
     async def look(self) -> None:
         """Look once. Raises one of `UNAVAILABLE`."""

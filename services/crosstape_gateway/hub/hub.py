@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -15,7 +16,7 @@ from crosstape_gateway.errors import RequestError
 from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.channel import Channel, wanted_venues
 from crosstape_gateway.hub.group import Group
-from crosstape_gateway.hub.item import has_events, item_of, last_value, message_item, parse_id
+from crosstape_gateway.hub.item import Item, has_events, item_of, last_value, message_item, parse_id
 from crosstape_gateway.hub.replay import Replays, Wanted
 from crosstape_gateway.hub.routing import Routing
 from crosstape_gateway.hub.subscriber import Subscriber
@@ -26,6 +27,9 @@ from crosstape_schemas import Keys
 READ_S: Final = 1.0
 BACKOFF_S: Final = 1.0
 """Longest pause of the reader between two attempts to reach the bus."""
+START_S: Final = 1.0
+"""How long a client waits for its first message until its streams are read. Longer only while the bus does not answer."""
+START_POLL_S: Final = 0.01
 RELIEF_S: Final = 0.025
 """How often clients are looked at for which something waits."""
 TEND_S: Final = 0.25
@@ -43,6 +47,7 @@ class Hub:
         """Since when the bus is away, ns; None: it answers."""
         self.subscribers: set[Subscriber] = set()
         self._settings = settings
+        self._catalogue = catalogue
         self._congested: set[Subscriber] = set()
         self._touched: set[Group] = set()
         self._newest = (-1, 0)
@@ -67,6 +72,11 @@ class Hub:
                 group.flush()
             for subscriber in self.subscribers:
                 subscriber.end()
+
+    @property
+    def streams(self) -> Iterable[str]:
+        """Names of the streams that are read."""
+        return self._reader.streams
 
     # what the handlers of requests call
 
@@ -96,30 +106,36 @@ class Hub:
         if (count := len({*topics, *already})) > limit:
             raise RequestError(400, "too_many_topics", f"{count} topics: a client may follow {limit}; KIND:* counts as one")
 
-    async def follow(self, subscriber: Subscriber, topics: Iterable[Topic], after: str = "") -> None:
-        """Let a client follow these topics as well: it gets their last values, then what is new.
+    async def follow(self, subscriber: Subscriber, topics: Iterable[Topic], after: str, answer: Item) -> None:
+        """Let a client follow these topics as well: it gets `answer`, their last values, then all that happens after it got the answer.
 
-        With `after`, it first gets the events that came since a little before that id: see `replay`. Returns when all these are sent or
-        wait in its outbox, or the client has left.
+        With `after`, the events that came since a little before that id come behind the answer: see `replay`. Returns when all these are
+        sent or wait in its outbox, or the client has left.
         """
         added = frozenset(topics) - subscriber.topics
+        if any(not topic.is_pattern and (topic.kind, topic.instrument) not in self._catalogue.streams for topic in added):
+            await self._catalogue.next_look()  # so that it is known whether what is there now is old or new to the client
         if added and after:
-            await self._resume(subscriber, added, after)
+            await self._resume(subscriber, added, after, answer)
             return
+        subscriber.hold()
         self._routing.attach(subscriber, subscriber.topics | added)
+        self._greet(subscriber)
         if added and subscriber.options.last_values:
             subscriber.put(self._routing.last_values(added, events=True))
+        with contextlib.suppress(TimeoutError):  # the bus does not answer
+            async with asyncio.timeout(START_S):
+                await self._wait_for_start(subscriber, [self._routing.channel(*place) for place in self._routing.places(added)])
+        subscriber.write((answer,))
+        subscriber.release({})
 
     def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> None:
         """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already."""
         self._routing.attach(subscriber, subscriber.topics - frozenset(topics))
 
-    def greet(self, subscriber: Subscriber) -> None:
-        """Tell a new client that the bus is away, if it is."""
-        if self.away_since_ts is not None:
-            subscriber.say(messages.Bus("away", self.away_since_ts))
-
-    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str) -> None:
+    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Item) -> None:
+        subscriber.write((answer,))
+        self._greet(subscriber)
         places = self._routing.places(added)
         channels = [self._routing.channel(*place) for place in places]
         wanted = [(channel, wanted_venues(added, *channel.place)) for channel in channels if has_events(Topic(*channel.place))]
@@ -140,13 +156,19 @@ class Hub:
             for channel in channels:
                 channel.holds -= 1
 
+    def _greet(self, subscriber: Subscriber) -> None:
+        """Tell a new client that the bus is away, if it is."""
+        if not subscriber.greeted and self.away_since_ts is not None:
+            subscriber.say(messages.Bus("away", self.away_since_ts))
+        subscriber.greeted = True
+
     async def _wait_for_start(self, subscriber: Subscriber, channels: Sequence[Channel]) -> None:
         """Wait until the reader has found where these streams start: all that comes from then on is handed over."""
         while not subscriber.ended.is_set():
             behind = set(self._reader.behind(time.monotonic()))
             if not any(self._routing.is_starting(channel, behind) for channel in channels):
                 return
-            await asyncio.sleep(RELIEF_S)
+            await asyncio.sleep(START_POLL_S)
 
     # reading
 

@@ -77,8 +77,6 @@ class Routing:
             channel = self.channels[name] = Channel(name, Topic(kind, instrument))
             if channel.place in self._catalogue.streams:
                 self._read(channel, Start.LAST_THEN_NOW)
-            else:
-                self._catalogue.look_soon()
         channel.unused_s = None
         return channel
 

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from crosstape.version import __version__
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.hub.big_integers import quoted
+from crosstape_gateway.hub.item import Item
 from crosstape_gateway.hub.wire import Options, Transfer
 from crosstape_gateway.messages import Connected, encode
 from crosstape_gateway.parts import PARTS
@@ -49,7 +49,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     topics = q.topics_of(request.query.getall("topics", []))
     parts.hub.check_topics(topics)
     resume = q.resume_id(request.query, request.headers.get("Last-Event-ID", ""))
-    connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume))
+    heartbeat_s = parts.settings.heartbeat_s
+    connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume), heartbeat_s)
     return await _serve(request, topics, encode(connected), resume, candle_updates=False)
 
 
@@ -89,11 +90,9 @@ async def _serve(request: web.Request, topics: Iterable[Topic], first: bytes, af
     await response.prepare(request)
     if response.headers.get(hdrs.TRANSFER_ENCODING) == "chunked":
         options = msgspec.structs.replace(options, transfer=Transfer.SSE_CHUNKED)
-    await response.write(b"data: %b\n\n" % (quoted(first) if options.quote_integers else first))
     subscriber = hub.join(transport, options)
     try:
-        hub.greet(subscriber)
-        await hub.follow(subscriber, topics, after)
+        await hub.follow(subscriber, topics, after, Item(first))
         await subscriber.ended.wait()  # without a timeout: the hub ends it when the client leaves, does not read, or the gateway stops
     finally:
         hub.leave(subscriber)

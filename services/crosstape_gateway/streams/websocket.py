@@ -14,6 +14,7 @@ from crosstape.version import __version__
 from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
 from crosstape_gateway.hub.hub import Hub
+from crosstape_gateway.hub.item import message_item
 from crosstape_gateway.hub.subscriber import Subscriber
 from crosstape_gateway.hub.wire import Options, Transfer
 from crosstape_gateway.messages import Connected, Failed, Heartbeat, Subscribed, Unsubscribed
@@ -60,9 +61,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     subscriber = parts.hub.join(transport, options)
     try:
-        subscriber.say(Connected(__version__, (), time.time_ns()))
-        parts.hub.greet(subscriber)
-        await parts.hub.follow(subscriber, ())
+        connected = Connected(__version__, (), time.time_ns(), heartbeat_s=parts.settings.heartbeat_s)
+        await parts.hub.follow(subscriber, (), "", message_item(connected))
         await _answer_requests(response, subscriber, parts.hub)
     finally:
         parts.hub.leave(subscriber)
@@ -108,8 +108,7 @@ async def _answer(text: str, subscriber: Subscriber, hub: Hub) -> None:
         return
     hub.check_topics(topics, subscriber.topics)
     after = q.id_of(request.after) if request.after else ""
-    subscriber.say(Subscribed(tuple(sorted(map(str, topics))), request.id))
-    await hub.follow(subscriber, topics, after)
+    await hub.follow(subscriber, topics, after, message_item(Subscribed(tuple(sorted(map(str, topics))), request.id)))
 
 
 def _id_of(text: Any) -> int | str | None:

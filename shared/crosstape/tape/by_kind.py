@@ -141,7 +141,7 @@ class ByKind:
         newest: bool = False,
         on_missed: OnMissed | None = None,
     ) -> Subscription[Status]:
-        """How far feeds can be relied on. For `*`, those of whole venues, which repeat about once a second as a sign of life."""
+        """How far feeds can be relied on. With `*` also those of whole venues, which repeat about once a second as a sign of life."""
         return self._subscribe("status", instruments, venue=venue, start=start, newest=newest, on_missed=on_missed)
 
     def gaps(
@@ -151,7 +151,7 @@ class ByKind:
         start: Starts = Start.NOW,
         on_missed: OnMissed | None = None,
     ) -> Subscription[Gap]:
-        """What is missing on the tape, and why. For `*`, gaps of whole venues."""
+        """What is missing on the tape, and why. With `*` also gaps of whole venues."""
         return self._subscribe("gap", instruments, venue=venue, start=start, newest=False, on_missed=on_missed)
 
     def cbbo(

@@ -17,8 +17,8 @@ from crosstape.errors import BusError, UnknownName
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.numbering import BackwardNumbering
-from crosstape.tape.selection import Selection, nearest_instrument
-from crosstape_schemas import VENUE_WIDE, AnyEvent, Bar, Candle, Event, decode
+from crosstape.tape.selection import VENUE_KINDS, Selection, nearest_instrument
+from crosstape_schemas import AnyEvent, Bar, Candle, Event, decode
 
 E = TypeVar("E", bound=Event)
 Moment: TypeAlias = int | dt.datetime
@@ -81,8 +81,13 @@ def range_of(from_ts: Moment | None, to_ts: Moment | None, limit: int | None) ->
 
 
 async def history_of(connection: TapeConnection, selection: Selection, wanted: Range) -> History[AnyEvent]:
-    """Returns the newest events of the range. Raises `BusError`; `UnknownName` if the tape has nothing of this instrument."""
-    (stream,) = selection.streams(connection.keys)
+    """Returns the newest events of the range. Raises `BusError`, `ValueError`; `UnknownName` if the tape has not this instrument."""
+    if not selection.is_open:
+        (stream,) = selection.streams(connection.keys)
+    elif selection.kind in VENUE_KINDS and selection.venue is not None:
+        stream = connection.keys.venue(selection.venue)
+    else:
+        raise ValueError(f"{selection.kind}: the history of one instrument is read at a time")
     info = await _info(connection, stream)
     if not info.id:
         await _check_known(connection, selection)
@@ -190,7 +195,7 @@ async def _check_known(connection: TapeConnection, selection: Selection) -> None
     """Raise `UnknownName` if the tape has instruments, and not this one."""
     known = {name for kind, name in await connection.registered() if kind != "venue"}
     for name in selection.instruments:
-        if known and name not in known and name != VENUE_WIDE:
+        if known and name not in known:
             nearest = nearest_instrument(name, known)
             raise UnknownName(f"the tape has no instrument {name!r}" + (f"; did you mean {nearest!r}?" if nearest else ""))
 

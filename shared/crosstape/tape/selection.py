@@ -10,8 +10,9 @@ import msgspec
 
 from crosstape.errors import UnknownName
 from crosstape.settings.words import nearest
-from crosstape_schemas import KINDS, TIMEFRAMES, VENUE_WIDE, AnyEvent, Event, Keys
+from crosstape_schemas import KINDS, TIMEFRAMES, AnyEvent, Event, Keys
 from crosstape_schemas.instruments import COMPOSITE, parsed
+from crosstape_schemas.timeframes import LENGTHS
 
 ALL: Final = "*"
 """In place of an instrument's name: all instruments, also those that come later."""
@@ -32,30 +33,24 @@ class Selection(msgspec.Struct, frozen=True):
     """With the timeframe, where the kind has one: `bar:1m`."""
     cls: type[Event]
     instruments: tuple[str, ...]
-    """Empty: all, and for statuses and gaps those of whole venues, too."""
+    """Empty: all, and of statuses and gaps those of whole venues, too."""
     venue: str | None
     """Of this venue only."""
 
     def streams(self, keys: Keys) -> Iterator[str]:
-        """Yields the streams of the instruments that are named."""
-        for instrument in self.instruments:
-            if instrument != VENUE_WIDE:
-                yield keys.stream(self.kind, instrument)
-            elif self.venue is not None:
-                yield keys.venue(self.venue)
+        """Returns the streams of the instruments that are named."""
+        return (keys.stream(self.kind, instrument) for instrument in self.instruments)
 
     @property
     def is_open(self) -> bool:
-        """Whether streams that are not named belong to it: they are found in the registry."""
-        return not self.instruments or (VENUE_WIDE in self.instruments and self.venue is None)
+        """Whether all instruments are wanted: their streams are found in the registry."""
+        return not self.instruments
 
     def includes(self, kind: str, instrument: str) -> bool:
         """Whether the stream of this (kind, instrument), as `Keys.parse` returns it, belongs to a selection that `is_open`."""
         if kind == _VENUE:
-            return (
-                self.kind in VENUE_KINDS and (not self.instruments or VENUE_WIDE in self.instruments) and self.venue in (None, instrument)
-            )
-        return kind == self.kind and not self.instruments
+            return self.kind in VENUE_KINDS and self.venue in (None, instrument)
+        return kind == self.kind
 
     def wants(self, event: AnyEvent) -> bool:
         """Whether an event of one of its streams belongs to it."""
@@ -63,9 +58,10 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selection:
-    """Returns the selection. `ALL` or no instrument: all; for a status or gap `VENUE_WIDE` names whole venues.
+    """Returns the selection. `ALL` is all instruments.
 
-    Raises `UnknownName` for a kind or timeframe that there is not, and for an instrument or venue whose name has not the form of one.
+    Raises `UnknownName` for a kind or timeframe that there is not, and for an instrument or venue whose name has not the form of one;
+    `ValueError` if no instrument is named: an empty list must not become all.
     """
     if isinstance(instruments, str):
         raise TypeError("instruments are given one by one, or as a list")
@@ -79,7 +75,8 @@ def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selectio
     elif colon:
         raise UnknownName(f"{kind!r:.40}: {tag} has no timeframe")
     names = tuple(dict.fromkeys(instruments))
-    everything = ALL in names and tag not in VENUE_KINDS
+    if not names:
+        raise ValueError(f"{kind}: name at least one instrument, or {ALL!r} for all")
     for name in names:
         if name != ALL:
             check_instrument(name)
@@ -87,14 +84,14 @@ def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selectio
         lower = venue.strip().lower()
         guess = f"; did you mean {lower!r}?" if _ID.fullmatch(lower) else ""
         raise UnknownName(f"{venue!r:.40} is no id of a venue{guess}")
-    return Selection(kind, KINDS[tag], () if everything else names, venue)
+    return Selection(kind, KINDS[tag], () if ALL in names else names, venue)
 
 
 def check_timeframe(timeframe: str) -> None:
     """Raise `UnknownName` if there is no such timeframe."""
     if timeframe not in TIMEFRAMES:
-        close = timeframe if timeframe.lower() in TIMEFRAMES else timeframe.removesuffix("in")
-        guess = f"; did you mean {close.lower()!r}?" if close.lower() in TIMEFRAMES else _meant(timeframe, TIMEFRAMES, timeframe)
+        same = _same_length(timeframe.lower())
+        guess = f"; did you mean {same!r}?" if same else _meant(timeframe, TIMEFRAMES, timeframe)
         raise UnknownName(f"{timeframe!r:.40} is no timeframe{guess}; timeframes are {', '.join(TIMEFRAMES)}")
 
 
@@ -114,6 +111,15 @@ def nearest_instrument(name: str, known: Iterable[str]) -> str | None:
     lower = {one.lower(): one for one in known}
     found = nearest(name, lower)
     return None if found is None else lower[found]
+
+
+def _same_length(timeframe: str) -> str | None:
+    """Returns our name of a length: `60m` and `1hour` are `1h`."""
+    found = re.fullmatch(r"0*(\d{1,6})\s*([smhdw])[a-z]*", timeframe)
+    if found is None:
+        return None
+    length = int(found[1]) * LENGTHS["1" + found[2]]
+    return next((name for name, ns in LENGTHS.items() if ns == length), None)
 
 
 def _meant(name: str, known: Iterable[str], given: str) -> str:

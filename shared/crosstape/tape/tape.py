@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from crosstape.bus import Missed, Start
 from crosstape.errors import BusError
@@ -24,6 +24,9 @@ from crosstape.tape.selection import select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
 from crosstape_schemas import AnyEvent, Event
+
+if TYPE_CHECKING:
+    from crosstape.tape.frames import Decimals, Library
 
 E = TypeVar("E", bound=Event)
 C = TypeVar("C", bound=Callable[[Any], object])
@@ -74,7 +77,8 @@ class Tape(ByKind):
     async def last(self, kind: str, instrument: str) -> dict[str, Any]:
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
-        A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds. Whether a state is still the present one
+        A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds; those of whole venues are of the
+        instrument `*`. Whether a state is still the present one
         says `is_current`. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none.
         """
         select(kind, (instrument,), None)
@@ -109,8 +113,8 @@ class Tape(ByKind):
     ) -> Subscription[AnyEvent]:
         """The events of a kind, by its name: `events("trade", "BTC-USDT")`, `events("bar:1m", "BTC-USDT", venue="kraken")`.
 
-        `instruments`: none, or `*`: all, also those that come later. For statuses and gaps `*` is those of whole venues, and none is these
-        and those of all instruments.
+        `instruments`: one or more, or `*` for all, also those that come later; of statuses and gaps also those of whole venues, whose
+        `instrument` is `*`.
         `venue`: the events of this venue only; without it those of all (and, for bars, the consolidated ones).
         `start`: `Start.NOW` (what comes from the first read on), `Start.BEGINNING` (the oldest that the tape has),
         `Start.LAST_THEN_NOW` (the last value of each venue, then what follows), the id of an entry, or stream → one of these, as
@@ -119,8 +123,8 @@ class Tape(ByKind):
         interest, depth and statuses, and of open candles and bars. All other events are returned in any case.
         `on_missed`: called with each `Missed`; without it, the first of each stream is logged. `Subscription.missed` counts them.
 
-        Raises `UnknownName` for a kind, timeframe or name that is none. A name that is right and that the tape does not have (yet) is
-        waited for, and logged with the nearest one that it has.
+        Raises `UnknownName` for a kind, timeframe or name that is none, `ValueError` without an instrument. A name that is right and that
+        the tape does not have (yet) is waited for, and logged with the nearest one that it has.
         """
         return self._subscribe(kind, instruments, venue=venue, start=start, newest=newest, on_missed=on_missed)
 
@@ -195,7 +199,8 @@ class Tape(ByKind):
         `from_ts` and `to_ts`: those that were received (`received_ts`) from this time on, and before this one; for candles and bars those
         that opened then, the newest revision of each, sorted by `open_ts` and venue. ns since the epoch, or datetimes with a time zone.
         With `to_ts`, an event that came onto the tape more than 5 minutes late, after an outage, may not be found.
-        `venue`: of this venue; else of all (and, for bars, the consolidated ones).
+        `venue`: of this venue; else of all (and, for bars, the consolidated ones). With a venue, the instrument `*` of statuses and gaps is
+        the whole venue.
         `limit`: the newest of them, at most so many. Without it the server's `bus.max_len` is the limit, 250,000 trades by default.
 
         The server keeps a part of the past only: `History.trimmed` and `History.missed` say what is not there any more, `History.more`
@@ -204,6 +209,28 @@ class Tape(ByKind):
         """
         wanted = range_of(from_ts, to_ts, limit)
         return await history_of(self._connection, select(kind, (instrument,), venue), wanted)
+
+    async def frame(
+        self,
+        kind: str,
+        instrument: str,
+        *,
+        from_ts: Moment | None = None,
+        to_ts: Moment | None = None,
+        venue: str | None = None,
+        limit: int | None = None,
+        library: Library = "polars",
+        decimals: Decimals = "exact",
+    ) -> Any:
+        """Returns `history` as a DataFrame of polars or pandas, with a row for each event and a column for each field.
+
+        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Raises as
+        `history`, and `FrameError` if the library is not installed.
+        """
+        from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
+
+        events = await self.history(kind, instrument, from_ts=from_ts, to_ts=to_ts, venue=venue, limit=limit)
+        return frame_of(events, kind, library=library, decimals=decimals)
 
     @property
     def _followed(self) -> FollowedQueue:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import aiohttp
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -25,15 +26,18 @@ from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.bus.lease.table import LeaseTable, Want
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.origin import Origin
-from crosstape.settings import BusSettings
+from crosstape.runtime.embedded_server import free_port
+from crosstape.settings import BusSettings, GatewaySettings, RunSettings, Settings, TelemetrySettings
 from crosstape.settings.load import load
 from crosstape_aggregator.service import run
 from crosstape_cli.follow import reachable, streams
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_connector.failover.peers import Peers
+from crosstape_gateway.service import run as serve_the_tape
 from crosstape_schemas import Cbbo, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for
 from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
+from tests.docs.following import bar, candle
 from tests.engines import IMAGES, Container, StartServer, running
 from tests.proxy import proxy
 from tests.waiting import wait_until
@@ -153,6 +157,45 @@ async def bid(users: Users, price: int) -> bool:
     """The newest consolidated quote has this bid."""
     found = await newest(users.admin)
     return found is not None and found.bid_price == price
+
+
+REQUESTS = (
+    "venues", "instruments", f"quotes?instrument={BTC}", f"trades?instrument={BTC}", f"depth?instrument={BTC}", "edges",
+    f"bars?instrument={BTC}&timeframe=1m", f"candles?symbol={BTC}&timeframe=1m", f"gaps?instrument={BTC}", f"last?topics=trade:{BTC}",
+)  # fmt: skip
+
+
+async def test_a_gateway_can_do_its_work(users: Users, tmp_path: Path) -> None:
+    """Every answer of REST, and a stream with everything: the server refuses nothing, before or after it was away."""
+    gateway = GatewaySettings(port=free_port())
+    settings = Settings(
+        bus=users.bus("gateway"), run=RunSettings(dir=str(tmp_path)), telemetry=TelemetrySettings(http_enabled=False), gateway=gateway
+    )
+    async with (
+        publishing(users.bus("connector")) as publisher,
+        aiohttp.ClientSession(f"http://127.0.0.1:{gateway.port}") as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        serving = tasks.create_task(serve_the_tape(settings), name="gateway")
+        publisher.publish_all([trade(1), quote(1), candle(1), bar(1)])
+        assert await publisher.drain(20)
+
+        async def knows() -> bool:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with http.get("/api/instruments") as answer:
+                    return BTC in await answer.text()
+            return False
+
+        await wait_until(knows, what="the gateway knows what there is")
+        for path in REQUESTS:
+            async with http.get(f"/api/{path}") as answer:
+                assert answer.status == 200 or "not_on_tape" in await answer.text(), path
+        for query in ({"topics": f"trade:{BTC},cbbo:*,venue:*"}, {"topics": "trade:*", "after": "0-1"}):
+            async with http.get("/api/stream", params=query) as stream, asyncio.timeout(20):
+                while b'"trade_id":"1"' not in await stream.content.readline():
+                    pass
+        serving.cancel()
+    assert await users.denied() == []
 
 
 async def test_who_may_only_read_cannot_write(users: Users) -> None:

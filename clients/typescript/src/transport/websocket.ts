@@ -27,6 +27,7 @@ interface Closing {
 
 export class WebSocketTransport implements Transport {
   readonly #access: Access;
+  readonly #url: string;
   readonly #WebSocket: new (url: string, options?: object) => WebSocketLike;
   #socket: WebSocketLike | undefined;
   #requests = 0;
@@ -34,12 +35,13 @@ export class WebSocketTransport implements Transport {
   readonly #asked = new Map<number, readonly string[]>();
 
   /** Throws CrosstapeError where there is no WebSocket. */
-  constructor(access: Access, given: WebSocketClass | undefined) {
+  constructor(access: Access, gatherMs: number | undefined, given: WebSocketClass | undefined) {
     const found = given ?? (globalThis.WebSocket as WebSocketClass | undefined);
     if (!found) {
       throw new CrosstapeError('there is no WebSocket here (Node has it from version 22 on): use transport: "sse", or give a class as WebSocket');
     }
     this.#access = access;
+    this.#url = `${access.url.replace(/^http/, "ws")}/ws${gatherMs === undefined ? "" : `?gather_ms=${gatherMs}`}`;
     this.#WebSocket = found as new (url: string, options?: object) => WebSocketLike;
   }
 
@@ -48,7 +50,7 @@ export class WebSocketTransport implements Transport {
     const opened = await this.#converse(attempt, options);
     if (!opened && !attempt.signal.aborted) {
       await this.#explain(attempt.signal);
-      throw new ConnectionLost(`cannot connect to ${this.#access.url}/ws`);
+      throw new ConnectionLost(`cannot connect to ${this.#url}`);
     }
   }
 
@@ -78,8 +80,7 @@ export class WebSocketTransport implements Transport {
   /** Returns whether there was a connection, when it has ended; throws if it ended otherwise than by us. */
   #converse(attempt: Attempt, options: object | undefined): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const url = `${this.#access.url.replace(/^http/, "ws")}/ws`;
-      const socket = options ? new this.#WebSocket(url, options) : new this.#WebSocket(url);
+      const socket = options ? new this.#WebSocket(this.#url, options) : new this.#WebSocket(this.#url);
       this.#asked.clear();
       let open = false;
       const end = (error?: Error): void => {

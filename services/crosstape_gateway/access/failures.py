@@ -13,6 +13,7 @@ from aiohttp import web
 
 from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
+from crosstape_gateway.metrics import REFUSED
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,6 +31,7 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except RequestError as exc:
+        REFUSED.labels(exc.code).inc()
         return started(request) or failure(exc)
     except web.HTTPException as exc:
         return started(request) or _http_failure(request, exc)

@@ -30,6 +30,17 @@ class Registered:
         self.logged_s = float("-inf")
         self.logged = 0
 
+    def note_failure(self, entry: Entry, exc: Exception) -> None:
+        """Count an error that the callback raised, and log it, at most once in `LOG_S`."""
+        self.failures += 1
+        now = time.monotonic()
+        if now >= self.logged_s + LOG_S:
+            log.error(
+                "tape.callback_failed", callback=name_of(self.call), stream=entry.stream, id=entry.id,
+                failures=self.failures - self.logged, exc_info=exc,
+            )  # fmt: skip
+            self.logged_s, self.logged = now, self.failures
+
 
 class Callbacks:
     """The callbacks of one tape. All streams are read by one source; one callback runs at a time."""
@@ -73,14 +84,4 @@ class Callbacks:
                     if inspect.isawaitable(result):
                         await result
                 except Exception as exc:  # the user's code: the others are called all the same
-                    self._note_failure(one, entry, exc)
-
-    def _note_failure(self, one: Registered, entry: Entry, exc: Exception) -> None:
-        one.failures += 1
-        now = time.monotonic()
-        if now >= one.logged_s + LOG_S:
-            log.error(
-                "tape.callback_failed", callback=name_of(one.call), stream=entry.stream, id=entry.id,
-                failures=one.failures - one.logged, exc_info=exc,
-            )  # fmt: skip
-            one.logged_s, one.logged = now, one.failures
+                    one.note_failure(entry, exc)

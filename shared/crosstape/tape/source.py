@@ -43,6 +43,7 @@ class EventSource:
         connection.sources.add(self)
         self._starts: dict[Selection, Starts] = {}
         self._wanted: dict[str, list[Selection]] = {}
+        self._start_of: dict[str, Position] = {}
         self._ready: deque[Entry] = deque()
         self._newest = EventQueue(NEWEST_LIMIT) if newest else None
         self.positions: dict[str, str] = {}
@@ -58,13 +59,17 @@ class EventSource:
         return self._closed or self._connection.closed
 
     def select(self, selection: Selection, start: Starts) -> None:
-        """Read these events as well. A stream that is read already stays where it is: raises `ValueError` for another start than now."""
+        """Read these events as well. A stream that is read already goes on from where it is.
+
+        Raises `ValueError` if it has another start than this one, and this one is not now; `TypeError` or `ValueError` for a start that is
+        none.
+        """
         for name, position in start.items() if isinstance(start, Mapping) else [("start", start)]:
             check_position(name, position)
         names = list(selection.streams(self._connection.keys))
-        shared = [name for name in names if name in self._wanted]
-        if (shared or selection in self._starts) and start not in (Start.NOW, self._starts.get(selection, Start.NOW)):
-            raise ValueError(f"{(shared or [selection.kind])[0]} is read already, and has one start for all: leave out start")
+        for name in names:
+            if name in self._wanted and _start_of(name, start) not in (Start.NOW, self._start_of[name]):
+                raise ValueError(f"{name} is read already, from {self._start_of[name]} on, and one stream has one start here")
         if selection not in self._starts:
             self._add(selection, names, start)
             self._selections.append(selection)
@@ -82,7 +87,7 @@ class EventSource:
             if selection in wanting:
                 wanting.remove(selection)
             if not wanting:
-                del self._wanted[name]
+                del self._wanted[name], self._start_of[name]
                 self.reader.remove((name,))
                 self.positions.pop(name, None)
 
@@ -169,9 +174,10 @@ class EventSource:
             self._busy = False
 
     def _add(self, selection: Selection, names: Iterable[str], start: Starts) -> None:
-        starts = {name: start.get(name, Start.NOW) for name in names} if isinstance(start, Mapping) else dict.fromkeys(names, start)
+        starts = {name: _start_of(name, start) for name in names}
         self.reader.add(starts)
-        for name in starts:
+        for name, position in starts.items():
+            self._start_of.setdefault(name, position)
             self._wanted.setdefault(name, []).append(selection)
 
     def _begin_looking(self) -> None:
@@ -207,3 +213,7 @@ class EventSource:
                 nearest = nearest_instrument(name, instruments)
                 log.warning("tape.unknown_instrument", instrument=name, nearest=nearest, kind=selection.kind)
         self._looked.update(self._selections)
+
+
+def _start_of(name: str, start: Starts) -> Position:
+    return start.get(name, Start.NOW) if isinstance(start, Mapping) else start

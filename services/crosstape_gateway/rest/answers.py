@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from crosstape_gateway.hub.big_integers import quoted
+from crosstape_gateway.whole_numbers import as_text
 
 COMPRESSED_BYTES: Final = 8_192
 """Smallest answer that is compressed, if the client asks for it."""
@@ -23,13 +23,13 @@ def rows_answer(
     """Returns `{NAME: [rows], "ts": the gateway's clock in ns, "more": …}`, and with it the ids in `ids_as`, such as `before`."""
     rest = _encode({"ts": time.time_ns(), "more": more, **(ids_as or {})})
     body = b'{"%s":[%s],%s' % (name.encode(), b",".join(rows), rest[1:])
-    return json_answer(quoted(body) if whole_numbers_as_text else body)
+    return json_answer(as_text(body) if whole_numbers_as_text else body)
 
 
 def object_answer(content: Mapping[str, Any], *, status: int = 200, whole_numbers_as_text: bool = False) -> web.Response:
     """Returns an answer of this content."""
     body = _encode(content)
-    return json_answer(quoted(body) if whole_numbers_as_text else body, status=status)
+    return json_answer(as_text(body) if whole_numbers_as_text else body, status=status)
 
 
 def json_answer(body: bytes, *, status: int = 200) -> web.Response:

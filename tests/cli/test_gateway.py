@@ -1,8 +1,11 @@
-"""`crosstape up` and its gateway: which settings it gets, and what changes at SIGHUP. Real processes."""
+"""The gateway as a process, alone and under `crosstape up`: how it starts, and what changes at SIGHUP."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,30 @@ from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.main import main
 from crosstape_cli.up_services import check_gateway
-from tests.cli.running import NO_VENUE, events, started, stopped
+from tests.cli.running import NO_VENUE, TIMEOUT_S, events, started, stopped
+
+
+SECRET = "hunter2"
+
+
+async def test_a_gateway_serves_before_the_server_is_there() -> None:
+    """It writes nothing, so it waits as long as it takes. It says why in its log and at /readyz, without the password."""
+    port = free_port()
+    variables = {
+        "CROSSTAPE_BUS__URL": f"redis://tape:{SECRET}@127.0.0.1:1",
+        "CROSSTAPE_GATEWAY__PORT": str(port),
+        "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
+    }
+    async with started("gateway", variables=variables) as process:
+        await events(process, "gateway.listening", 1)
+        await events(process, "bus.unavailable", 1)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT_S)
+        assert refused.value.code == 503
+        refused.value.close()
+        done = await stopped(process, signal.SIGTERM)
+
+    assert (done.code, SECRET in done.err, "Traceback" in done.err) == (Exit.OK, False, False)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from crosstape_cli.main import main
 from crosstape_cli.up_services import check_gateway
 from tests.cli.running import NO_VENUE, TIMEOUT_S, events, started, stopped
 
-
 SECRET = "hunter2"
 
 

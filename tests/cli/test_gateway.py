@@ -12,9 +12,10 @@ import pytest
 
 from crosstape.runtime.embedded_server import free_port
 from crosstape.runtime.lifecycle import Exit
+from crosstape.settings import GatewaySettings, Settings
 from crosstape.settings.load import load
 from crosstape_cli.main import main
-from crosstape_cli.up_services import check_gateway
+from crosstape_cli.up_services import ConfiguredServices, check_gateway
 from tests.cli.running import NO_VENUE, TIMEOUT_S, events, started, stopped
 
 SECRET = "hunter2"
@@ -99,3 +100,15 @@ async def test_a_changed_section_starts_the_gateway_again(tmp_path: Path, valkey
         assert again["name"] == "gateway"
         await events(process, "gateway.listening", 1)
         assert (await stopped(process)).code == Exit.OK
+
+
+def test_the_address_of_the_page_can_be_opened() -> None:
+    """Of a gateway on all addresses that of this machine; where the settings leave the port open, the one that was chosen; else None."""
+    settings = Settings(gateway=GatewaySettings(host="0.0.0.0", port=8090))
+    assert ConfiguredServices(settings, None, {}).page_url == "http://127.0.0.1:8090/"
+
+    services = ConfiguredServices(Settings(gateway=GatewaySettings(port=0)), None, {})
+    (gateway,) = [service for service in services.services() if service.name == "gateway"]
+    assert services.page_url == f"http://127.0.0.1:{gateway.environ['CROSSTAPE_GATEWAY__PORT']}/"
+
+    assert ConfiguredServices(Settings(gateway=GatewaySettings(enabled=False)), None, {}).page_url is None

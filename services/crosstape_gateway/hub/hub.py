@@ -73,6 +73,11 @@ class Hub:
             for subscriber in self.subscribers:
                 subscriber.end()
 
+    @property
+    def streams(self) -> Iterable[str]:
+        """Names of the streams that are read."""
+        return self._reader.streams
+
     # what the handlers of requests call
 
     def join(self, transport: asyncio.Transport, options: Options) -> Subscriber:

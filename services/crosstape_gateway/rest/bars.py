@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from crosstape_gateway.parts import Parts
-from crosstape_gateway.rest.entries import READ_ENTRIES, SKEW_MS, Range, backwards
+from crosstape_gateway.rest.entries import PAGE, READ_ENTRIES, SKEW_MS, Range, backwards
 
 
 class _Bar(msgspec.Struct, frozen=True, gc=False):
+    venue: str
     open_ts: int
     closed: bool = False
     revision: int = 0
@@ -39,15 +40,18 @@ async def newest_bars(parts: Parts, stream: str, wanted: Range) -> FoundBars:
     newest: list[int] = []  # a heap of the greatest `limit` + 1 times
     read = 0
     oldest = Range(limit=1, from_ts=wanted.from_ts).oldest_id
-    async for entry_id, row in backwards(parts, stream, "+", oldest, 1_000):
+    venue = wanted.venue.encode()
+    async for entry_id, data in backwards(parts, stream, "+", oldest, PAGE):
         read += 1
-        if len(newest) > wanted.limit and int(entry_id.partition("-")[0]) < newest[0] // 1_000_000 - SKEW_MS:
+        if len(newest) > wanted.limit and int(entry_id.partition(b"-")[0]) < newest[0] // 1_000_000 - SKEW_MS:
             break
-        if row is None or row.head.venue != wanted.venue:
+        if venue not in data:  # most entries need not be decoded to find that they are another venue's
             continue
         try:
-            bar = _decode(row.data)
-        except msgspec.MsgspecError:
+            bar = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+        if bar.venue != wanted.venue:
             continue
         if (wanted.from_ts is not None and bar.open_ts < wanted.from_ts) or (wanted.to_ts is not None and bar.open_ts >= wanted.to_ts):
             continue
@@ -60,6 +64,6 @@ async def newest_bars(parts: Parts, stream: str, wanted: Range) -> FoundBars:
             else:
                 continue  # older than all that are wanted
         if before is None or (bar.closed, bar.revision) > before[:2]:
-            found[bar.open_ts] = (bar.closed, bar.revision, row.data)
+            found[bar.open_ts] = (bar.closed, bar.revision, data)
     wanted_ts = sorted(found)[-wanted.limit :]
     return FoundBars([found[open_ts][2] for open_ts in wanted_ts], len(found) > wanted.limit or read >= READ_ENTRIES)

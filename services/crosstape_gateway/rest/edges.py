@@ -15,6 +15,8 @@ from crosstape_gateway.rest.instruments import instruments
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_schemas import EdgeChange
 
+EDGES: Final = ("instrument", "symbol", "ints")
+
 
 class _Edge(msgspec.Struct, frozen=True, gc=False):
     epoch: int
@@ -29,7 +31,7 @@ _decode: Final = msgspec.json.Decoder(_Edge).decode
 async def edges(request: web.Request) -> web.Response:
     """Open edges of one instrument or of all: the newest event of each."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "ints"))
+    parameters = Parameters(request.query, EDGES)
     as_text = parameters.whole_numbers_as_text()
     names = await instruments(parts, parameters, "edge")
     rows: list[bytes] = []
@@ -51,16 +53,14 @@ async def open_edges(parts: Parts, stream: str) -> tuple[list[bytes], bool]:
     newest: dict[tuple[str, str], bytes | None] = {}
     epoch: int | None = None
     read = 0
-    async for _, row in backwards(parts, stream, "+", "-", 0):
+    async for _, data in backwards(parts, stream, "+", "-", 0):
         read += 1
-        if row is None:
-            continue
         try:
-            edge = _decode(row.data)
-        except msgspec.MsgspecError:
+            edge = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             continue
         epoch = edge.epoch if epoch is None else epoch
         if edge.epoch < epoch:
             break
-        newest.setdefault((edge.buy_venue, edge.sell_venue), None if edge.change is EdgeChange.CLOSE else row.data)
-    return [data for data in reversed(newest.values()) if data is not None], read < READ_ENTRIES
+        newest.setdefault((edge.buy_venue, edge.sell_venue), None if edge.change is EdgeChange.CLOSE else data)
+    return [last for last in reversed(newest.values()) if last is not None], read < READ_ENTRIES

@@ -56,8 +56,14 @@ class Range(msgspec.Struct, frozen=True):
     type: str = ""
     """Only events of this type; empty: all that are there."""
 
-    def has(self, head: Head) -> bool:
-        """Whether the event with this head is wanted."""
+    def row(self, entry_id: bytes, data: bytes) -> Row | None:
+        """Returns the row of an entry; None if it is not wanted, or is no event."""
+        if self.venue.encode() not in data:  # most entries need not be decoded to find that they are another venue's
+            return None
+        head = head_of(data)
+        return Row(entry_id.decode(), head, data) if head is not None and self._has(head) else None
+
+    def _has(self, head: Head) -> bool:
         return (
             (not self.venue or head.venue == self.venue)
             and (not self.type or head.type == self.type)
@@ -101,23 +107,21 @@ def head_of(data: bytes) -> Head | None:
         return None
 
 
-def row_of(entry: tuple[bytes, list[bytes]]) -> Row | None:
-    """Returns the row of an entry; None for an entry that is no event."""
-    entry_id, fields = entry
-    for name, value in zip(fields[::2], fields[1::2], strict=False):
-        if name == b"d" and (head := head_of(value)) is not None:
-            return Row(entry_id.decode(), head, value)
-    return None
+def data_of(fields: list[bytes]) -> bytes:
+    """Returns the event's JSON of an entry; empty for an entry that some other program may have written."""
+    if len(fields) == 2 and fields[0] == b"d":
+        return fields[1]
+    return next((value for name, value in zip(fields[::2], fields[1::2], strict=False) if name == b"d"), b"")
 
 
-async def backwards(parts: Parts, stream: str, newest: str, oldest: str, first: int) -> AsyncIterator[tuple[str, Row | None]]:
-    """Yields (id, row) of the entries of a stream from `newest` back to `oldest`, `READ_ENTRIES` at most; no row for a foreign entry."""
+async def backwards(parts: Parts, stream: str, newest: str, oldest: str, first: int) -> AsyncIterator[tuple[bytes, bytes]]:
+    """Yields (id, the event's JSON) of the entries of a stream from `newest` back to `oldest`, `READ_ENTRIES` at most."""
     count, read = min(max(first, FIRST_PAGE), PAGE), 0
     while read < READ_ENTRIES:
         count = min(count, READ_ENTRIES - read)
         entries = await bus.page(parts, stream, newest, oldest, count)
         for entry in entries:
-            yield entry[0].decode(), row_of(entry)
+            yield entry[0], data_of(entry[1])
         read += len(entries)
         if len(entries) < count:
             return
@@ -127,16 +131,16 @@ async def backwards(parts: Parts, stream: str, newest: str, oldest: str, first: 
 async def newest_rows(parts: Parts, stream: str, wanted: Range) -> Found:
     """Returns the newest rows of the range, `limit` at most."""
     rows: list[Row] = []
-    oldest = newest = ""
+    oldest = newest = b""
     read = 0
-    async for entry_id, row in backwards(parts, stream, wanted.newest_id, wanted.oldest_id, wanted.limit + 1):
-        if row is not None and wanted.has(row.head):
+    async for entry_id, data in backwards(parts, stream, wanted.newest_id, wanted.oldest_id, wanted.limit + 1):
+        if (row := wanted.row(entry_id, data)) is not None:
             if len(rows) == wanted.limit:
-                return Found(rows[::-1], True, oldest, newest)
+                return Found(rows[::-1], True, oldest.decode(), newest.decode())
             rows.append(row)
         read += 1
         oldest, newest = entry_id, newest or entry_id
-    return Found(rows[::-1], read >= READ_ENTRIES, oldest, newest)
+    return Found(rows[::-1], read >= READ_ENTRIES, oldest.decode(), newest.decode())
 
 
 async def next_rows(parts: Parts, stream: str, wanted: Range) -> Found:
@@ -147,8 +151,7 @@ async def next_rows(parts: Parts, stream: str, wanted: Range) -> Found:
         count = min(max(wanted.limit + 1, FIRST_PAGE), PAGE, READ_ENTRIES - read)
         entries = await bus.page_after(parts, stream, newest, count)
         for entry in entries:
-            row = row_of(entry)
-            if row is not None and wanted.has(row.head):
+            if (row := wanted.row(entry[0], data_of(entry[1]))) is not None:
                 if len(rows) == wanted.limit:
                     return Found(rows, True, oldest, newest)
                 rows.append(row)

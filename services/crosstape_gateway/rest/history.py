@@ -20,12 +20,16 @@ from crosstape_schemas import CONSOLIDATED, TIMEFRAMES
 ROWS: Final = 500
 """Rows in an answer if the request does not say how many."""
 _RANGE: Final = ("from_ts", "to_ts", "limit")
+TRADES: Final = ("instrument", "symbol", "venue", *_RANGE, "after", "before", "ints")
+BARS: Final = ("instrument", "symbol", "timeframe", "venue", *_RANGE, "ints")
+CANDLES: Final = ("symbol", "instrument", "timeframe", "venue", *_RANGE, "ints")
+GAPS: Final = ("instrument", "symbol", "venue", *_RANGE, "ints")
 
 
 async def trades(request: web.Request) -> web.Response:
     """Trades of an instrument, oldest first: the newest of a range, or those behind an entry."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "venue", *_RANGE, "after", "before", "ints"))
+    parameters = Parameters(request.query, TRADES)
     as_text = parameters.whole_numbers_as_text()
     wanted = _range(parts, parameters, await venue(parts, parameters))
     stream = parts.keys.stream("trade", await instrument(parts, parameters))
@@ -37,14 +41,14 @@ async def trades(request: web.Request) -> web.Response:
 async def bars(request: web.Request) -> web.Response:
     """Bars of an instrument that the aggregator built: of one venue, or of all together."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "timeframe", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, BARS)
     return await _bars(request, parameters, "bars", ("bar", await venue(parts, parameters) or CONSOLIDATED))
 
 
 async def candles(request: web.Request) -> web.Response:
     """Candles of an instrument as a venue publishes them; without a venue, the bars of all venues together."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("symbol", "instrument", "timeframe", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, CANDLES)
     of = await venue(parts, parameters)
     return await _bars(request, parameters, "candles", ("bar", CONSOLIDATED) if of in ("", CONSOLIDATED) else ("candle", of))
 
@@ -52,7 +56,7 @@ async def candles(request: web.Request) -> web.Response:
 async def gaps(request: web.Request) -> web.Response:
     """Gaps of an instrument, or of all instruments and of whole venues, oldest first."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, GAPS)
     as_text = parameters.whole_numbers_as_text()
     of = await venue(parts, parameters)
     wanted = _range(parts, parameters, of, type="gap")

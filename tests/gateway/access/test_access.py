@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from redis.asyncio import Redis
 
 from crosstape.errors import SettingsError
@@ -22,8 +21,9 @@ from tests.gateway.access.test_tokens import ALICE, BOB, written
 from tests.gateway.rest.served import Served, serving
 from tests.waiting import wait_until
 
+STREAM = "/api/stream?topics=cbbo:*"
 PROTECTED = ("/api/venues", "/api/instruments", "/api/quotes", "/api/last?topics=cbbo:*", "/api/edges", "/api/gaps", "/api/trades",
-             "/api/bars", "/api/candles", "/api/depth", "/metrics", "/api/stream", "/%61pi/venues", "/api//venues/../venues")  # fmt: skip
+             "/api/bars", "/api/candles", "/api/depth", "/metrics", STREAM, "/ws", "/%61pi/venues", "/api//venues/../venues")  # fmt: skip
 
 
 def bearer(token: str = ALICE) -> dict[str, str]:
@@ -39,17 +39,8 @@ def tokens_file(tmp_path: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def gateway(url: str, **settings: Any) -> AsyncIterator[Served]:
-    """A gateway with a stream that lasts until it is cut."""
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await answer.prepare(request)
-        await answer.write(b"data: {}\n\n")
-        await asyncio.Event().wait()  # until the connection is cut
-        return answer
-
-    own_stream = [web.get("/api/stream", stream)]
-    async with serving(url, GatewaySettings(**{"port": 0, **settings}), routes=own_stream) as served:
+    """A gateway that has looked once which streams there are."""
+    async with serving(url, GatewaySettings(**{"port": 0, **settings}), streams=True) as served:
         await served.parts.catalogue.look()
         yield served
 
@@ -81,10 +72,10 @@ async def test_the_file_of_tokens_is_read_again_while_it_serves(
     """Who has lost a token is out at once, and running streams are cut; others are not disturbed."""
     monkeypatch.setattr(access, "REFRESH_S", 0.02)
     async with gateway(valkey, tokens_file=tokens_file) as served, contextlib.AsyncExitStack() as stack:
-        asked = [served.http.get(served.url + "/api/stream", headers=bearer(token)) for token in (ALICE, BOB)]
+        asked = [served.http.get(served.url + STREAM, headers=bearer(token)) for token in (ALICE, BOB)]
         streams = [await stack.enter_async_context(one) for one in asked]
         for stream in streams:
-            assert await stream.content.readline() == b"data: {}\n"
+            assert (await stream.content.readline()).startswith(b'data: {"type":"connected"')
         written(Path(tokens_file).parent, f"bob:{BOB}\ncarol:carol-{ALICE}")
 
         async def is_in(token: str) -> bool:
@@ -195,7 +186,7 @@ async def test_with_tokens_the_name_does_not_matter(client: Redis, valkey: str, 
 async def test_pages_of_other_sites_may_not_read(client: Redis, valkey: str) -> None:
     """Neither rows nor streams, nor may they sign in or out; our own page may."""
     async with gateway(valkey) as served:
-        for path, method in (("/api/venues", "GET"), ("/api/stream", "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
+        for path, method in (("/api/venues", "GET"), (STREAM, "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
             for origin in ("https://evil.example", "null", "http://localhost:1"):
                 answer = await served.ask(path, method, headers={"Origin": origin})
                 assert answer.error[:2] == (403, "unknown_origin")
@@ -260,7 +251,7 @@ async def test_every_answer_has_the_headers_that_guard_a_page(client: Redis, val
     async with gateway(valkey, tokens_file=tokens_file) as served:
         answers = [await served.ask(path, headers=bearer()) for path in ("/api/venues", "/nothing", "/api/trades", "/metrics", "/healthz")]
         answers.append(await served.ask("/api/venues"))
-        async with served.http.get(served.url + "/api/stream", headers=bearer()) as stream:
+        async with served.http.get(served.url + STREAM, headers=bearer()) as stream:
             headers = [dict(stream.headers), *(answer.headers for answer in answers)]
 
     for one in headers:
@@ -288,8 +279,8 @@ async def test_streams_are_limited(client: Redis, valkey: str, clients: int, per
     """In all and of one address."""
     async with gateway(valkey, clients=clients, clients_per_address=per_address) as served, contextlib.AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(served.http.get(served.url + "/api/stream"))
-        third = await served.ask("/api/stream")
+            await stack.enter_async_context(served.http.get(served.url + STREAM))
+        third = await served.ask(STREAM)
         assert third.error[:2] == (429, "too_many_clients")
         assert third.headers["Retry-After"] == "5"
         assert served.app[ACCESS].streams.total == 2

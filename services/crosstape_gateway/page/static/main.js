@@ -32,7 +32,7 @@ const book = new Book(tape, { table: at("book"), scroll: at("book-scroll"), titl
 const edges = new Edges(tape, { table: at("edges"), meta: at("edges-meta"), note: at("edges-note") });
 const venues = new Venues(tape, { table: at("venues"), meta: at("venues-meta") });
 const notices = new Notices(tape, { list: at("notices"), meta: at("notices-meta"), note: at("notices-note") });
-const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()) });
+const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()), exists: (of) => choice.has(of) });
 new Theme(at("theme"), () => chart.paint());
 const choice = new Choice({ instrument: at("chart-instrument"), timeframe: at("chart-timeframe"), source: at("chart-source"), changed: follow });
 
@@ -156,6 +156,7 @@ async function lookNow() {
   lookedMs = performance.now();
   await look();
   if (none && choice.instrument) follow();
+  else if (chart.missing) chart.load();
 }
 
 document.addEventListener("visibilitychange", () => {

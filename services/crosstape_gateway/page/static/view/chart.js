@@ -8,9 +8,8 @@ import { Bars } from "../state/bars.js";
 import { ms } from "../state/clock.js";
 import { digits } from "../state/decimal.js";
 import { element, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
 import { colour } from "./theme.js";
-import { NOTHING, counted, dayAndTime, number } from "./words.js";
+import { NOTHING, counted, dayAndTime, number, whyOld } from "./words.js";
 
 const HISTORY = 600;
 const RIGHT_BARS = 4;
@@ -32,9 +31,9 @@ export class Chart {
   #hovered = null;
   #fitted = false;
 
-  /** `ask()` asks for a call of `draw` in the next frame. */
-  constructor(tape, { box, legend, note, ask }) {
-    Object.assign(this, { tape, box, legend, note, ask });
+  /** `ask()` asks for a call of `draw` in the next frame; `exists(choice)`: whether the tape has such bars at all. */
+  constructor(tape, { box, legend, note, ask, exists }) {
+    Object.assign(this, { tape, box, legend, note, ask, exists });
     this.older = new Set();
     const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode } = globalThis.LightweightCharts;
     this.chart = createChart(box, {
@@ -69,7 +68,7 @@ export class Chart {
     this.ask();
   }
 
-  /** Show another instrument, timeframe or source. Their history is asked for at once. */
+  /** Show another instrument, timeframe or source. `load` is to be called once their stream is followed: so nothing is missed between. */
   choose(choice) {
     this.#choice = choice;
     this.#bars = new Bars();
@@ -78,16 +77,24 @@ export class Chart {
     this.#fitted = false;
     this.older.clear();
     this.chart.timeScale().applyOptions({ secondsVisible: choice.timeframe.endsWith("s") });
+    this.loaded = false;
     setText(this.note, "Loading the history …");
     this.ask();
-    return this.load();
   }
 
   /** Ask for the history and merge it into what is known. Raises nothing: the note says what went wrong. */
-  async load(limit = HISTORY) {
+  async load(most = HISTORY) {
     const choice = this.#choice;
     if (!choice) return;
+    const limit = this.loaded && !this.missing ? most : HISTORY;
     const round = ++this.#round;
+    this.missing = !this.exists(choice);
+    if (this.missing) {
+      setText(this.note, "");
+      this.loaded = true;
+      this.ask();
+      return;
+    }
     const [type, venue] = choice.source.split("@");
     try {
       const answer =
@@ -100,7 +107,7 @@ export class Chart {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (choice !== this.#choice || round !== this.#round) return;
-      setText(this.note, error.status === 404 ? "" : `The history could not be had: ${error.message}`);
+      setText(this.note, `The history could not be had: ${error.message}`);
     }
     this.loaded = true;
     this.ask();
@@ -125,6 +132,7 @@ export class Chart {
   }
 
   #apply(bar) {
+    if (this.missing) setText(this.note, "");
     const before = this.#bars.at();
     const place = this.#bars.apply(bar);
     if (place === "older") this.older.add(ms(bar.open_ts));
@@ -201,6 +209,7 @@ export class Chart {
     if (this.note.shown?.startsWith("The tape has no")) setText(this.note, "");
     const isNewest = bar === this.#bars.at();
     const current = !isNewest || this.tape.isCurrent(bar) || bar.closed;
+    this.box.classList.toggle("old", !current);
     const state = bar.closed ? "closed" : "open";
     const flags = [bar.revision ? `revision ${bar.revision}` : "", bar.closed && bar.complete === false ? "not known to be complete" : "", bar.trades === 0 ? "no trades" : ""];
     const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : "venue silent"}`].filter(Boolean).join(", ");

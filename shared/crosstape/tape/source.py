@@ -37,7 +37,7 @@ class EventSource:
     def __init__(self, connection: TapeConnection, *, newest: bool = False, on_missed: OnMissed | None = None) -> None:
         self._connection = connection
         self._selections: list[Selection] = []
-        self.losses = Losses(self._selections, on_missed)
+        self.losses = Losses(lambda stream: self._wanted.get(stream, ()), on_missed)
         self.reader = connection.reader(self.losses.note)
         connection.sources.add(self)
         self._starts: dict[Selection, Starts] = {}

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 
-from crosstape.errors import BusError, UnknownName
+from crosstape.errors import BusError, CrosstapeError, UnknownName
 from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape.tape.feed_reader import Feed, FeedReader, Hooks
@@ -128,5 +128,6 @@ class Follower:
     def _note_end(self, future: Future[None]) -> None:
         if not future.cancelled() and (exc := future.exception()) is not None:
             self._failed = exc
-            log.error("tape.follower_failed", thread=self._name, exc_info=exc)
+            unexpected = None if isinstance(exc, CrosstapeError) else exc  # a traceback would show settings
+            log.error("tape.follower_failed", thread=self._name, reason=str(exc), exc_info=unexpected)
             self._on_end()

@@ -57,6 +57,7 @@ export interface Timing {
 }
 
 const GATHER_CHANGES_MS = 10;
+const NS_PER_MS = 1_000_000n;
 
 export class Connection {
   readonly #transport: Transport;
@@ -190,6 +191,9 @@ export class Connection {
         this.#everLive = true;
         this.#heartbeatS = message.heartbeat_s ?? this.#heartbeatS;
         this.#look?.();
+        // Until the gateway has read something it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream with
+        // what came up to two seconds before: its clock is good enough.
+        this.#after ||= `${message.ts / NS_PER_MS}-0`;
         for (const topic of message.topics) this.#accepted.add(topic);
         this.#set({ state: "live", busAway: false });
         return;

@@ -79,7 +79,7 @@ export class FakeGateway {
     };
     const heartbeat = this.heartbeatS === undefined ? {} : { heartbeat_s: this.heartbeatS };
     const topics = query.get("topics")!.split(",");
-    stream.send([{ type: "connected", version: "1", topics, ts: 1n, resumed: query.has("after"), ...heartbeat }]);
+    stream.send([{ type: "connected", version: "1", topics, ts: EPOCH, resumed: query.has("after"), ...heartbeat }]);
     this.streams.push(stream);
     for (const wake of this.#waiting.splice(0)) wake();
   }

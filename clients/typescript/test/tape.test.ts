@@ -79,6 +79,16 @@ test("a cut connection is resumed behind the last id; repeated events come once,
     assert.equal((await gateway.stream(2)).query.get("after"), "12-0");
   }));
 
+test("what was live is resumed even before an id was named: from the time of the connection", TIMEOUT, () =>
+  withTape({}, async (tape) => {
+    const trades = tape.trades("BTC-USDT");
+    (await gateway.stream(0)).cut();
+    const second = await gateway.stream(1);
+    assert.equal(second.query.get("after"), "1790000000123-0");
+    second.send([trade(1)]);
+    await take(trades, 1);
+  }));
+
 test("a gateway that is away is waited for, for as long as it takes", TIMEOUT, async () => {
   await gateway.stop();
   const reconnecting: Error[] = [];

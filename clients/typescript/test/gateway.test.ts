@@ -1,0 +1,221 @@
+// Against a real gateway on a real bus, which the test ends by SIGKILL and starts again. tests/typescript in the repository runs it so.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import WsWebSocket from "ws";
+import { AccessError, RequestError, Tape, type ConnectionState, type Missed, type TapeOptions, type Trade } from "../src/index.js";
+import { encode } from "./fake-gateway.js";
+
+const { CROSSTAPE_GATEWAY: url = "", CROSSTAPE_CONTROL: control = "", CROSSTAPE_TOKEN: token = "" } = process.env;
+const OPTIONS = { skip: url ? false : "CROSSTAPE_GATEWAY names no gateway", timeout: 60_000 };
+const FOLDER = new URL("../../", import.meta.url);
+
+async function ask(command: string, body: unknown = null): Promise<void> {
+  const answer = await fetch(`${control}/${command}`, { method: "POST", body: encode(body) });
+  assert.ok(answer.ok, await answer.text());
+}
+
+interface Following {
+  tape: Tape;
+  states: ConnectionState[];
+  /** Returns when the connection has this state. */
+  until(state: ConnectionState["state"]): Promise<void>;
+}
+
+function follow(options: Partial<TapeOptions>): Following {
+  const states: ConnectionState[] = [];
+  const waiting = new Map<string, () => void>();
+  const tape = new Tape({
+    url, token, gatherMs: 0, mostDelayS: 0.2, ...options,
+    onState: (state) => {
+      states.push(state);
+      waiting.get(state.state)?.();
+    },
+  });
+  const until = async (state: string): Promise<void> => {
+    while (tape.state.state !== state) await new Promise<void>((resolve) => waiting.set(state, resolve));
+  };
+  return { tape, states, until };
+}
+
+const TRANSPORTS: Record<string, Partial<TapeOptions>> = {
+  "Server-Sent Events": { transport: "sse" },
+  WebSocket: { transport: "websocket" },
+  "WebSocket of the package ws": { transport: "websocket", WebSocket: WsWebSocket },
+};
+
+let number = 0;
+
+function trade(instrument: string, changes: object = {}): object {
+  number++;
+  return {
+    type: "trade", venue: "kraken", instrument, venue_ts: 1_790_000_000_123_456_789n, received_ts: 1_790_000_000_123_456_000n + BigInt(number),
+    price: "64000.10", size: "0.00000001", taker: "buy", trade_id: String(number), ...changes,
+  };
+}
+
+async function take<T>(items: AsyncIterator<T, undefined>, count: number): Promise<T[]> {
+  const taken: T[] = [];
+  while (taken.length < count) {
+    const { done, value } = await items.next();
+    assert.ok(!done, `ended after ${taken.length} of ${count}`);
+    taken.push(value as T);
+  }
+  return taken;
+}
+
+for (const [name, options] of Object.entries(TRANSPORTS)) {
+  test(`over ${name}: all trades come once and exact, across a killed gateway`, OPTIONS, async () => {
+    const instrument = `RESUME-${number}`;
+    const { tape, states, until } = follow(options);
+    try {
+      const trades = tape.trades(instrument, { withMissed: true });
+      await until("live");
+      await ask("publish", [trade(instrument), trade(instrument)]);
+      const first = await take(trades, 2);
+      await ask("kill");
+      await until("reconnecting");
+      const unseen = [trade(instrument), trade(instrument), trade(instrument)];
+      await ask("publish", unseen);
+      await ask("start");
+      const more = await take(trades, 3);
+      await ask("publish", [trade(instrument)]);
+      const last = await take(trades, 1);
+
+      const all = [...first, ...more, ...last] as Trade[];
+      assert.deepEqual(all.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6]);
+      assert.deepEqual((more as Trade[]).map(({ epoch: _, seq: __, backfilled: ___, ...rest }) => rest), unseen);
+      assert.equal(typeof first[0]!.epoch, "bigint");
+      assert.equal(trades.missed, 0);
+      assert.ok(states.some(({ reason }) => reason));
+    } finally {
+      tape.close();
+    }
+  });
+
+  test(`over ${name}: what is more than the gateway sends again is reported as missed`, OPTIONS, async () => {
+    const instrument = `MISSED-${number}`;
+    const { tape, until } = follow(options);
+    try {
+      const trades = tape.trades(instrument, { withMissed: true });
+      await until("live");
+      await ask("publish", [trade(instrument)]);
+      await take(trades, 1);
+      await ask("kill");
+      await until("reconnecting");
+      await ask("publish", Array.from({ length: 100 }, () => trade(instrument)));
+      await ask("start");
+      const items: (Trade | Missed)[] = [];
+      for await (const item of trades) {
+        if (item.type === "missed") {
+          items.push(item);
+          await ask("publish", [trade(instrument)]);
+        } else {
+          items.push(item);
+          if (item.seq > 101) break;
+        }
+      }
+
+      const reports = items.filter((item): item is Missed => item.type === "missed");
+      assert.equal(reports[0]!.reason, "resume");
+      assert.equal(reports[0]!.topic, `trade:${instrument}`);
+      const seen = items.flatMap((item) => (item.type === "trade" ? [item.seq] : []));
+      assert.deepEqual(seen, [...new Set(seen)].sort((a, b) => a - b));
+      assert.equal(reports[0]!.first_missing, seen.findIndex((seq, index) => seq !== index + 2) + 2);
+    } finally {
+      tape.close();
+    }
+  });
+
+  test(`over ${name}: topics come and go while the others go on`, OPTIONS, async () => {
+    const [one, other] = [`TOPIC-A-${number}`, `TOPIC-B-${number}`];
+    const { tape, until } = follow(options);
+    try {
+      const ones = tape.trades(one);
+      await until("live");
+      await ask("publish", [trade(one), trade(other)]);
+      await take(ones, 1);
+      const others = tape.trades(other);
+      const [last] = await take(others, 1);
+      assert.equal(last!.seq > 0, true);
+      await ask("publish", [trade(one), trade(other)]);
+      assert.equal((await take(others, 1))[0]!.instrument, other);
+      await take(ones, 1);
+      others.close();
+      await ask("publish", [trade(other), trade(one)]);
+      assert.equal((await take(ones, 1))[0]!.instrument, one);
+    } finally {
+      tape.close();
+    }
+  });
+
+  test(`over ${name}: a wrong token and a wrong timeframe are refused with the gateway's words`, OPTIONS, async () => {
+    const { tape } = follow({ ...options, token: "not-the-token-of-anyone" });
+    try {
+      await assert.rejects(tape.trades("BTC-USDT").next(), (error) => error instanceof AccessError && error.status === 401 && error.code !== "");
+      await assert.rejects(tape.last("trade", "BTC-USDT"), AccessError);
+    } finally {
+      tape.close();
+    }
+
+    const right = follow(options);
+    try {
+      const neighbour = right.tape.trades("NEIGHBOUR");
+      const bars = right.tape.bars("BTC-USDT", "7m");
+      await assert.rejects(bars.next(), (error) => error instanceof RequestError && error.code === "unknown_timeframe" && /7m/.test(error.message));
+      await right.until("live");
+      await ask("publish", [trade("NEIGHBOUR")]);
+      await take(neighbour, 1);
+    } finally {
+      right.tape.close();
+    }
+  });
+}
+
+test("REST: last values, history page by page, and errors", OPTIONS, async () => {
+  const instrument = `HISTORY-${number}`;
+  const { tape } = follow({});
+  await ask("publish", [...Array.from({ length: 5 }, () => trade(instrument)), trade(instrument, { venue: "binance" })]);
+
+  const waited = Date.now() + 10_000; // the gateway looks for new streams once a second
+  let last = await tape.last("trade", instrument).catch(() => []);
+  while (last.length < 2 && Date.now() < waited) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    last = await tape.last("trade", instrument).catch(() => []);
+  }
+  assert.deepEqual(last.map(({ venue }) => venue).sort(), ["binance", "kraken"]);
+  assert.equal(typeof last[0]!.received_ts, "bigint");
+
+  const page = await tape.history("trade", instrument, { venue: "kraken", limit: 2 });
+  assert.deepEqual(page.rows.map(({ seq }) => seq), [4, 5].map((n) => page.rows[0]!.seq + n - 4));
+  assert.ok(page.more && page.before && page.ts > 1_700_000_000n * 1_000_000_000n);
+  const before = await tape.history("trade", instrument, { venue: "kraken", limit: 10, before: page.before });
+  assert.equal(before.rows.length, 3);
+  const since = await tape.history("trade", instrument, { fromTs: page.rows[1]!.received_ts });
+  assert.equal(since.rows.length, 2);
+
+  await assert.rejects(tape.history("bar:1m", instrument), (error) => error instanceof RequestError && error.status === 404);
+  await assert.rejects(tape.history("cbbo", instrument), TypeError);
+  await assert.rejects(tape.get("/api/trades", { instrumant: "x" }), /instrument/);
+});
+
+test("the example prints spreads", OPTIONS, async () => {
+  const cbbo = {
+    type: "cbbo", venue: "consolidated", instrument: "SPREAD-USD", venue_ts: null, received_ts: 1n, ts: 1_790_000_000_123_456_789n,
+    bid_price: "100.10", bid_size: "1", bid_venues: ["kraken"], ask_price: "100.30", ask_size: "2", ask_venues: ["binance"], mid: "100.20",
+    spread: "0.20", spread_bps: "19.96", market: "normal", venues: 2, vwap: {}, legs: [],
+  };
+  await ask("publish", [cbbo]);
+  const example = spawn(process.execPath, ["examples/spread.mjs", url, "SPREAD-USD"], {
+    cwd: FOLDER, env: { ...process.env, CROSSTAPE_TOKEN: token }, stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(example, "exit");
+  const lines = createInterface(example.stdout)[Symbol.asyncIterator]();
+  const { value: line } = (await lines.next()) as { value: string };
+  assert.match(line, /SPREAD-USD.*0\.20.*kraken.*binance/);
+  example.kill("SIGINT");
+  assert.equal((await ended)[0], 0);
+});

@@ -1,0 +1,99 @@
+"""The TypeScript client against a real gateway: its own tests by `npm test`, and its bundle-free modules in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.typescript.stand import TOKEN, Stand, standing
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("typescript")]
+
+PACKAGE: Final = Path(__file__).parents[2] / "clients" / "typescript"
+NODE: Final = 20
+"""The oldest version of Node that the package is for."""
+
+
+def why_not() -> str:
+    """Why it cannot run here; empty if it can."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        return "node and npm are not installed"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < NODE:
+        return f"node is {version}; the package needs {NODE} or later"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def package() -> Path:
+    """The folder of the package, with the packages that its lock names."""
+    if why := why_not():
+        pytest.skip(why)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False, timeout=100)
+    if done.returncode:
+        pytest.skip(f"npm cannot install what package-lock.json names: {done.stderr.strip()[-300:]}")
+    return PACKAGE
+
+
+@pytest.fixture
+async def stand(package: Path, client: object, valkey: str, tmp_path: Path) -> AsyncIterator[Stand]:
+    """A gateway that tests may kill; the bus is empty."""
+    async with standing(valkey, tmp_path, package) as one:
+        yield one
+
+
+async def npm(package: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Runs npm. Returns its exit code, and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        "npm", *arguments, cwd=package, stdout=PIPE, stderr=STDOUT, env={**os.environ, **environment}, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(100):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, 9)
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def test_the_tests_of_the_package_pass_against_a_real_gateway(package: Path, stand: Stand) -> None:
+    """Every test of the package runs: with a gateway none is skipped."""
+    code, output = await npm(
+        package, "test", CROSSTAPE_GATEWAY=stand.url, CROSSTAPE_CONTROL=stand.control_url, CROSSTAPE_TOKEN=TOKEN, NO_COLOR="1"
+    )
+
+    assert code == 0, output
+    assert "# skipped 0" in output, output
+
+
+async def test_the_packed_package_has_types_for_a_strict_program(package: Path, tmp_path: Path) -> None:
+    """A program that installs the package compiles with all checks of TypeScript, its libraries' types included."""
+    code, output = await npm(package, "pack", "--pack-destination", str(tmp_path))
+    assert code == 0, output
+    (packed,) = tmp_path.glob("*.tgz")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "program.ts").write_text(
+        'import { Tape, type Missed, type Trade } from "crosstape";\n'
+        'const tape = new Tape({ url: "http://localhost:8090" });\n'
+        'for await (const one of tape.trades("BTC-USDT")) { const time: bigint = one.received_ts; const price: string = one.price; }\n'
+        'for await (const one of tape.trades("BTC-USDT", { withMissed: true })) { const either: Trade | Missed = one; }\n'
+    )
+    code, output = await npm(tmp_path, "install", "--no-audit", "--no-fund", "--offline", str(packed))
+    assert code == 0, output
+    compiler = package / "node_modules" / ".bin" / "tsc"
+    options = "--noEmit --strict --target es2022 --module nodenext --skipLibCheck false --lib es2022,dom,dom.asynciterable program.ts"
+    done = await asyncio.to_thread(
+        subprocess.run, [str(compiler), *options.split()], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 0, done.stdout

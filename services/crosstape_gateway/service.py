@@ -42,13 +42,14 @@ async def run(settings: Settings) -> None:
         def ready() -> tuple[bool, dict[str, Any]]:
             return hub.away_since_ts is None, {"bus": hub.away_since_ts is None}
 
-        async with (
-            serve(settings.telemetry, ready),
-            listening(make_app(Parts(settings.gateway, client, keys, catalogue, hub)), settings.gateway),
-            asyncio.TaskGroup() as tasks,
-        ):
+        app = make_app(Parts(settings.gateway, client, keys, catalogue, hub))
+        app.on_shutdown.append(hub.stop)
+        async with serve(settings.telemetry, ready), asyncio.TaskGroup() as tasks:
             tasks.create_task(catalogue.run(), name="gateway.catalogue")
             tasks.create_task(hub.run(), name="gateway.hub")
+            await catalogue.next_look()  # so that the first clients are not told that the bus is away while it is not known
+            async with listening(app, settings.gateway):
+                await asyncio.Event().wait()  # until cancelled: the streams end before the tasks do
 
 
 @asynccontextmanager

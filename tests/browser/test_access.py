@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from crosstape_schemas import EdgeChange, Exclusion, FeedState, Market
+from crosstape_schemas import CONSOLIDATED, EdgeChange, Exclusion, FeedState, Market
 from tests.browser.market import BTC, DOGE, Stage, bar, depth, edge, gap, status
 from tests.browser.rig import Gateway
 from tests.browser.tab import Tab, opened
@@ -57,7 +57,8 @@ async def test_axe_finds_nothing_serious(stage: Stage, gateway: Gateway, chromiu
         await tab.shows("#chart-legend", "closed")
         assert await findings(tab) == []
         assert await tab.run("() => document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
-        await tab.run("() => crosstape.stream.close()")
+        stage.silent.add(CONSOLIDATED)
+        await stage.publish(status(CONSOLIDATED, FeedState.DOWN))
         await expect(tab.row(BTC).locator(".state")).to_contain_text("no aggregator")
         await tab.run("() => { document.getElementById('access').hidden = false }")
         assert await findings(tab) == []

@@ -16,8 +16,11 @@ from tests.browser.tab import Tab, opened
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-RULES = """() => axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
-    violations.map(({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(({ html, failureSummary }) => [html.slice(0, 200), failureSummary])]))"""
+RULES = """async () => {
+    const { violations } = await axe.run({ resultTypes: ["violations"] });
+    const node = ({ html, failureSummary }) => [html.slice(0, 200), failureSummary];
+    return violations.map(({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(node)]);
+}"""
 TOLERATED = ("minor", "moderate")
 
 
@@ -81,7 +84,9 @@ async def test_motion_is_reduced_on_demand(stage: Stage, gateway: Gateway, chrom
             await stage.publish(stage.quote("100.1", "100.3"))
             await tab.open(gateway.url)
             await expect(tab.row(BTC).locator(".bid")).to_have_text("100.1")
-            await tab.run("() => { globalThis.flashed = 0; Element.prototype.animate = function () { flashed += 1; return { cancel() {} }; } }")
+            await tab.run(
+                "() => { globalThis.flashed = 0; Element.prototype.animate = function () { flashed += 1; return { cancel() {} }; } }"
+            )
             await stage.publish(stage.quote("100.2", "100.3"))
             await expect(tab.row(BTC).locator(".bid")).to_have_text("100.2")
             assert bool(await tab.run("() => flashed")) is wanted

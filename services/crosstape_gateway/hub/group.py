@@ -73,7 +73,8 @@ class Group:
     def beat(self, now_s: float, every_s: float) -> None:
         """Send a heartbeat if it is time for it: over WebSocket always after `every_s`, else if nothing else was sent meanwhile."""
         last_s = self._beat_s if self.options.transfer is Transfer.WEBSOCKET else max(self._beat_s, self.sent_s)
-        if now_s - last_s < every_s:
+        first_id = self.topics and not self.last_id and self._position()  # the sooner clients have one, the better
+        if now_s - last_s < every_s and not first_id:
             return
         self._beat_s = now_s
         self.flush()

@@ -26,6 +26,8 @@ Moment: TypeAlias = int | dt.datetime
 
 PAGE: Final = 1_000
 """Entries in one answer of the server: it does nothing else meanwhile, here for about half a millisecond."""
+FIRST_PAGE: Final = 100
+"""Entries in the first answer at least, where a limit needs few."""
 SKEW_MS: Final = 10_000
 """How far a producer's clock may be ahead of the server's."""
 LATE_MS: Final = 300_000
@@ -98,7 +100,8 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     numbering = BackwardNumbering(stream)
     foreign = 0
     stopped = False
-    async for page in _pages(connection, stream, newest, wanted.oldest_id):
+    count = PAGE if bars or wanted.limit is None else max(FIRST_PAGE, wanted.limit + 1)
+    async for page in _pages(connection, stream, newest, wanted.oldest_id, count):
         for _, fields in page:
             try:
                 (_, data) = fields
@@ -167,18 +170,21 @@ class _Bars:
         return [self._found[key] for key in (keys if limit is None else keys[-limit:])], more
 
 
-async def _pages(connection: TapeConnection, stream: str, newest: str, oldest: str) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
-    """Yields entries from the newest back to the oldest. Raises `BusError`."""
+async def _pages(
+    connection: TapeConnection, stream: str, newest: str, oldest: str, count: int
+) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
+    """Yields entries from the newest back to the oldest, first about `count`. Raises `BusError`."""
     while True:
+        count = min(count, PAGE)
         try:
-            page = await execute_raw(connection.client, "XREVRANGE", stream, newest, oldest, "COUNT", PAGE, key=stream.encode())
+            page = await execute_raw(connection.client, "XREVRANGE", stream, newest, oldest, "COUNT", count, key=stream.encode())
         except UNAVAILABLE as exc:
             raise BusError(f"the bus {place(connection.client)} cannot be asked: {reason(exc)}") from exc
         if page:
             yield page
-        if len(page) < PAGE:
+        if len(page) < count:
             return
-        newest = f"({page[-1][0].decode()}"
+        newest, count = f"({page[-1][0].decode()}", PAGE
 
 
 async def _info(connection: TapeConnection, stream: str) -> StreamInfo:

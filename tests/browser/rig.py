@@ -113,7 +113,13 @@ class WebProxy:
         try:
             async with (
                 aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)) as http,
-                http.request(request.method, self._upstream + path, headers=headers, data=await request.read(), skip_auto_headers=[hdrs.ACCEPT_ENCODING]) as answer,
+                http.request(
+                    request.method,
+                    self._upstream + path,
+                    headers=headers,
+                    data=await request.read(),
+                    skip_auto_headers=[hdrs.ACCEPT_ENCODING],
+                ) as answer,
             ):
                 passed = web.StreamResponse(status=answer.status)
                 passed.headers.extend((name, value) for name, value in answer.headers.items() if name not in ONE_HOP)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from crosstape_schemas import EdgeChange, Exclusion, FeedState, Market
+from crosstape_schemas import CONSOLIDATED, EdgeChange, Exclusion, FeedState, Market
 from tests.browser.market import BTC, DOGE, Stage, bar, depth, edge, gap, status
 from tests.browser.rig import Gateway
 from tests.browser.tab import Tab, opened
@@ -16,8 +16,11 @@ from tests.browser.tab import Tab, opened
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-RULES = """() => axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
-    violations.map(({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(({ html, failureSummary }) => [html.slice(0, 200), failureSummary])]))"""
+RULES = """async () => {
+    const { violations } = await axe.run({ resultTypes: ["violations"] });
+    const node = ({ html, failureSummary }) => [html.slice(0, 200), failureSummary];
+    return violations.map(({ id, impact, nodes }) => [id, impact, nodes.slice(0, 3).map(node)]);
+}"""
 TOLERATED = ("minor", "moderate")
 
 
@@ -57,7 +60,8 @@ async def test_axe_finds_nothing_serious(stage: Stage, gateway: Gateway, chromiu
         await tab.shows("#chart-legend", "closed")
         assert await findings(tab) == []
         assert await tab.run("() => document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
-        await tab.run("() => crosstape.stream.close()")
+        stage.silent.add(CONSOLIDATED)
+        await stage.publish(status(CONSOLIDATED, FeedState.DOWN))
         await expect(tab.row(BTC).locator(".state")).to_contain_text("no aggregator")
         await tab.run("() => { document.getElementById('access').hidden = false }")
         assert await findings(tab) == []
@@ -80,7 +84,9 @@ async def test_motion_is_reduced_on_demand(stage: Stage, gateway: Gateway, chrom
             await stage.publish(stage.quote("100.1", "100.3"))
             await tab.open(gateway.url)
             await expect(tab.row(BTC).locator(".bid")).to_have_text("100.1")
-            await tab.run("() => { globalThis.flashed = 0; Element.prototype.animate = function () { flashed += 1; return { cancel() {} }; } }")
+            await tab.run(
+                "() => { globalThis.flashed = 0; Element.prototype.animate = function () { flashed += 1; return { cancel() {} }; } }"
+            )
             await stage.publish(stage.quote("100.2", "100.3"))
             await expect(tab.row(BTC).locator(".bid")).to_have_text("100.2")
             assert bool(await tab.run("() => flashed")) is wanted

@@ -54,7 +54,9 @@ async def test_history_then_live_then_late(stage: Stage, gateway: Gateway, tab: 
     ]  # fmt: skip
     await stage.publish(bar(1, "111.5", closed=False))
     await tab.shows("#chart-legend", "C 111.5")
-    await stage.publish(bar(1, "112.25"), bar(0, "113", closed=False), bar(8, "90.0625", revision=1), bar(6, "95", revision=2, complete=False))
+    await stage.publish(
+        bar(1, "112.25"), bar(0, "113", closed=False), bar(8, "90.0625", revision=1), bar(6, "95", revision=2, complete=False)
+    )
     await tab.shows("#chart-legend", "C 113")
     await wait_until(whole, what="late bars are drawn")
     assert [(close, place) for _, close, place in await tab.run(PLOTTED)] == [

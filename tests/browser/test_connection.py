@@ -28,6 +28,7 @@ async def test_a_killed_gateway_is_said_and_found_again(stage: Stage, gateway: G
     await tab.open(gateway.url)
     await tab.link("live")
     await tab.shows("#notices", "3 events")
+    await wait_until(lambda: tab.run("() => crosstape.stream.last"), what="the page knows where to resume")
     await gateway.end()
     await tab.link("reconnecting")
     await tab.shows("#announce", "Connection: reconnecting")
@@ -47,6 +48,7 @@ async def test_a_bad_answer_on_a_reconnect_does_not_end_the_stream(stage: Stage,
         await tab.open(proxy.url)
         await tab.link("live")
         await expect(tab.row(BTC).locator(".bid")).to_have_text("100.1")
+        await wait_until(lambda: tab.run("() => crosstape.stream.last"), what="the page knows where to resume")
         proxy.answers = [502]
         proxy.cut()
         await tab.link("reconnecting")
@@ -71,6 +73,7 @@ async def test_without_a_stream_the_page_polls(stage: Stage, gateway: Gateway, t
         await stage.publish(stage.quote("103.1", "103.3"))
         await expect(tab.row(BTC).locator(".bid")).to_have_text("103.1")
         proxy.blocked = 0
+        await tab.run("() => dispatchEvent(new Event('online'))")  # else the next try may be seconds away
         await tab.link("live")
 
 
@@ -81,6 +84,7 @@ async def test_a_page_has_one_stream(stage: Stage, gateway: Gateway, tab: Tab) -
         await tab.open(proxy.url)
         await tab.shows("#book-title", BTC)
         await tab.link("live")
+        await wait_until(lambda: tab.run("() => crosstape.stream.last"), what="the page knows where to resume")
         before = len(proxy.streams())
         assert f"depth:{BTC}" in proxy.streams()[-1]
         await tab.row("ETH-USDT").click()

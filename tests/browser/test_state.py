@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import AsyncIterator
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from crosstape.liveness import SignsOfLife
 from crosstape_schemas import CONSOLIDATED, EdgeChange, FeedState, Quote, Status, encode
 from crosstape_schemas.events import stamp
 from tests.browser.market import BTC, bar, edge, gap
 from tests.browser.rig import Gateway
-from tests.browser.tab import Tab
+from tests.browser.tab import Tab, opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
 SECOND_NS = 10**9
 
 
-async def test_decimals_are_exact(gateway: Gateway, tab: Tab) -> None:
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def modules(chromium: Browser, valkey: str) -> AsyncIterator[Tab]:
+    """A page of a gateway whose tape does not matter."""
+    async with Gateway(valkey) as gateway, opened(chromium) as tab:
+        await tab.open(gateway.url)
+        yield tab
+
+
+async def test_decimals_are_exact(modules: Tab) -> None:
     """Sums, differences, order, rounding and digits are those of Python's decimals, for any length and sign."""
-    await tab.open(gateway.url)
     chance = random.Random(1)
-    pairs = [(number(chance), number(chance)) for _ in range(2_000)]
-    found = await tab.run(
+    pairs = [(number(chance), number(chance)) for _ in range(1_000)]
+    found = await modules.run(
         """async (pairs) => {
             const { add, compare, digits, places, round, subtract } = await import("/page/state/decimal.js");
             return pairs.map(([a, b], at) => [add(a, b), subtract(a, b), compare(a, b), round(a, at % 9), digits(a), places(a)]);
@@ -53,10 +63,9 @@ def number(chance: random.Random) -> str:
     return ("-" if chance.random() < 0.3 else "") + (f"{whole}.{fraction}" if digits else whole)
 
 
-async def test_integers_beyond_floats_are_read_exactly(gateway: Gateway, tab: Tab) -> None:
+async def test_integers_beyond_floats_are_read_exactly(modules: Tab) -> None:
     """Times and epochs are BigInt to the last digit, as numbers and as the text of ints=string; sizes stay text."""
-    await tab.open(gateway.url)
-    found = await tab.run(
+    found = await modules.run(
         """async (text) => {
             const { PARAMETERS, parse } = await import("/page/wire/json.js");
             const read = (value) => [value.ts, value.epoch, value.open_ts, value.venue_ts, value.size, value.seq].map(String);
@@ -69,12 +78,11 @@ async def test_integers_beyond_floats_are_read_exactly(gateway: Gateway, tab: Ta
     assert found == [wanted, wanted, "bigint", {}]
 
 
-async def test_signs_of_life_are_judged_as_in_python(gateway: Gateway, tab: Tab) -> None:
+async def test_signs_of_life_are_judged_as_in_python(modules: Tab) -> None:
     """In any order of statuses, restarts, delays and pauses, both say at every step whether an event is current."""
-    await tab.open(gateway.url)
     chance = random.Random(2)
     steps, wanted = [], []
-    for _ in range(60):
+    for _ in range(30):
         signs, now_s, seqs = SignsOfLife(), 1_000.0, dict[tuple[str, int], int]()
         for at in range(40):
             now_s += chance.choice((0.013, 0.571, 1.003, 1.003, 1.007, 2.917, 4.109))
@@ -91,7 +99,7 @@ async def test_signs_of_life_are_judged_as_in_python(gateway: Gateway, tab: Tab)
             ]
             wanted.append([signs.is_current(event, now_s) for event in events])
             steps.append([at == 0, now_s * 1_000, encode(status).decode(), [encode(event).decode() for event in events]])
-    found = await tab.run(
+    found = await modules.run(
         """async (steps) => {
             const { SignsOfLife } = await import("/page/state/life.js");
             const { parse } = await import("/page/wire/json.js");
@@ -108,11 +116,10 @@ async def test_signs_of_life_are_judged_as_in_python(gateway: Gateway, tab: Tab)
     assert len({tuple(one) for one in wanted}) > 3
 
 
-async def test_repeats_change_nothing(gateway: Gateway, tab: Tab) -> None:
+async def test_repeats_change_nothing(modules: Tab) -> None:
     """A resumed stream sends the last seconds again: no gap is listed twice, and an edge that has closed stays closed."""
-    await tab.open(gateway.url)
     events = [stamped(gap(5), 1), stamped(edge(EdgeChange.OPEN, "1"), 1), stamped(edge(EdgeChange.CLOSE, "0"), 2), stamped(gap(7), 2)]
-    found = await tab.run(
+    found = await modules.run(
         """async (events) => {
             const { Tape } = await import("/page/state/tape.js");
             const { parse } = await import("/page/wire/json.js");
@@ -130,35 +137,33 @@ def stamped(event: Any, seq: int) -> str:
     return stamp(event, 5, seq).decode()
 
 
-async def test_memory_is_bounded(gateway: Gateway, tab: Tab) -> None:
-    """A hundred thousand events later the page holds no more than its bounds: notices, closed edges, bars."""
-    await tab.open(gateway.url)
-    sizes = await tab.run(
+async def test_memory_is_bounded(modules: Tab) -> None:
+    """Thirty thousand events later the page holds no more than its bounds: notices, closed edges, bars."""
+    sizes = await modules.run(
         """async ([gap, edge, bar]) => {
             const { Tape, NOTICES } = await import("/page/state/tape.js");
             const { Bars, MOST } = await import("/page/state/bars.js");
             const { parse } = await import("/page/wire/json.js");
             const [tape, bars] = [new Tape(), new Bars()];
             const [one, two, three] = [gap, edge, bar].map(parse);
-            for (let seq = 1; seq <= 30_000; seq += 1) {
+            for (let seq = 1; seq <= 10_000; seq += 1) {
                 tape.apply({ ...one, seq });
                 tape.apply({ ...two, seq: 2 * seq, opened_ts: BigInt(seq) });
                 tape.apply({ ...two, seq: 2 * seq + 1, opened_ts: BigInt(seq), change: "close" });
             }
-            for (let n = 0; n < 10 * MOST; n += 1) {
+            for (let n = 0; n < 5 * MOST; n += 1) {
                 bars.apply({ ...three, open_ts: three.open_ts + BigInt(n) * 60_000_000_000n });
             }
             return [tape.notices.length <= NOTICES, tape.notices[0].seq, tape.edges.size, bars.size <= MOST, bars.all().length <= MOST];
         }""",
         [stamped(gap(5), 1), stamped(edge(EdgeChange.OPEN, "1"), 1), stamped(bar(1, "5"), 1)],
     )
-    assert sizes == [True, 30_000, 0, True, True]
+    assert sizes == [True, 10_000, 0, True, True]
 
 
-async def test_delays_grow_and_differ(gateway: Gateway, tab: Tab) -> None:
+async def test_delays_grow_and_differ(modules: Tab) -> None:
     """From half a second to fifteen at most, half of it by chance."""
-    await tab.open(gateway.url)
-    found = await tab.run(
+    found = await modules.run(
         """async () => {
             const { delayMs } = await import("/page/wire/stream.js");
             return [0, 1, 2, 3, 30].map((attempt) => [delayMs(attempt, () => 0), delayMs(attempt, () => 1)]);
@@ -167,10 +172,9 @@ async def test_delays_grow_and_differ(gateway: Gateway, tab: Tab) -> None:
     assert found == [[250, 500], [500, 1_000], [1_000, 2_000], [2_000, 4_000], [7_500, 15_000]]
 
 
-async def test_ages_follow_the_gateways_clock(gateway: Gateway, tab: Tab) -> None:
+async def test_ages_follow_the_gateways_clock(modules: Tab) -> None:
     """By wall-clock difference: however wrong this computer's clock is, and however long a timer did not fire."""
-    await tab.open(gateway.url)
-    found = await tab.run(
+    found = await modules.run(
         """async (ts) => {
             const { Clock } = await import("/page/state/clock.js");
             const { span } = await import("/page/view/words.js");

@@ -156,12 +156,12 @@ class Hub:
             await self._wait_for_start(subscriber, channels)
             await replay.find_starts()
             async with self._replays.slots:
-                await replay.run()
+                await replay.run(limited=True)
                 subscriber.hold()
                 self._routing.attach(subscriber, subscriber.topics | added)
                 if subscriber.options.last_values:
                     subscriber.put(self._routing.last_values(added, events=False))
-                await replay.run()  # what came since; what comes after this read comes by the group
+                await replay.run(limited=False)  # what came since; what comes after this read comes by the group
                 await self._wait_for_reader(subscriber, replay.covered, channels)
                 self._release(subscriber, replay.covered)
         finally:

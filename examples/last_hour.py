@@ -2,8 +2,8 @@
 
     python examples/last_hour.py redis://127.0.0.1:6379 BTC-USDT          (needs polars: pip install '.[frames]')
 
-The bars are read from the tape, the newest revision of each minute, with every digit. The columns `minutes` and `complete` say how much of the
-hour the tape has: a sum over minutes that are not there looks like any other sum.
+The bars are read from the tape, the newest revision of each minute, with every digit. The columns `minutes` and `complete` say how much of
+the hour the tape has: a sum over minutes that are not there looks like any other sum.
 """
 
 import argparse

@@ -16,6 +16,8 @@ from crosstape.runtime.telemetry import serve
 from crosstape.settings import GatewaySettings, Settings
 from crosstape_gateway import metrics
 from crosstape_gateway.access import check_access
+from crosstape_gateway.access.access import ACCESS
+from crosstape_gateway.access.connections import KEEP_S
 from crosstape_gateway.app import make_app
 from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.hub import Hub
@@ -53,8 +55,9 @@ async def run(settings: Settings) -> None:
 @asynccontextmanager
 async def listening(app: web.Application, settings: GatewaySettings) -> AsyncIterator[str]:
     """Serve the application for the length of the block. Yields its URL, which is also logged."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEP_S)
     await runner.setup()
+    app[ACCESS].connections.server = runner.server
     try:
         try:
             await web.TCPSite(runner, settings.host, settings.port).start()

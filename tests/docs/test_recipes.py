@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import runpy
+import textwrap
 import time
 from contextlib import AsyncExitStack
 from decimal import Decimal
@@ -17,6 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape_schemas import CONSOLIDATED, Bar, Edge, EdgeChange, Exclusion, FeedState, Market, Vwap
+from tests.docs import shown
 from tests.docs.running import EXAMPLES, Producers, example, line, python, quote
 
 PAGE = "docs/how-to/recipes.md"
@@ -227,3 +229,13 @@ def test_the_log_of_an_agent_is_bounded(tmp_path: Path) -> None:
     assert len(kept) == 2
     assert max(kept) <= 1000
     assert (tmp_path / "log").read_text().endswith("199\n")
+
+
+@pytest.mark.parametrize("block", [block for block in shown.blocks() if block.name.startswith(PAGE) and block.language == "python"])
+def test_the_page_shows_a_part_of_the_example_that_it_links_to(block: shown.Block) -> None:
+    """To the letter; a method without its indentation."""
+    _, _, section = (shown.ROOT / PAGE).read_text().rpartition(block.text)[0].rpartition("\n## ")
+    (example_name,) = re.findall(r"\]\(\.\./\.\./examples/(\w+\.py)\)", section)
+    text = (EXAMPLES / example_name).read_text()
+
+    assert block.text in text or textwrap.indent(block.text, "    ") in text

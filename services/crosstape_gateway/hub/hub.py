@@ -279,6 +279,7 @@ class Hub:
 
     def _on_answer(self, *, answered: bool) -> None:
         """Note whether the bus answers, and say it to all clients when that changes."""
+        metrics.AWAY.set(0 if answered else 1)
         if answered and self.away_since_ts is not None:
             message = messages.Bus("back", self.away_since_ts)
             self.away_since_ts = None
@@ -288,6 +289,5 @@ class Hub:
             message = messages.Bus("away", self.away_since_ts)
         else:
             return
-        metrics.AWAY.set(0 if answered else 1)
         for group in self._routing.groups.values():
             group.send_now(message_item(message))

@@ -78,9 +78,10 @@ docs: $(VENV)/.ready schema ## write the generated parts of docs/reference and t
 	@$(PY) -m docs.generate
 	@$(PY) -m docs.dashboard
 
-schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi}.json
+schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi,openapi}.json
 	@$(PY) -m crosstape_cli.main schema > docs/reference/events.schema.json
 	@$(PY) -m crosstape_cli.main schema --asyncapi > docs/reference/asyncapi.json
+	@$(PY) -m crosstape_cli.main schema --openapi > docs/reference/openapi.json
 
 lock: ## update all lock files to the newest versions; needs uv
 	@$(call resolve,requirements.lock,pyproject.toml --extra services --extra frames --group dev --upgrade)
@@ -95,6 +96,7 @@ endef
 
 clean: ## remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf tests/browser/node_modules clients/typescript/node_modules clients/typescript/build clients/typescript/dist
 
 # What runs, then what tests and checks need beside it: a first `make demo` waits for the former only.
 $(VENV)/.run: docker/run.lock docker/build.lock pyproject.toml

@@ -155,7 +155,8 @@ def _signature(name: str, value: Any) -> str:
             starred = True
         if one.kind is inspect.Parameter.VAR_POSITIONAL:
             starred = True
-        text = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(one.kind, "") + one.name
+        stars = "*" if one.kind is inspect.Parameter.VAR_POSITIONAL else "**" if one.kind is inspect.Parameter.VAR_KEYWORD else ""
+        text = stars + one.name
         if one.annotation is not one.empty:
             text += f": {_hint(one.annotation)}"
         if one.default is not one.empty:

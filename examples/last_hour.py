@@ -2,8 +2,8 @@
 
     python examples/last_hour.py redis://127.0.0.1:6379 BTC-USDT          (needs polars: pip install '.[frames]')
 
-The bars are read from the tape, the newest revision of each minute, with every digit. The columns `minutes` and `complete` say how much of the
-hour the tape has: a sum over minutes that are not there looks like any other sum.
+The bars are read from the tape, the newest revision of each minute, with every digit. The columns `minutes` and `complete` say how much of
+the hour the tape has: a sum over minutes that are not there looks like any other sum.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main(url: str, instrument: str) -> None:
     """Print the table."""
     with SyncTape(url) as tape:
         bars = tape.frame("bar:1m", instrument, from_ts=time.time_ns() - HOUR_NS, library="polars")
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=140, tbl_hide_column_data_types=True, trim_decimal_zeros=True):
         print(by_venue(bars))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -151,7 +152,11 @@ def _parameter(description: str, examples: list[str]) -> dict[str, Any]:
 
 
 def _definitions(ref: str) -> dict[str, Any]:
-    types: list[type] = [*KINDS.values(), *PARTS]
+    return definitions_of([*KINDS.values(), *PARTS], ref)
+
+
+def definitions_of(types: Sequence[type], ref: str) -> dict[str, Any]:
+    """Returns name → JSON Schema of these structs and of those in them, with their docstrings; `ref` is a reference to `{name}`."""
     _, definitions = msgspec.json.schema_components(types, ref_template=ref)
     for cls in types:
         properties = definitions[cls.__name__]["properties"]

@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",
-    "schema": "Print the JSON Schema or the AsyncAPI document of the tape.",
+    "schema": "Print the JSON Schema, AsyncAPI or OpenAPI document of the tape.",
     "health": "Ask a running service whether it works.",
 }
 

@@ -15,6 +15,8 @@ from crosstape.settings import GatewaySettings, Settings
 from crosstape_cli.address import http_url
 from crosstape_cli.options import load
 from crosstape_cli.supervise import Children, Service, crosstape
+from crosstape_gateway.access import check_access
+from crosstape_gateway.access.tokens import Tokens
 
 CONNECTOR: Final = "connector."
 """The name of a connector's service begins with this; the name of the venue follows."""
@@ -32,6 +34,10 @@ def enabled(settings: Settings) -> list[str]:
 
 def check_gateway(settings: Settings) -> None:
     """Raise `SettingsError` if the gateway would refuse these settings: one error now, instead of one from a process later."""
+    if settings.gateway.enabled:
+        check_access(settings.gateway)
+        if settings.gateway.tokens_file:
+            Tokens(settings.gateway.tokens_file)
 
 
 class ConfiguredServices:

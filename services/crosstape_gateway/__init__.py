@@ -3,6 +3,7 @@
 service.py   runs the gateway as a process
 app.py       the routes, and what each request passes first
 rest/        answers from the streams and last values on the bus
+openapi.py   the OpenAPI document, and `openapi_texts.py` what it says
 streams/     Server-Sent Events and WebSocket
 page/        the dashboard: files that the browser loads
 access/      who may read: tokens, sessions, origins, limits

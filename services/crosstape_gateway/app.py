@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from crosstape_gateway import page, rest, streams
+from crosstape_gateway import openapi, page, rest, streams
 from crosstape_gateway.access import session_routes
 from crosstape_gateway.access.access import ACCESS, Access, watching
 from crosstape_gateway.access.failures import failures_as_json
@@ -27,7 +27,7 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     app[ACCESS] = access = Access(parts.settings)
     app[LARGE] = asyncio.Semaphore(LARGE_READS)
-    app.add_routes([*rest.routes, *session_routes.routes, *streams.routes])
+    app.add_routes([*rest.routes, *session_routes.routes, *streams.routes, *openapi.routes])
     for route in app.add_routes(page.routes):
         if route.resource is not None:
             access.open_paths.add(route.resource.canonical)

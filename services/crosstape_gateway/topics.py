@@ -42,7 +42,7 @@ class Topic(msgspec.Struct, frozen=True, order=True):
         kind, _, instrument = name.rpartition(":")
         tag, _, timeframe = kind.partition(":")
         shown = f"{text[:MAX_LENGTH]!r}"
-        if len(text) > MAX_LENGTH or not text.isascii() or not text.isprintable() or not instrument or (at and not venue):
+        if len(text) > MAX_LENGTH or not text.isascii() or not text.isprintable() or not (kind and instrument) or (at and not venue):
             raise RequestError(400, "bad_topic", f"{shown} is no topic: expected KIND:INSTRUMENT, such as cbbo:BTC-USDT")
         if tag not in KINDS and kind != VENUE:
             raise RequestError(400, "unknown_kind", f"{shown}: there is no kind {tag[:20]!r}; kinds are {', '.join(KINDS)}, {VENUE}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from crosstape.settings import BusSettings, Settings
     from crosstape.tape.history import History
     from crosstape.tape.subscription import Subscription
+    from crosstape.tape.sync import SyncTape
+    from crosstape.tape.sync_subscription import SyncSubscription
     from crosstape.tape.tape import Tape
     from crosstape.version import __version__
     from crosstape_schemas import (
@@ -113,6 +115,8 @@ __all__ = [
     "Subscription",
     "Superseded",
     "Sweep",
+    "SyncSubscription",
+    "SyncTape",
     "Tape",
     "Ticker",
     "Trade",
@@ -135,6 +139,8 @@ _PLACES = (
     "crosstape.tape.subscription",
     "crosstape.tape.history",
     "crosstape.tape.tape",
+    "crosstape.tape.sync_subscription",
+    "crosstape.tape.sync",
 )
 """Modules that have the names; those that take longest to load are last."""
 

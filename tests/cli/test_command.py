@@ -156,7 +156,9 @@ def test_redis_cli_is_spelled_out() -> None:
     assert redis_cli("redis://h:1") == "redis-cli -u redis://h:1"
 
 
-@pytest.mark.parametrize(("option", "name"), [([], "events.schema.json"), (["--asyncapi"], "asyncapi.json")])
+@pytest.mark.parametrize(
+    ("option", "name"), [([], "events.schema.json"), (["--asyncapi"], "asyncapi.json"), (["--openapi"], "openapi.json")]
+)
 async def test_schema_prints_what_is_committed(option: list[str], name: str) -> None:
     """Byte for byte: `make schema` writes it so."""
     done = await crosstape("schema", *option)

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,14 +31,14 @@ class Project:
     """The `demo` profile under a name of its own."""
 
     def __init__(self, program: str, name: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+            self.port, self.page_port = (int(probe.getsockname()[1]) for probe in (first, second))
         self._program = program
         self._name = name
 
     def compose(self, *arguments: str, timeout_s: float = 300.0) -> str:
         """Run a command of compose, which must succeed. Returns its output."""
-        variables = {"DEMO_REDIS_PORT": str(self.port), "CROSSTAPE_IMAGE": IMAGE}
+        variables = {"DEMO_REDIS_PORT": str(self.port), "DEMO_GATEWAY_PORT": str(self.page_port), "CROSSTAPE_IMAGE": IMAGE}
         return done(self._program, "-p", self._name, "--profile", "demo", *arguments, timeout_s=timeout_s, **variables)
 
     def container(self, service: str) -> str:
@@ -75,6 +76,12 @@ class Project:
     def started_at(self, service: str) -> str:
         """Returns when its container was started last; later times compare greater."""
         return str(self.states()[service]["StartedAt"])
+
+    def asked(self, path: str) -> str:
+        """Returns the gateway's answer, as a browser on this host gets it. Raises `OSError`."""
+        with urllib.request.urlopen(f"http://localhost:{self.page_port}{path}", timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
 
     def redis(self) -> Redis:
         """The demo's Redis, as a program on this host reaches it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -82,6 +83,29 @@ def test_a_program_on_the_host_hears_four_live_legs(tape: Project) -> None:
         assert_whole(client)
 
 
+def test_a_browser_on_the_host_has_the_page_and_the_quotes(tape: Project) -> None:
+    """By the name `localhost`, and without a token: the port is published on the loopback address only."""
+    assert "<html" in tape.asked("/")
+    quotes = json.loads(tape.asked(f"/api/quotes?instrument={NAME}"))["quotes"]
+    assert [quote["instrument"] for quote in quotes] == [NAME]
+    assert {venue["venue"] for venue in json.loads(tape.asked("/api/venues"))["venues"]} >= VENUES
+
+
+def test_a_killed_gateway_comes_back(tape: Project) -> None:
+    """Whoever follows it connects again, and finds the quotes where they are then."""
+    tape.kill("demo-gateway")
+    until(lambda: quoted(tape) > 0, what="the gateway answers", timeout_s=AGAIN_S)
+    before = quoted(tape)
+    until(lambda: quoted(tape) > before, what="it has newer quotes", timeout_s=AGAIN_S)
+
+
+def quoted(tape: Project) -> int:
+    """Returns when the newest quote that the gateway has was made, in ns; 0 if it does not answer."""
+    with contextlib.suppress(OSError):
+        return max(int(quote["ts"]) for quote in json.loads(tape.asked(f"/api/quotes?instrument={NAME}"))["quotes"])
+    return 0
+
+
 def test_a_killed_connector_is_seen_and_comes_back(tape: Project) -> None:
     """Its leg stops counting or is renewed. Later it counts again, from a new start of the connector; no trade is there twice."""
     with tape.redis() as client:
@@ -112,6 +136,8 @@ def test_a_killed_redis_comes_back_with_the_tape(tape: Project) -> None:
         until(lambda: len(recorded(client, "trade")) > before, what="trades go on", timeout_s=AGAIN_S)
         assert_whole(client)
     until(tape.healthy, what="all containers are healthy again", timeout_s=AGAIN_S)
+    before = quoted(tape)
+    until(lambda: quoted(tape) > before, what="the gateway has newer quotes", timeout_s=AGAIN_S)
 
 
 def answers(tape: Project) -> bool:

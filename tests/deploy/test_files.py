@@ -71,7 +71,7 @@ def test_ports_are_published_on_the_loopback_address_only(name: str) -> None:
 
 
 def test_a_gateway_that_others_may_reach_has_tokens() -> None:
-    """All that listen on more than loopback: the live one by its secret, without which it does not start; the demo's is for the host alone."""
+    """The live one by its secret, without which it does not start; the port of the demo's is for the host alone."""
     gateway, demo = services()["gateway"], services()["demo-gateway"]
 
     assert gateway["profiles"] == ["gateway"]

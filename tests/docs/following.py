@@ -152,7 +152,7 @@ def loss() -> Gap:
 
 
 class Tape:
-    """The sending side, as the bus does it: stream, channel, last value."""
+    """The sending side, as the bus does it: stream, its name in the registry, channel, last value."""
 
     def __init__(self, client: Redis) -> None:
         self.sent = 0
@@ -177,6 +177,7 @@ class Tape:
             ):
                 data = encode(event)
                 pipe.execute_command("XADD", stream, "*", "d", data)
+                pipe.execute_command("SADD", keys.registry(), stream)
                 pipe.execute_command("HSET", last, event.venue, data)
                 pipe.execute_command("PUBLISH", stream, data)
             await pipe.execute()

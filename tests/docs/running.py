@@ -66,6 +66,7 @@ class Producers:
             self._seq[number] += 1
             data = encode(msgspec.structs.replace(event, seq=self._seq[number]))
             await self._client.xadd(stream, {"d": data}, id=entry_id)
+            await self._client.sadd(self._keys.registry(), stream)
             await self._client.hset(self._keys.last(feed_kind(event), event.instrument), event.venue, data)
             await self._client.publish(stream, data)
 

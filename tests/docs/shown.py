@@ -114,6 +114,7 @@ SHOWN: Final[dict[str, How]] = {
     f"{_TUTORIAL}#4-break-a-venue console 2": _BROKEN,
     f"{_TUTORIAL}#5-in-another-language sh": Prints('"bid_price":"3"'),
     f"{_TUTORIAL}#5-in-another-language js": Prints("3 3000 binance kraken"),
+    f"{_TUTORIAL}#7-in-a-notebook python": Prints("binance"),
     f"{_READ}#with-redis-cli sh": Prints("binance"),
     f"{_READ}#with-redis-cli sh 2": Follows("channel", _CHANNEL, announces="closed", ends=True),
     f"{_READ}#with-redis-cli sh 3": Prints('"1795644919934299073","binance","3.50","0.10"'),

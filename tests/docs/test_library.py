@@ -26,3 +26,10 @@ def test_a_signature_is_as_it_is_called() -> None:
     assert "`async with connect(settings: BusSettings) as Client`" in PAGE
     assert "`await read(*, timeout_s: float \\| None) -> Sequence[Entry]`" in PAGE
     assert "`publish(event: Event)`" in PAGE
+    assert "| `trades(*instruments: str, venue: str \\| None = None, start: Starts = Start.NOW, " in PAGE
+    assert "ForwardRef" not in PAGE
+
+
+def test_an_example_of_a_docstring_is_a_block() -> None:
+    """With its lines and their indentation."""
+    assert '\n```\nasync with Tape("redis://localhost:6379") as tape:\n    async for quote in tape.cbbo("BTC-USDT"):\n' in PAGE

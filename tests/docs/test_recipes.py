@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import runpy
+import textwrap
+import time
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,8 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from crosstape_schemas import CONSOLIDATED, Edge, EdgeChange, Exclusion, FeedState, Market, Vwap
+from crosstape_schemas import CONSOLIDATED, Bar, Edge, EdgeChange, Exclusion, FeedState, Market, Vwap
+from tests.docs import shown
 from tests.docs.running import EXAMPLES, Producers, example, line, python, quote
 
 PAGE = "docs/how-to/recipes.md"
@@ -62,7 +65,8 @@ async def test_a_portfolio_is_valued_without_what_cannot_be_valued(producers: Pr
             pass
         assert said == (
             "total 29.75 USDT of 2 of 5 positions: BTC-USDT 0.5 at 100.5 without kraken (state); ETH-USDT -2 at 10.25; "
-            "SOL-USDT 7 not valued: its quote is not current; XRP-USDT 5 not valued: its spread is 6667 bps; ADA-USDT 1 not valued: no quote"
+            "SOL-USDT 7 not valued: its quote is not current; XRP-USDT 5 not valued: its spread is 6667 bps; "
+            "ADA-USDT 1 not valued: no quote"
         )
 
 
@@ -144,6 +148,40 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
         assert await line(process) == f"{where}: not known any more, {DEAD}"
 
 
+def minute_bar(venue: str, ago: int, volume: str, price: str, **changes: Any) -> Bar:
+    """A closed and complete bar of a minute that began some minutes ago."""
+    minute_ns = 60 * 10**9
+    opened = (time.time_ns() // minute_ns - ago) * minute_ns
+    at, size = Decimal(price), Decimal(volume)
+    made = Bar(
+        venue, "BTC-USDT", None, opened, "1m", opened, opened + minute_ns, at, at + 1, at - 1, at, size, size * at, 2, None,
+        closed=True, complete=True, epoch=1,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)
+
+
+async def test_the_last_hour_is_added_up_for_each_venue(producers: Producers, valkey: str) -> None:
+    """The newest revision of each closed bar counts, in exact sums; what is older than an hour does not."""
+    await producers.publish(
+        minute_bar("binance", 90, "100", "1"),
+        minute_bar("binance", 3, "0.10000001", "100"),
+        minute_bar("kraken", 3, "1", "101"),
+        minute_bar("binance", 2, "0.3", "102", complete=False),
+        minute_bar("binance", 2, "0.30000002", "102", revision=1, complete=False),
+        minute_bar("binance", 1, "7", "500", closed=False),
+        minute_bar(CONSOLIDATED, 3, "1.10000001", "101"),
+    )
+    async with example(*python("last_hour.py", valkey, "BTC-USDT")) as process:
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+    rows = [re.findall(r"[\w.]+", row) for row in out.decode().splitlines() if re.search(r"binance|kraken|consolidated", row)]
+    assert rows == [
+        ["binance", "2", "1", "4", "0.40000003", "99", "103", "101.5"],
+        ["consolidated", "1", "1", "2", "1.10000001", "100", "102", "101.0"],
+        ["kraken", "1", "1", "2", "1", "100", "102", "101.0"],
+    ]
+
+
 async def test_an_agent_acts_only_on_quotes_that_pass_its_checks(producers: Producers, valkey: str, tmp_path: Path) -> None:
     """It waits for a living aggregator, two venues, a normal market and a complete VWAP; each decision names its quote on the tape."""
     log = tmp_path / "decisions.jsonl"
@@ -191,3 +229,13 @@ def test_the_log_of_an_agent_is_bounded(tmp_path: Path) -> None:
     assert len(kept) == 2
     assert max(kept) <= 1000
     assert (tmp_path / "log").read_text().endswith("199\n")
+
+
+@pytest.mark.parametrize("block", [block for block in shown.blocks() if block.name.startswith(PAGE) and block.language == "python"])
+def test_the_page_shows_a_part_of_the_example_that_it_links_to(block: shown.Block) -> None:
+    """To the letter; a method without its indentation."""
+    _, _, section = (shown.ROOT / PAGE).read_text().rpartition(block.text)[0].rpartition("\n## ")
+    (example_name,) = re.findall(r"\]\(\.\./\.\./examples/(\w+\.py)\)", section)
+    text = (EXAMPLES / example_name).read_text()
+
+    assert block.text in text or textwrap.indent(block.text, "    ") in text

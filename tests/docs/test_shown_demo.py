@@ -36,8 +36,8 @@ def has_printed(one: Running) -> bool:
 async def test_what_is_shown_reads_the_demo(tmp_path: Path) -> None:
     """The programs use the port that the pages name."""
     port = free_port()
-    for page in ("README.md", "docs/how-to/read-the-tape.md"):
-        assert "`make demo ARGS='--port 6379'`" in (ROOT / page).read_text()
+    for page in ("README.md", "docs/how-to/read-the-tape.md", "docs/how-to/recipes.md"):
+        assert "`make demo ARGS='--port 6379" in (ROOT / page).read_text()
     demo = Program((sys.executable, "-m", "crosstape_cli.main", "demo", "--port", str(port), "--json"), Follows("stream", ""))
     workshop = Workshop(tmp_path, port)
     readers = {name: workshop.program(name, how) for name in READERS if isinstance(how := SHOWN[name], Follows)}

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -99,8 +100,8 @@ async def test_the_strategy_prints_its_alerts_legs_and_gaps(tmp_path: Path) -> N
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 async def test_each_step_of_the_tutorial_on_the_demo(tmp_path: Path) -> None:
     """The demo starts as the page says, with the strategy beside it and both faults: it prints the lines that the page shows."""
-    server, control = free_port(), free_port()
-    ports = {"6379": str(server), "8900": str(control)}
+    server, page, control = free_port(), free_port(), free_port()
+    ports = {"6379": str(server), "8090": str(page), "8900": str(control)}
 
     def with_ports(text: str) -> str:
         for shown_port, port in ports.items():
@@ -117,6 +118,7 @@ async def test_each_step_of_the_tutorial_on_the_demo(tmp_path: Path) -> None:
         async with started({"": saved("3-raise-an-alert python", tmp_path / "strategy.py", server)}) as programs:
             program = programs[""]
             await wait_until(lambda: "is above the 5m VWAP" in program.out, what="an alert", timeout_s=60)
+            await the_page_is_there(with_ports("http://localhost:8090"))
 
             await request(with_ports(BLOCKS["4-break-a-venue console"]))
             await prints_in_order(program, "kraken does not count: state, its feed is stale", "kraken counts again")
@@ -130,6 +132,13 @@ async def test_each_step_of_the_tutorial_on_the_demo(tmp_path: Path) -> None:
             assert "binance does not count: state, its feed is down" in program.out
         demos["demo"].process.terminate()
         await asyncio.wait_for(demos["demo"].process.wait(), 30)
+
+
+async def the_page_is_there(url: str) -> None:
+    """The address that the page of the tutorial names is that of a page for browsers."""
+    assert url.replace(url.rpartition(":")[2], "8090") in (shown.ROOT / PAGE).read_text()
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
 
 
 async def request(block: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosstape.tape.symbols import plain
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.symbols import instrument_of, plain
+from crosstape_gateway.symbols import instrument_of
 
 KNOWN = ["BTC-USDT", "BTC-USD", "ETH-USDT", "BTC-USDT-PERP", "BTC-USD*", "1000PEPE-USDT"]
 ASSETS = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=8)

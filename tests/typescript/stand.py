@@ -1,9 +1,9 @@
 """A gateway in a process of its own, on a real bus, that tests in another language control over HTTP.
 
-    POST /publish  a list of events as JSON, without numbers: puts them on the tape
-    POST /kill     ends the gateway by SIGKILL
-    POST /start    starts it again on the same port; answers when it is ready
-    POST /trim     {"stream": …}: removes all entries of a stream
+POST /publish  a list of events as JSON, without numbers: puts them on the tape
+POST /kill     ends the gateway by SIGKILL
+POST /start    starts it again on the same port; answers when it is ready
+POST /trim     {"stream": …}: removes all entries of a stream
 """
 
 from __future__ import annotations

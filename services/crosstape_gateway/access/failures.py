@@ -11,7 +11,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
+from crosstape_gateway.metrics import REFUSED
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,6 +31,7 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except RequestError as exc:
+        REFUSED.labels(exc.code).inc()
         return started(request) or failure(exc)
     except web.HTTPException as exc:
         return started(request) or _http_failure(request, exc)
@@ -42,7 +45,8 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
 
 
 def failure(exc: RequestError) -> web.Response:
-    """Returns the answer of an error."""
+    """Returns the answer of an error, and counts it."""
+    metrics.REFUSED.labels(exc.code).inc()
     body = msgspec.json.encode({"error": {"code": exc.code, "message": str(exc)}})
     headers = {"Cache-Control": "no-store"}
     if exc.status == 401:
@@ -74,7 +78,9 @@ def _http_failure(request: web.Request, exc: web.HTTPException) -> web.Response:
         405: f"{request.method} is not allowed here",
         413: "the body of the request is too large",
     }.get(exc.status, exc.reason)
-    answer = failure(RequestError(exc.status, _CODES.get(exc.status, "bad_request"), text))
+    code = _CODES.get(exc.status, "bad_request")
+    REFUSED.labels(code).inc()
+    answer = failure(RequestError(exc.status, code, text))
     if "Allow" in exc.headers:
         answer.headers["Allow"] = exc.headers["Allow"]
     return answer

@@ -30,6 +30,7 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Server": "crosstape",
 }
 
@@ -40,7 +41,9 @@ SHARED_WITH: Final = web.RequestKey("shared_with", dict[str, str])
 async def set_headers(request: web.Request, answer: web.StreamResponse) -> None:
     """A signal of aiohttp, sent before an answer begins."""
     request[STARTED] = answer
-    answer.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        if name not in answer.headers or name == "Server":  # the dashboard's own policy has one style more
+            answer.headers[name] = value
     if (shared := request.get(SHARED_WITH)) is not None:
         vary = [before for before in (answer.headers.get("Vary"),) if before]
         answer.headers.update(shared)

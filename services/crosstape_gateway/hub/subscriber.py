@@ -6,7 +6,7 @@ Nothing here waits. Bytes go to the transport directly, because a coroutine that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from crosstape.settings import GatewaySettings
@@ -28,7 +28,7 @@ class Subscriber:
     """A client. It is in one group at a time: with all who follow the same topics with the same options."""
 
     __slots__ = (
-        "_held", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written",
+        "_held", "_keeping", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written",
         "congested", "ended", "greeted", "group", "options", "topics",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Subscriber:
         self._rows = max(settings.rows, settings.events_per_client)
         self._outbox = Outbox(self._limit)
         self._held: Outbox | None = None
+        self._keeping = False  # whether something is in the outbox, or is to go there
         self._written = 0
         self._read = 0  # bytes that had left the transport's buffer when there was progress last
         self._progress_s = 0.0
@@ -57,6 +58,16 @@ class Subscriber:
         return bool(self._outbox) or (not self.gone and self._transport.get_write_buffer_size() > 0)
 
     @property
+    def kept(self) -> int:
+        """How many items wait for the client to read."""
+        return len(self._outbox) + (len(self._held) if self._held is not None else 0)
+
+    @property
+    def answers(self) -> int:
+        """How many answers to its own requests wait for the client to read."""
+        return self._outbox.answers
+
+    @property
     def gone(self) -> bool:
         """Whether the connection is closed, or closing."""
         return self._transport.is_closing()
@@ -64,14 +75,14 @@ class Subscriber:
     def send(self, items: Sequence[Item], chunk: bytes) -> bool:
         """Write `chunk`, which is `items` as bytes, or keep the items for later. Returns whether it was written."""
         transport = self._transport
-        if self._held is None and not self._outbox and transport.get_write_buffer_size() <= HIGH_WATER:
-            if not transport.is_closing():
-                transport.write(chunk)
-                self._written += len(chunk)
-                return True
+        if self._keeping or transport.get_write_buffer_size() > HIGH_WATER:
+            self._keep(items)
             return False
-        self._keep(items)
-        return False
+        if transport.is_closing():
+            return False
+        transport.write(chunk)
+        self._written += len(chunk)
+        return True
 
     def say(self, message: Message) -> None:
         """Send one message of the gateway, behind what waits already."""
@@ -98,25 +109,29 @@ class Subscriber:
     def hold(self) -> None:
         """Keep what comes from now on, until `release`: entries before it are still being read. At most `gateway.rows` events."""
         self._held = Outbox(self._rows)
+        self._keeping = True
 
-    def release(self, covered: dict[str, str]) -> None:
-        """Send what was kept, but no events that the client has got already: of topics up to an id."""
+    def release(self, covered: Mapping[str, str]) -> bool:
+        """Send what was held, but no events that the client has got already: of topics up to an id. Returns whether there was something."""
         held, self._held = self._held, None
         if held is None:
-            return
+            return False
         ids = {topic: parse_id(entry_id) for topic, entry_id in covered.items()}
         items = held.take(1 << 62)
-        self.put([item for item in items if not (item.is_event and item.topic in ids and parse_id(item.id) <= ids[item.topic])])
+        items = [item for item in items if not (item.is_event and item.topic in ids and parse_id(item.id) <= ids[item.topic])]
+        self.put(items)
+        return bool(items)
 
     def relieve(self) -> None:
         """Write what waits, as far as the client reads."""
         while self._outbox and not self.gone and self._transport.get_write_buffer_size() <= HIGH_WATER:
             items = self._outbox.take(HIGH_WATER)
-            last_id = self.group.last_id if self.group is not None and not self._outbox else ""
+            last_id = self.group.last_id if self.group is not None and not self._outbox and self._held is None else ""
             chunk = chunk_of(items, self.options, last_id)
             self._transport.write(chunk)
             self._written += len(chunk)
             self._count(items, len(chunk))
+        self._keeping = bool(self._outbox) or self._held is not None
         if self.waiting:
             self.congested.add(self)
         else:
@@ -152,6 +167,7 @@ class Subscriber:
         self.congested.discard(self)
         self._outbox = Outbox(self._limit)
         self._held = None
+        self._keeping = False
 
     def _keep(self, items: Sequence[Item]) -> None:
         outbox = self._outbox if self._held is None else self._held
@@ -160,6 +176,7 @@ class Subscriber:
         metrics.CONFLATED.inc(outbox.conflated - conflated)
         if outbox.dropped > dropped:
             metrics.MISSED.labels("slow").inc(outbox.dropped - dropped)
+        self._keeping = True
         self.congested.add(self)
 
     def _count(self, items: Sequence[Item], size: int) -> None:

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from crosstape_gateway.hub.big_integers import quoted
 from crosstape_gateway.hub.item import Item
+from crosstape_gateway.whole_numbers import as_text
 
 MESSAGE_BYTES: Final = 128 * 1024
 """A WebSocket message ends once it has this many bytes: many clients accept messages of at most 1 MiB."""
@@ -65,7 +65,7 @@ def _payload(item: Item, options: Options) -> bytes:
     data = item.data
     if options.candle_updates and item.topic:
         data = b'{"type":"candle_update","candle":%b}' % data
-    return quoted(data) if options.quote_integers else data
+    return as_text(data) if options.quote_integers else data
 
 
 def _sse(messages: Sequence[bytes], last_id: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Asks the bus for an answer: within a deadline, a few large reads at a time, and never while the bus is known to be away."""
+"""Asks the bus for an answer: within a deadline, which is short while the bus is away, and with a few large reads at a time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from crosstape_gateway.parts import Parts
 
 DEADLINE_S: Final = 4.0
 """Longest time for all that one request asks the bus. The bus's own timeout may be longer: a publisher can wait, a page cannot."""
+AWAY_S: Final = 0.5
+"""The same while the hub has no answer of the bus: requests must not pile up, and the bus may be back already."""
 RETRY_S: Final = 1.0
 """When a client may ask again after the bus was away."""
 LARGE_READS: Final = 4
@@ -53,11 +55,10 @@ def away() -> RequestError:
 
 @contextlib.asynccontextmanager
 async def reading(parts: Parts) -> AsyncIterator[None]:
-    """Surrounds all that one request asks the bus. Raises `RequestError` (503) if it does not answer within `DEADLINE_S`."""
-    if parts.hub.away_since_ts is not None:
-        raise away()
+    """Surrounds all that one request asks the bus. Raises `RequestError` (503) if it does not answer in time."""
+    deadline_s = DEADLINE_S if parts.hub.away_since_ts is None else min(AWAY_S, DEADLINE_S)
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             yield
     except UNAVAILABLE as exc:  # a TimeoutError is an OSError
         raise away() from exc

@@ -11,7 +11,7 @@ from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
 from crosstape_gateway.rest.bars import newest_bars
-from crosstape_gateway.rest.entries import Found, Range, Row, newest_rows, next_rows
+from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.topics import ALL, VENUE
@@ -20,31 +20,35 @@ from crosstape_schemas import CONSOLIDATED, TIMEFRAMES
 ROWS: Final = 500
 """Rows in an answer if the request does not say how many."""
 _RANGE: Final = ("from_ts", "to_ts", "limit")
+TRADES: Final = ("instrument", "symbol", "venue", *_RANGE, "after", "before", "ints")
+BARS: Final = ("instrument", "symbol", "timeframe", "venue", *_RANGE, "ints")
+CANDLES: Final = ("symbol", "instrument", "timeframe", "venue", *_RANGE, "ints")
+GAPS: Final = ("instrument", "symbol", "venue", *_RANGE, "ints")
 
 
 async def trades(request: web.Request) -> web.Response:
     """Trades of an instrument, oldest first: the newest of a range, or those behind an entry."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "venue", *_RANGE, "after", "before", "ints"))
+    parameters = Parameters(request.query, TRADES)
     as_text = parameters.whole_numbers_as_text()
     wanted = _range(parts, parameters, await venue(parts, parameters))
     stream = parts.keys.stream("trade", await instrument(parts, parameters))
     async with bus.large_read(request.app), bus.reading(parts):
-        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted)
+        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
     return _answer("trades", found, as_text)
 
 
 async def bars(request: web.Request) -> web.Response:
     """Bars of an instrument that the aggregator built: of one venue, or of all together."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "timeframe", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, BARS)
     return await _bars(request, parameters, "bars", ("bar", await venue(parts, parameters) or CONSOLIDATED))
 
 
 async def candles(request: web.Request) -> web.Response:
     """Candles of an instrument as a venue publishes them; without a venue, the bars of all venues together."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("symbol", "instrument", "timeframe", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, CANDLES)
     of = await venue(parts, parameters)
     return await _bars(request, parameters, "candles", ("bar", CONSOLIDATED) if of in ("", CONSOLIDATED) else ("candle", of))
 
@@ -52,7 +56,7 @@ async def candles(request: web.Request) -> web.Response:
 async def gaps(request: web.Request) -> web.Response:
     """Gaps of an instrument, or of all instruments and of whole venues, oldest first."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "venue", *_RANGE, "ints"))
+    parameters = Parameters(request.query, GAPS)
     as_text = parameters.whole_numbers_as_text()
     of = await venue(parts, parameters)
     wanted = _range(parts, parameters, of, type="gap")
@@ -62,8 +66,9 @@ async def gaps(request: web.Request) -> web.Response:
     rows: list[Row] = []
     more = False
     async with bus.large_read(request.app), bus.reading(parts):
+        budget = Budget()
         for stream in streams:
-            found = await newest_rows(parts, stream, wanted)
+            found = await newest_rows(parts, stream, wanted, budget)
             rows += found.rows
             more = more or found.more
     rows.sort(key=lambda row: row.head.received_ts)

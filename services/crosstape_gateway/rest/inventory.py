@@ -17,6 +17,8 @@ from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.topics import VENUE
 from crosstape_schemas import TIMEFRAMES, VENUE_WIDE, FeedState, Status, is_composite
 
+VENUES: Final = ("ints",)
+INSTRUMENTS: Final = ("instrument", "symbol", "ints")
 STATUSES: Final = 256
 """Newest entries of a venue's stream that are read: several aggregators take turns there, and gaps stand between."""
 
@@ -58,7 +60,7 @@ class InstrumentOnTape(msgspec.Struct, frozen=True):
 async def venues(request: web.Request) -> web.Response:
     """All venues and aggregators of the tape, with the newest sign of life of each."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("ints",))
+    parameters = Parameters(request.query, VENUES)
     as_text = parameters.whole_numbers_as_text()
     await ensure_known(parts)
     async with bus.reading(parts):
@@ -96,7 +98,7 @@ async def venue_states(parts: Parts) -> list[VenueState]:
 async def tape_instruments(request: web.Request) -> web.Response:
     """The instruments of the tape, with their kinds and venues."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "ints"))
+    parameters = Parameters(request.query, INSTRUMENTS)
     parameters.whole_numbers_as_text()
     await ensure_known(parts)
     kinds = {kind for kind, _ in parts.catalogue.streams if kind != VENUE}

@@ -18,6 +18,9 @@ from crosstape_gateway.symbols import instrument_of
 from crosstape_gateway.topics import ALL, VENUE, Topic
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE
 
+QUOTES: Final = ("instrument", "symbol", "venue", "ints")
+DEPTH: Final = ("instrument", "symbol", "ints")
+LAST: Final = ("topics", "ints")
 LATE: Final = "late"
 """What stands behind the venue in the field of an entry that is not the last value, only the last on the stream."""
 
@@ -25,7 +28,7 @@ LATE: Final = "late"
 async def quotes(request: web.Request) -> web.Response:
     """Consolidated quotes of one instrument or of all; with `venue`, that venue's own quotes."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "venue", "ints"))
+    parameters = Parameters(request.query, QUOTES)
     as_text = parameters.whole_numbers_as_text()
     of = await venue(parts, parameters) or CONSOLIDATED
     kind = "cbbo" if of == CONSOLIDATED else "quote"
@@ -37,7 +40,7 @@ async def quotes(request: web.Request) -> web.Response:
 async def depth(request: web.Request) -> web.Response:
     """The consolidated book of an instrument."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("instrument", "symbol", "ints"))
+    parameters = Parameters(request.query, DEPTH)
     as_text = parameters.whole_numbers_as_text()
     rows = await last_rows(parts, [Topic("depth", await instrument(parts, parameters))])
     return rows_answer("depths", rows, whole_numbers_as_text=as_text)
@@ -46,7 +49,7 @@ async def depth(request: web.Request) -> web.Response:
 async def last(request: web.Request) -> web.Response:
     """The newest event of each venue, of each topic."""
     parts = request.app[PARTS]
-    parameters = Parameters(request.query, ("topics", "ints"))
+    parameters = Parameters(request.query, LAST)
     as_text = parameters.whole_numbers_as_text()
     texts = [text for part in parameters.required("topics", example="cbbo:BTC-USDT").split(",") if (text := part.strip())]
     if len(texts) > parts.settings.topics_per_client:
@@ -56,8 +59,10 @@ async def last(request: web.Request) -> web.Response:
         )
     await ensure_known(parts)
     topics = [_known(parts, Topic.parse(text)) for text in texts]
-    rows = await last_rows(parts, topics)
-    return rows_answer("events", rows, whole_numbers_as_text=as_text)
+    async with bus.large_read(request.app):  # it may be all that there is
+        rows = await last_rows(parts, topics)
+    most = parts.settings.rows
+    return rows_answer("events", rows[:most], more=len(rows) > most, whole_numbers_as_text=as_text)
 
 
 async def last_rows(parts: Parts, topics: Sequence[Topic]) -> list[bytes]:

@@ -10,20 +10,22 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from redis.asyncio import Redis
 
 from crosstape.errors import SettingsError
-from crosstape.settings import GatewaySettings
+from crosstape.settings import GatewaySettings, Settings
 from crosstape_gateway.access import access, check_access
 from crosstape_gateway.access.access import ACCESS
 from crosstape_gateway.access.sessions import COOKIE
+from crosstape_gateway.service import run
+from tests.bus.tape import fast
 from tests.gateway.access.test_tokens import ALICE, BOB, written
 from tests.gateway.rest.served import Served, serving
 from tests.waiting import wait_until
 
+STREAM = "/api/stream?topics=cbbo:*"
 PROTECTED = ("/api/venues", "/api/instruments", "/api/quotes", "/api/last?topics=cbbo:*", "/api/edges", "/api/gaps", "/api/trades",
-             "/api/bars", "/api/candles", "/api/depth", "/metrics", "/api/stream", "/%61pi/venues", "/api//venues/../venues")  # fmt: skip
+             "/api/bars", "/api/candles", "/api/depth", "/metrics", STREAM, "/ws", "/%61pi/venues", "/api//venues/../venues")  # fmt: skip
 
 
 def bearer(token: str = ALICE) -> dict[str, str]:
@@ -39,17 +41,8 @@ def tokens_file(tmp_path: Path) -> str:
 
 @contextlib.asynccontextmanager
 async def gateway(url: str, **settings: Any) -> AsyncIterator[Served]:
-    """A gateway with a stream that lasts until it is cut."""
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await answer.prepare(request)
-        await answer.write(b"data: {}\n\n")
-        await asyncio.Event().wait()  # until the connection is cut
-        return answer
-
-    own_stream = [web.get("/api/stream", stream)]
-    async with serving(url, GatewaySettings(**{"port": 0, **settings}), routes=own_stream) as served:
+    """A gateway that has looked once which streams there are."""
+    async with serving(url, GatewaySettings(**{"port": 0, **settings}), streams=True) as served:
         await served.parts.catalogue.look()
         yield served
 
@@ -81,10 +74,10 @@ async def test_the_file_of_tokens_is_read_again_while_it_serves(
     """Who has lost a token is out at once, and running streams are cut; others are not disturbed."""
     monkeypatch.setattr(access, "REFRESH_S", 0.02)
     async with gateway(valkey, tokens_file=tokens_file) as served, contextlib.AsyncExitStack() as stack:
-        asked = [served.http.get(served.url + "/api/stream", headers=bearer(token)) for token in (ALICE, BOB)]
+        asked = [served.http.get(served.url + STREAM, headers=bearer(token)) for token in (ALICE, BOB)]
         streams = [await stack.enter_async_context(one) for one in asked]
         for stream in streams:
-            assert await stream.content.readline() == b"data: {}\n"
+            assert (await stream.content.readline()).startswith(b'data: {"type":"connected"')
         written(Path(tokens_file).parent, f"bob:{BOB}\ncarol:carol-{ALICE}")
 
         async def is_in(token: str) -> bool:
@@ -115,6 +108,12 @@ async def test_a_browser_signs_in_once_and_out(client: Redis, valkey: str, token
         async with browser.get(served.url + "/api/venues", headers=signed_in) as venues:
             assert venues.status == 200
         assert (await served.ask("/api/session", headers=signed_in)).json["name"] == "alice"
+        async with browser.ws_connect(served.url + "/ws", headers=signed_in, origin=served.url) as socket:
+            assert (await socket.receive_json())["type"] == "connected"
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await browser.ws_connect(served.url + "/ws", headers=signed_in, origin="https://evil.example")
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
+            await browser.ws_connect(served.url + "/ws", origin=served.url)
         forged = {"Cookie": f"{COOKIE}={value.replace('alice', 'bob')}"}
         assert (await served.ask("/api/venues", headers=forged)).error[:2] == (401, "session_ended")
         ended = await served.ask("/api/session", "DELETE")
@@ -195,7 +194,7 @@ async def test_with_tokens_the_name_does_not_matter(client: Redis, valkey: str, 
 async def test_pages_of_other_sites_may_not_read(client: Redis, valkey: str) -> None:
     """Neither rows nor streams, nor may they sign in or out; our own page may."""
     async with gateway(valkey) as served:
-        for path, method in (("/api/venues", "GET"), ("/api/stream", "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
+        for path, method in (("/api/venues", "GET"), (STREAM, "GET"), ("/ws", "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
             for origin in ("https://evil.example", "null", "http://localhost:1"):
                 answer = await served.ask(path, method, headers={"Origin": origin})
                 assert answer.error[:2] == (403, "unknown_origin")
@@ -260,7 +259,7 @@ async def test_every_answer_has_the_headers_that_guard_a_page(client: Redis, val
     async with gateway(valkey, tokens_file=tokens_file) as served:
         answers = [await served.ask(path, headers=bearer()) for path in ("/api/venues", "/nothing", "/api/trades", "/metrics", "/healthz")]
         answers.append(await served.ask("/api/venues"))
-        async with served.http.get(served.url + "/api/stream", headers=bearer()) as stream:
+        async with served.http.get(served.url + STREAM, headers=bearer()) as stream:
             headers = [dict(stream.headers), *(answer.headers for answer in answers)]
 
     for one in headers:
@@ -288,8 +287,8 @@ async def test_streams_are_limited(client: Redis, valkey: str, clients: int, per
     """In all and of one address."""
     async with gateway(valkey, clients=clients, clients_per_address=per_address) as served, contextlib.AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(served.http.get(served.url + "/api/stream"))
-        third = await served.ask("/api/stream")
+            await stack.enter_async_context(served.http.get(served.url + STREAM))
+        third = await served.ask(STREAM)
         assert third.error[:2] == (429, "too_many_clients")
         assert third.headers["Retry-After"] == "5"
         assert served.app[ACCESS].streams.total == 2
@@ -330,3 +329,10 @@ def test_settings_that_open_the_gateway_by_mistake_stop_the_start(settings: dict
 def test_settings_that_say_who_may_read_are_good(settings: dict[str, Any]) -> None:
     """Off loopback it takes tokens, or a clear word."""
     check_access(GatewaySettings(**settings))
+
+
+async def test_a_gateway_that_would_be_open_to_others_does_not_start() -> None:
+    """Before it listens anywhere, and whether or not the bus is there."""
+    settings = Settings(bus=fast("redis://127.0.0.1:1"), gateway=GatewaySettings(host="0.0.0.0", port=0))
+    with pytest.raises(SettingsError, match="no loopback address"):
+        await run(settings)

@@ -62,7 +62,7 @@ async def test_a_token_is_in_no_log_error_repr_or_metric(
     answers: list[bytes] = []
     with structlog.testing.capture_logs() as logs:
         settings = GatewaySettings(port=0, tokens_file=written(tmp_path, f"alice:{CANARY}"))
-        failing = [web.get("/api/fails", fail), web.get("/api/stream", fail_late)]
+        failing = [web.get("/api/fails", fail), web.get("/api/late", fail_late)]
         async with serving(valkey, settings, routes=failing) as served:
             access = served.app[ACCESS]
             assert access.tokens is not None
@@ -85,7 +85,7 @@ async def test_a_token_is_in_no_log_error_repr_or_metric(
             signed_in = await served.ask("/api/session", "POST", json={"token": CANARY})
             answers += [signed_in.body, repr(signed_in.headers).encode()]
             with pytest.raises(Exception, match="payload"):
-                await served.ask("/api/stream", headers=header)
+                await served.ask("/api/late", headers=header)
             for line in (b"\x00", b"\x01 \r\n", b"a\r\n bad", b"(" * 9_000):
                 await raw(served, b"GET /api/venues HTTP/1.1", b"Host: localhost", b"Authorization: Bearer " + CANARY.encode() + line)
             await raw(served, b"GET /api/venues HTTP/1.1", b"Host: localhost", b"Authorization " + CANARY.encode())
@@ -115,5 +115,6 @@ async def test_an_unexpected_error_is_logged_and_answered_without_details(client
 
     assert answer.error == (500, "internal_error", "the gateway failed; its log says where")
     (event,) = [event for event in logs if event["event"] == "gateway.request_failed"]
+    assert 'path="/api/fails"' in prometheus_client.generate_latest().decode()
     assert (event["path"], event["error"]) == ("/api/fails", "Deep")
     assert "test_secrecy.py:" in event["where"]

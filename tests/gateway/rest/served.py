@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from crosstape_gateway.parts import Parts
 from crosstape_gateway.service import listening
 from crosstape_schemas import Event, Keys
 from tests.bus.tape import fast, publishing
+from tests.waiting import wait_until
 
 KEYS = Keys()
 
@@ -72,9 +74,9 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    bus: BusSettings | str, settings: GatewaySettings | None = None, *, routes: list[web.RouteDef] | None = None
+    bus: BusSettings | str, settings: GatewaySettings | None = None, *, routes: list[web.RouteDef] | None = None, streams: bool = False
 ) -> AsyncIterator[Served]:
-    """A gateway for the length of the block; `routes` are served beside its own."""
+    """A gateway for the length of the block; `routes` are served beside its own. With `streams` its hub runs, too."""
     bus = fast(bus) if isinstance(bus, str) else bus
     settings = settings or GatewaySettings(port=0)
     keys = Keys(bus.prefix, bus.partitions)
@@ -83,14 +85,21 @@ async def serving(
         parts = Parts(settings, client, keys, catalogue, Hub(client, keys, settings, catalogue))
         app = make_app(parts)
         app.add_routes(routes or [])
-        async with listening(app, settings) as url:
+        async with listening(app, settings) as url, asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one) for one in ((parts.hub.run(), catalogue.run()) if streams else ())]
+            if streams:
+                await wait_until(lambda: parts.hub.away_since_ts is None, what="the bus answers")
+            parts.hub.away_since_ts = None
             yield Served(url, parts, http, app)
+            for task in running:
+                task.cancel()
 
 
-async def publish(url: str, *events: Event, producer: str = "connector.test") -> None:
+async def publish(url: str, *events: Event, producer: str = "connector.test", partitions: int = 1) -> None:
     """Puts events on the tape, each venue's by a publisher of its own."""
+    keys = Keys("tape", partitions)
     for venue in dict.fromkeys(event.venue for event in events):
-        async with publishing(fast(url), producer=f"{producer}.{venue}") as publisher:
+        async with publishing(fast(url, partitions=partitions), producer=f"{producer}.{venue}", keys=keys) as publisher:
             publisher.publish_all(event for event in events if event.venue == venue)
             assert await publisher.drain(10)
 

@@ -47,6 +47,11 @@ export class Choice {
     this.#learnSources();
   }
 
+  /** Whether the tape has bars, or candles, of this kind. */
+  has({ instrument, timeframe, source }) {
+    return this.#known.get(instrument)?.kinds.includes(`${source.split("@")[0]}:${timeframe}`) ?? false;
+  }
+
   /** Choose a timeframe that the instrument has. */
   #suit() {
     const frames = this.#frames();

@@ -18,7 +18,7 @@ import { timeOfDay } from "./view/words.js";
 
 const TICK_MS = 1000;
 const LOOK_MS = 15_000; // how often new instruments are looked for
-const FIRST_LOOK_MS = 2000; // while none is known
+const FIRST_LOOK_MS = 2000; // while none is known, or no bars of it
 const STEP_MS = 1000; // a wall clock that jumps by more was set, or the machine slept
 
 const at = (id) => document.getElementById(id);
@@ -32,7 +32,7 @@ const book = new Book(tape, { table: at("book"), scroll: at("book-scroll"), titl
 const edges = new Edges(tape, { table: at("edges"), meta: at("edges-meta"), note: at("edges-note") });
 const venues = new Venues(tape, { table: at("venues"), meta: at("venues-meta") });
 const notices = new Notices(tape, { list: at("notices"), meta: at("notices-meta"), note: at("notices-note") });
-const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()) });
+const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()), exists: (of) => choice.has(of) });
 new Theme(at("theme"), () => chart.paint());
 const choice = new Choice({ instrument: at("chart-instrument"), timeframe: at("chart-timeframe"), source: at("chart-source"), changed: follow });
 
@@ -152,10 +152,12 @@ setInterval(() => {
 let lookedMs = -Infinity;
 async function lookNow() {
   const none = !choice.instrument;
-  if (state[0] !== "live" || document.hidden || performance.now() - lookedMs < (none ? FIRST_LOOK_MS : LOOK_MS)) return;
+  const soon = none || chart.missing;
+  if (state[0] !== "live" || document.hidden || performance.now() - lookedMs < (soon ? FIRST_LOOK_MS : LOOK_MS)) return;
   lookedMs = performance.now();
   await look();
   if (none && choice.instrument) follow();
+  else if (chart.missing) chart.load();
 }
 
 document.addEventListener("visibilitychange", () => {

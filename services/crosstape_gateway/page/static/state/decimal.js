@@ -65,6 +65,14 @@ export function round(text, count) {
   return format(units < 0n ? -kept : kept, count);
 }
 
+/** Returns how many digits after the point are left of a number with `significant` digits: 3 of 64207.766 with eight. */
+export function placesOf(text, significant) {
+  const whole = text.replace("-", "").split(".")[0].replace(/^0+/, "");
+  if (whole) return Math.max(0, significant - whole.length);
+  const zeros = /\.(0*)[1-9]/.exec(text)?.[1].length ?? 0;
+  return significant + zeros;
+}
+
 /** Returns a / b as a percentage with one digit after the point, as text; null if b is not above 0. */
 export function percent(a, b) {
   const [part, all] = aligned(a, b);

@@ -1,10 +1,9 @@
 /** The consolidated book of the selected instrument: asks above, bids below, the spread between, and each venue's share of every level. */
 
-import { add, compare, percent, ratio, subtract } from "../state/decimal.js";
+import { add, compare, percent, places, ratio, round, subtract } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
-import { counted, number, rounded, sourceOf, span, whyExcluded } from "./words.js";
+import { computed, counted, number, rounded, sourceOf, span, whyExcluded, whyOld } from "./words.js";
 
 const LEVELS = 12;
 const COLOURS = 8;
@@ -43,15 +42,18 @@ export class Book {
       this.shares.replaceChildren();
       return;
     }
+    for (const leg of event.legs) this.#colour(leg.venue); // in the order of the legs, whoever has a level first
     const asks = event.asks.slice(0, LEVELS);
     const bids = event.bids.slice(0, LEVELS);
     const largest = [...asks, ...bids].reduce((most, [, size]) => (compare(size, most) > 0 ? size : most), "0");
-    this.#side(this.asks, "asks", asks.toReversed?.() ?? [...asks].reverse(), largest);
-    this.#side(this.bids, "bids", bids, largest);
+    const most = (at) => Math.max(0, ...[...asks, ...bids].map((level) => places(level[at])));
+    const count = { price: most(0), size: most(1) };
+    this.#side(this.asks, "asks", [...asks].reverse(), largest, count);
+    this.#side(this.bids, "bids", bids, largest, count);
     setText(this.middle, spreadOf(bids, asks, this.tape.quotes.get(instrument), event));
     this.#drawShares(bids, asks);
     const out = event.legs.filter((leg) => leg.excluded !== null).map((leg) => `${sourceOf(leg)} (${whyExcluded(leg)})`);
-    const sweeps = event.sweeps.map((sweep) => `${sweep.size}: buy ${rounded(sweep.buy_average, 8)}, sell ${rounded(sweep.sell_average, 8)}`);
+    const sweeps = event.sweeps.map((sweep) => `${sweep.size}: buy ${average(sweep.buy_average)}, sell ${average(sweep.sell_average)}`);
     setText(this.note, [out.length ? `Not in it: ${out.join(", ")}.` : "", sweeps.length ? `Average price of a size at once: ${sweeps.join("; ")}.` : ""].join(" ").trim());
     this.tick();
     if (this.#centred !== instrument) {
@@ -72,7 +74,7 @@ export class Book {
     setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : `not current: ${whyOld(this.tape, this.event)}`);
   }
 
-  #side(body, name, levels, largest) {
+  #side(body, name, levels, largest, count) {
     const rows = this.#rows[name];
     while (rows.length < levels.length) {
       const row = new Level(name);
@@ -80,7 +82,7 @@ export class Book {
       body.append(row.node);
     }
     for (const row of rows.splice(levels.length)) row.node.remove();
-    for (const [at, level] of levels.entries()) rows[at].draw(level, largest, (venue) => this.#colour(venue));
+    for (const [at, level] of levels.entries()) rows[at].draw(level, largest, count, (venue) => this.#colour(venue));
   }
 
   #colour(venue) {
@@ -129,9 +131,9 @@ class Level {
     this.node = element("tr", {}, this.price, this.size, this.at, element("td", { class: "split" }, this.bar));
   }
 
-  draw([price, size, venues], largest, colour) {
-    setNumber(this.price, price);
-    setNumber(this.size, size);
+  draw([price, size, venues], largest, count, colour) {
+    setNumber(this.price, price, count.price);
+    setNumber(this.size, size, count.size);
     const text = venues.map(([venue, part]) => `${venue} ${part}`).join(", ");
     setText(this.at, venues.map(([venue]) => venue).join(", "));
     if (this.text === text && this.largest === largest) return;
@@ -147,10 +149,13 @@ class Level {
   }
 }
 
+const average = (text) => (text === null ? "not held" : computed(text));
+
 function spreadOf(bids, asks, quote, event) {
   if (!bids.length || !asks.length) return bids.length ? "no asks" : asks.length ? "no bids" : "empty";
-  const spread = subtract(asks[0][0], bids[0][0]);
+  const exact = subtract(asks[0][0], bids[0][0]);
+  const spread = round(exact, places(exact));
   const shape = compare(spread, "0") < 0 ? ", crossed" : compare(spread, "0") === 0 ? ", locked" : "";
-  const bps = quote && quote.spread === spread ? ` · ${number(rounded(quote.spread_bps, 2))} bps` : "";
+  const bps = quote?.spread && compare(quote.spread, exact) === 0 ? ` · ${number(rounded(quote.spread_bps, 2))} bps` : "";
   return `spread ${spread}${bps}${shape} · ${event.levels} levels a side at most`;
 }

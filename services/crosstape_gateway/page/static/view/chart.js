@@ -4,13 +4,12 @@
  */
 
 import { ApiError, get, rowsOf } from "../wire/api.js";
-import { Bars } from "../state/bars.js";
+import { Bars, MOST } from "../state/bars.js";
 import { ms } from "../state/clock.js";
 import { digits } from "../state/decimal.js";
 import { element, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
 import { colour } from "./theme.js";
-import { NOTHING, counted, dayAndTime, number } from "./words.js";
+import { NOTHING, counted, dayAndTime, number, whyOld } from "./words.js";
 
 const HISTORY = 600;
 const RIGHT_BARS = 4;
@@ -29,12 +28,13 @@ export class Chart {
   #round = 0;
   #precision = -1;
   #drawn = null; // open (ms) of the newest bar on the chart; null: draw all again
+  #points = new Set(); // opens (ms) that the chart has a candle for; at other times it has an empty place, or none
   #hovered = null;
   #fitted = false;
 
-  /** `ask()` asks for a call of `draw` in the next frame. */
-  constructor(tape, { box, legend, note, ask }) {
-    Object.assign(this, { tape, box, legend, note, ask });
+  /** `ask()` asks for a call of `draw` in the next frame; `exists(choice)`: whether the tape has such bars at all. */
+  constructor(tape, { box, legend, note, ask, exists }) {
+    Object.assign(this, { tape, box, legend, note, ask, exists });
     this.older = new Set();
     const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode } = globalThis.LightweightCharts;
     this.chart = createChart(box, {
@@ -69,7 +69,7 @@ export class Chart {
     this.ask();
   }
 
-  /** Show another instrument, timeframe or source. Their history is asked for at once. */
+  /** Show another instrument, timeframe or source. `load` is to be called once their stream is followed: so nothing is missed between. */
   choose(choice) {
     this.#choice = choice;
     this.#bars = new Bars();
@@ -78,16 +78,24 @@ export class Chart {
     this.#fitted = false;
     this.older.clear();
     this.chart.timeScale().applyOptions({ secondsVisible: choice.timeframe.endsWith("s") });
+    this.loaded = false;
     setText(this.note, "Loading the history …");
     this.ask();
-    return this.load();
   }
 
   /** Ask for the history and merge it into what is known. Raises nothing: the note says what went wrong. */
-  async load(limit = HISTORY) {
+  async load(most = HISTORY) {
     const choice = this.#choice;
     if (!choice) return;
+    const limit = this.loaded && !this.missing ? most : HISTORY;
     const round = ++this.#round;
+    this.missing = !this.exists(choice);
+    if (this.missing) {
+      setText(this.note, "");
+      this.loaded = true;
+      this.ask();
+      return;
+    }
     const [type, venue] = choice.source.split("@");
     try {
       const answer =
@@ -100,7 +108,7 @@ export class Chart {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (choice !== this.#choice || round !== this.#round) return;
-      setText(this.note, error.status === 404 ? "" : `The history could not be had: ${error.message}`);
+      setText(this.note, `The history could not be had: ${error.message}`);
     }
     this.loaded = true;
     this.ask();
@@ -119,12 +127,13 @@ export class Chart {
     return this.#bars.all().map((bar) => [String(bar.open_ts), bar.open, bar.high, bar.low, bar.close, bar.revision, bar.closed]);
   }
 
-  /** Returns the times and closes that the chart draws, for tests. */
+  /** Returns the times, closes and places on the axis of what the chart draws, for tests. */
   plotted() {
-    return this.candles.data().map((point) => [point.time, point.close ?? null]);
+    return this.candles.data().map(({ time, close }) => [time, close, this.chart.timeScale().timeToIndex(time)]);
   }
 
   #apply(bar) {
+    if (this.missing) setText(this.note, "");
     const before = this.#bars.at();
     const place = this.#bars.apply(bar);
     if (place === "older") this.older.add(ms(bar.open_ts));
@@ -137,7 +146,10 @@ export class Chart {
   }
 
   draw() {
-    if (this.#drawn === null || this.older.size > 50) this.#drawAll();
+    // Lightweight Charts 5.2.1 draws a late bar for an empty place over the candle behind it: then all are drawn again.
+    const filled = [...this.older, this.#drawn].some((open) => !this.#points.has(open));
+    const many = this.older.size > 50 || this.#points.size > 2 * MOST; // the chart itself forgets nothing
+    if (this.#drawn === null || filled || many) this.#drawAll();
     else this.#drawChanges();
     this.older.clear();
     this.tick();
@@ -154,6 +166,7 @@ export class Chart {
     const range = this.#fitted ? this.chart.timeScale().getVisibleLogicalRange() : null;
     this.candles.setData(prices);
     this.volumes.setData(volumes);
+    this.#points = new Set(bars.filter((bar) => bar.open !== null).map((bar) => ms(bar.open_ts)));
     this.#drawn = bars.length ? ms(bars.at(-1).open_ts) : null;
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
     else if (bars.length && this.loaded) {
@@ -169,24 +182,17 @@ export class Chart {
   }
 
   #drawChanges() {
-    const newest = this.#bars.at();
-    try {
-      for (const open of [...this.older].sort((a, b) => a - b)) this.#update(this.#bars.at(open), open < this.#drawn);
-      for (let open = this.#drawn; open !== null && open < ms(newest.open_ts); ) {
-        const bar = this.#bars.at(open);
-        this.#update(bar, false); // as it was when it closed
-        open = ms(bar.close_ts);
-      }
-      this.#update(newest, false);
-      this.#drawn = ms(newest.open_ts);
-    } catch {
-      this.#drawAll(); // a bar that was not there: the chart can only change those that it has
+    for (const open of this.older) if (open < this.#drawn) this.#update(this.#bars.at(open), true);
+    for (let bar = this.#bars.at(this.#drawn); bar; bar = this.#bars.at(ms(bar.close_ts))) {
+      this.#update(bar, false); // the newest one that was drawn, as it is now, and those after it
+      this.#drawn = ms(bar.open_ts);
     }
   }
 
   #update(bar, isOlder) {
     this.candles.update(candleOf(bar), isOlder);
     this.volumes.update(volumeOf(bar), isOlder);
+    this.#points.add(ms(bar.open_ts));
   }
 
   /** Draw the legend: the bar under the pointer, else the newest. */
@@ -201,6 +207,7 @@ export class Chart {
     if (this.note.shown?.startsWith("The tape has no")) setText(this.note, "");
     const isNewest = bar === this.#bars.at();
     const current = !isNewest || this.tape.isCurrent(bar) || bar.closed;
+    this.box.classList.toggle("old", !current);
     const state = bar.closed ? "closed" : "open";
     const flags = [bar.revision ? `revision ${bar.revision}` : "", bar.closed && bar.complete === false ? "not known to be complete" : "", bar.trades === 0 ? "no trades" : ""];
     const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : "venue silent"}`].filter(Boolean).join(", ");

@@ -19,14 +19,22 @@ export function setText(node, text) {
   return true;
 }
 
-/** Set a number of the tape, as it is; its last zeros after the point are drawn weaker. Returns whether it is another one. */
-export function setNumber(node, text) {
-  if (node.shown === text) return false;
+/**
+ * Set a number of the tape, as it is. Zeros at its end are there, but not drawn beyond `count` digits after the point; where it has fewer, room
+ * is left for them, so that the points of a column stand below each other. Returns whether it is another number.
+ */
+export function setNumber(node, text, count = 0) {
+  if (node.shown === text && node.count === count) return false;
+  const changed = node.shown !== text;
   node.shown = text;
-  const kept = text.includes(".") ? text.replace(/\.?0+$/, "") : text;
-  if (kept.length === text.length) node.textContent = text;
-  else node.replaceChildren(kept, element("span", { class: "zeros", text: text.slice(kept.length) }));
-  return true;
+  node.count = count;
+  const point = text.indexOf(".");
+  const end = point < 0 ? text.length : Math.max(text.replace(/\.?0+$/, "").length, count ? Math.min(text.length, point + 1 + count) : 0);
+  if (end === text.length) node.textContent = text;
+  else node.replaceChildren(text.slice(0, end), element("span", { class: "zeros", text: text.slice(end) }));
+  const drawn = point < 0 || end <= point ? 0 : end - point - 1;
+  node.style.setProperty("--room", count <= drawn ? "0" : String(count - drawn + (drawn ? 0 : 0.5)));
+  return changed;
 }
 
 /** Set an attribute, if it is another; null removes it. */

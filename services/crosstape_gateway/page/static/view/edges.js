@@ -4,8 +4,7 @@ import { compare } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { edgeKey } from "../state/tape.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { whyOld } from "./quotes.js";
-import { counted, number, rounded, span, timeOfDay } from "./words.js";
+import { counted, number, rounded, span, timeOfDay, whyOld } from "./words.js";
 
 const SHOWN = 50;
 const HEAD = [

@@ -2,7 +2,7 @@
 
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { NOTHING, number, sourceOf, span, stateMark, whyExcluded } from "./words.js";
+import { NOTHING, number, priceText, sourceOf, span, stateMark, whyExcluded } from "./words.js";
 
 export class LegRow {
   constructor(instrument, windows) {
@@ -25,23 +25,22 @@ export class LegRow {
     this.leg = null;
   }
 
-  draw(leg, quote) {
+  draw(leg, quote, places) {
     this.leg = leg;
     this.event = { type: leg.kind, venue: leg.venue, epoch: leg.epoch };
     const { cells } = this;
     setText(cells.name, sourceOf(leg));
-    setNumber(cells.bidSize, number(leg.bid_size));
-    setNumber(cells.bid, number(leg.bid_price));
-    setNumber(cells.ask, number(leg.ask_price));
-    setNumber(cells.askSize, number(leg.ask_size));
+    setNumber(cells.bidSize, number(leg.bid_size), places.size);
+    setNumber(cells.bid, priceText(leg.bid_price, quote.instrument), places.price);
+    setNumber(cells.ask, priceText(leg.ask_price, quote.instrument), places.price);
+    setNumber(cells.askSize, number(leg.ask_size), places.size);
     const counts = leg.excluded === null;
     const best = (price, top) => counts && price !== null && price === top;
     const bestBid = best(leg.bid_price, quote.bid_price) || (counts && quote.bid_venues.includes(leg.venue) && !leg.instrument);
     const bestAsk = best(leg.ask_price, quote.ask_price) || (counts && quote.ask_venues.includes(leg.venue) && !leg.instrument);
     cells.bid.classList.toggle("best", bestBid);
     cells.ask.classList.toggle("best", bestAsk);
-    setText(cells.bidAt, bestBid ? "best bid" : "");
-    setText(cells.askAt, bestAsk ? "best ask" : "");
+    this.best = [bestBid, bestAsk];
   }
 
   /** Draw the age, and whether the venue is alive. `current`: whether the quote is. */
@@ -54,6 +53,8 @@ export class LegRow {
     const [mark, tone] = leg.excluded === null && alive ? stateMark(leg.state) : alive ? ["×", "warn"] : stateMark("silent");
     const counts = leg.excluded === null && alive && current;
     this.node.classList.toggle("out", !counts);
+    setText(cells.bidAt, counts && this.best[0] ? "best bid" : "");
+    setText(cells.askAt, counts && this.best[1] ? "best ask" : "");
     setText(cells.state, current ? `${mark} ${why}` : NOTHING);
     setAttribute(cells.state, "title", leg.excluded === null ? null : `Does not count: ${leg.excluded}; its feed is ${leg.state}`);
     cells.state.dataset.tone = current ? tone : "weak";

@@ -7,7 +7,7 @@ import { compare, places } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 import { element, flash, setAttribute, setNumber, setText } from "./dom.js";
 import { LegRow } from "./legs.js";
-import { NOTHING, counted, marketMark, number, rounded, span } from "./words.js";
+import { NOTHING, computed, counted, marketMark, number, priceText, rounded, span, whyOld } from "./words.js";
 
 const HEAD = [
   ["name", "Instrument", ""],
@@ -191,10 +191,12 @@ class QuoteRow {
     const before = this.quote;
     this.quote = quote;
     const { cells } = this;
+    this.places = placesIn(quote, this.open);
     for (const side of ["bid", "ask"]) {
       const price = quote[`${side}_price`];
-      setNumber(cells[side], number(price));
-      setNumber(cells[`${side}-size`], number(quote[`${side}_size`]));
+      setNumber(cells[side], priceText(price, quote.instrument), this.places.price);
+      setAttribute(cells[side], "title", price);
+      setNumber(cells[`${side}-size`], number(quote[`${side}_size`]), this.places.size);
       setText(cells[`${side}-at`], quote[`${side}_venues`].join(", ") || NOTHING);
       setAttribute(cells[`${side}-at`], "title", quote[`${side}_venues`].join(", "));
       const old = before?.[`${side}_price`];
@@ -202,8 +204,7 @@ class QuoteRow {
     }
     setText(cells.bps, rounded(quote.spread_bps, 2));
     setAttribute(cells.bps, "title", quote.spread === null ? null : `Spread ${quote.spread}; ${quote.spread_bps} bps`);
-    const count = Math.max(places(quote.bid_price ?? "0"), places(quote.ask_price ?? "0"), 1) + 1;
-    for (const window of this.windows()) this.#drawVwap(cells[`vwap ${window}`], quote.vwap[window], window, count);
+    for (const window of this.windows()) this.#drawVwap(cells[`vwap ${window}`], quote.vwap[window], window);
     if (this.open) this.#drawLegs();
     this.tick();
   }
@@ -227,9 +228,8 @@ class QuoteRow {
   setOpen(open) {
     this.open = open;
     setAttribute(this.node, "aria-expanded", String(open));
-    if (open) this.#drawLegs();
-    else this.#dropLegs(0);
-    if (this.quote) this.tick();
+    if (!open) this.#dropLegs(0);
+    if (this.quote) this.draw(this.quote);
   }
 
   setSelected(selected) {
@@ -242,14 +242,14 @@ class QuoteRow {
     for (const leg of this.legs) leg.node.hidden = hidden;
   }
 
-  #drawVwap(cell, vwap, window, count) {
+  #drawVwap(cell, vwap, window) {
     if (!vwap || vwap.price === null) {
       setText(cell, NOTHING);
       setAttribute(cell, "title", `VWAP ${window}: nothing traded`);
       return;
     }
     const [mark, known] = vwap.complete ? ["●", "complete"] : ["○", "not known to be complete"];
-    const price = rounded(vwap.price, count);
+    const price = computed(vwap.price);
     if (!setText(cell, `${price} ${mark}`)) return;
     setAttribute(cell, "title", `VWAP ${window} ${vwap.price}, ${known}; volume ${vwap.volume}, ${counted(vwap.trades, "trade")}`);
     setAttribute(cell, "aria-label", `${price}, ${known}`);
@@ -266,7 +266,7 @@ class QuoteRow {
         (this.legs.at(-1)?.node ?? this.node).after(made.node);
         this.legs.push(made);
       }
-      this.legs[at].draw(leg, this.quote);
+      this.legs[at].draw(leg, this.quote, this.places);
     }
     this.#dropLegs(legs.length);
   }
@@ -279,9 +279,12 @@ class QuoteRow {
   }
 }
 
-/** Returns why what an aggregator published is not current. */
-export function whyOld(tape, event) {
-  if (tape.busAwaySince !== null) return "bus away";
-  const silent = tape.silentMs(event);
-  return silent === null ? "no aggregator" : `no aggregator for ${span(silent)}`;
+/** Returns the digits after the point that are drawn of prices and sizes of a quote, and of its legs if they are shown. */
+function placesIn(quote, withLegs) {
+  const rows = withLegs ? [quote, ...quote.legs] : [quote];
+  const most = (of) => Math.max(0, ...rows.flatMap(of).map((text) => places(text ?? "0")));
+  return {
+    price: most((row) => [row.bid_price, row.ask_price].map((price) => priceText(price, quote.instrument))),
+    size: most((row) => [row.bid_size, row.ask_size]),
+  };
 }

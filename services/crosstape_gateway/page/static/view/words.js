@@ -1,15 +1,22 @@
 /** Texts for the eye. Prices and sizes stay the strings of the tape; only what is computed (averages, basis points) is rounded, exactly. */
 
-import { round } from "../state/decimal.js";
+import { placesOf, round } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
 
 export const NOTHING = "–";
+const DIGITS = 8; // of what is computed
 
 /** Returns a price or size as the tape has it. */
 export const number = (text) => text ?? NOTHING;
 
 /** Returns a computed number to so many digits after the point. */
 export const rounded = (text, places) => (text === null || text === undefined ? NOTHING : round(text, places));
+
+/** Returns a computed price, such as an average, to eight digits. */
+export const computed = (text) => (text === null ? NOTHING : round(text, placesOf(text, DIGITS)));
+
+/** Returns a price in full; of a composite, which is computed, to eight digits. */
+export const priceText = (price, instrument) => (price !== null && instrument.endsWith("*") ? computed(price) : number(price));
 
 /** Returns a length of time: `<1 s`, `45 s`, `3 min`, `5 h`, `2 d`. Negative where a clock is ahead: it is not hidden. */
 export function span(milliseconds) {
@@ -73,3 +80,10 @@ export function marketMark(market) {
 
 /** Returns the source of a leg: the venue; in a composite also the part. */
 export const sourceOf = (leg) => (leg.instrument ? `${leg.venue} ${leg.instrument}` : leg.venue);
+
+/** Returns why what an aggregator published is not current. */
+export function whyOld(tape, event) {
+  if (tape.busAwaySince !== null) return "bus away";
+  const silent = tape.silentMs(event);
+  return silent === null ? "no aggregator" : `no aggregator ${span(silent)}`;
+}

@@ -161,6 +161,17 @@ test("a refused topic ends its own subscription; its neighbours go on", TIMEOUT,
     await take(trades, 1);
   }));
 
+test("topics that do not fit into one address are refused, and those before go on", TIMEOUT, () =>
+  withTape({}, async (tape) => {
+    const trades = tape.trades("BTC-USDT");
+    await gateway.stream(0);
+    const many = tape.quotes(Array.from({ length: 500 }, (_, n) => `INSTRUMENT-NUMBER-${n}`));
+
+    await assert.rejects(many.next(), (error) => error instanceof RequestError && error.status === 414 && /WebSocket/.test(error.message));
+    (await gateway.stream(1)).send([trade(1)]);
+    await take(trades, 1);
+  }));
+
 test("what is no gateway is an error at first; once it was one, a proxy's page is waited out", TIMEOUT, async () => {
   const page = { status: 404, body: "<h1>Not Found</h1>", headers: { "Content-Type": "text/html" } };
   gateway.answer = () => page;

@@ -96,6 +96,7 @@ endef
 
 clean: ## remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf tests/browser/node_modules clients/typescript/node_modules clients/typescript/build clients/typescript/dist
 
 # What runs, then what tests and checks need beside it: a first `make demo` waits for the former only.
 $(VENV)/.run: docker/run.lock docker/build.lock pyproject.toml

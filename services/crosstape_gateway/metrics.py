@@ -26,6 +26,12 @@ AWAY: Final = prometheus.Gauge("crosstape_gateway_bus_away", "1 while the bus do
 OUTAGES: Final = prometheus.Counter("crosstape_gateway_bus_outages", "Times that the bus stopped answering")
 STREAMS: Final = prometheus.Gauge("crosstape_gateway_streams", "Streams that are read because some client follows them")
 REFUSED: Final = prometheus.Counter("crosstape_gateway_refused", "Requests that were refused, by the code in the answer", ["code"])
+REQUEST_SECONDS: Final = prometheus.Histogram(
+    "crosstape_gateway_request_seconds",
+    "From a request that may be served to its answer, by route; streams are not counted",
+    ["path"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
 LAG: Final = prometheus.Histogram(
     "crosstape_gateway_lag_seconds",
     "From receiving an event from the venue to sending it to clients, gathering included; the oldest event of each write",

@@ -70,9 +70,7 @@ async def openapi(request: web.Request) -> web.Response:
     headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
     if any(one.value in (tag, "*") for one in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    answer = web.Response(body=body, content_type=_JSON, headers={**headers, "Vary": "Accept-Encoding"})
-    answer.enable_compression()
-    return answer
+    return web.Response(body=body, content_type=_JSON, headers=headers)
 
 
 routes: Final[list[web.RouteDef]] = [web.get("/api/openapi.json", openapi)]

@@ -16,6 +16,8 @@ from crosstape.runtime.telemetry import serve
 from crosstape.settings import GatewaySettings, Settings
 from crosstape_gateway import metrics
 from crosstape_gateway.access import check_access
+from crosstape_gateway.access.access import ACCESS
+from crosstape_gateway.access.connections import KEEP_S
 from crosstape_gateway.app import make_app
 from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.hub import Hub
@@ -40,20 +42,22 @@ async def run(settings: Settings) -> None:
         def ready() -> tuple[bool, dict[str, Any]]:
             return hub.away_since_ts is None, {"bus": hub.away_since_ts is None}
 
-        async with (
-            serve(settings.telemetry, ready),
-            listening(make_app(Parts(settings.gateway, client, keys, catalogue, hub)), settings.gateway),
-            asyncio.TaskGroup() as tasks,
-        ):
+        app = make_app(Parts(settings.gateway, client, keys, catalogue, hub))
+        app.on_shutdown.append(hub.stop)
+        async with serve(settings.telemetry, ready), asyncio.TaskGroup() as tasks:
             tasks.create_task(catalogue.run(), name="gateway.catalogue")
             tasks.create_task(hub.run(), name="gateway.hub")
+            await catalogue.next_look()  # so that the first clients are not told that the bus is away while it is not known
+            async with listening(app, settings.gateway):
+                await asyncio.Event().wait()  # until cancelled: the streams end before the tasks do
 
 
 @asynccontextmanager
 async def listening(app: web.Application, settings: GatewaySettings) -> AsyncIterator[str]:
     """Serve the application for the length of the block. Yields its URL, which is also logged."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=KEEP_S)
     await runner.setup()
+    app[ACCESS].connections.server = runner.server
     try:
         try:
             await web.TCPSite(runner, settings.host, settings.port).start()

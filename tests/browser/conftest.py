@@ -5,7 +5,7 @@ All of them run in one event loop, the session's: the browser lives in it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 from redis.asyncio import Redis
 
+from crosstape_gateway.hub import catalogue
 from tests.browser.market import Stage, staged
 from tests.browser.rig import Gateway
 from tests.browser.tab import Tab, opened
@@ -42,6 +43,14 @@ async def chromium() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         await browser.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _looking_often() -> Iterator[None]:
+    """Gateways see new streams sooner, so that no test waits a second for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "REFRESH_S", 0.1)
+        yield
 
 
 @pytest_asyncio.fixture(loop_scope="session")

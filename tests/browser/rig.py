@@ -87,6 +87,11 @@ class WebProxy:
         """Returns the requests for streams."""
         return [path for path in self.requests if path.startswith("/api/stream")]
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams pass it now."""
+        return len(self._streams)
+
     def cut(self) -> None:
         """Break all streams off."""
         for task in list(self._streams):
@@ -108,7 +113,13 @@ class WebProxy:
         try:
             async with (
                 aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)) as http,
-                http.request(request.method, self._upstream + path, headers=headers, data=await request.read()) as answer,
+                http.request(
+                    request.method,
+                    self._upstream + path,
+                    headers=headers,
+                    data=await request.read(),
+                    skip_auto_headers=[hdrs.ACCEPT_ENCODING],
+                ) as answer,
             ):
                 passed = web.StreamResponse(status=answer.status)
                 passed.headers.extend((name, value) for name, value in answer.headers.items() if name not in ONE_HOP)

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.
 
 
 async def test_quotes_move_and_every_digit_is_the_tapes(stage: Stage, gateway: Gateway, tab: Tab) -> None:
-    """Prices and sizes are the strings of the tape, also where a float would change them; computed numbers are rounded, with all digits in the title."""
+    """Prices and sizes are the strings of the tape, also where a float would change them; computed numbers are rounded."""
     await stage.publish(stage.quote("100.10", "100.30"), stage.quote("0.123456789012345678", "0.123456789012345679", instrument=DOGE))
     await tab.open(gateway.url)
     btc = tab.row(BTC)
@@ -45,7 +45,7 @@ async def test_a_leg_that_does_not_count_says_why(stage: Stage, gateway: Gateway
 
 
 async def test_without_signs_of_life_nothing_looks_current(stage: Stage, gateway: Gateway, tab: Tab) -> None:
-    """After three seconds of silence the legs of a venue, then all that an aggregator published, say so in words."""
+    """After three seconds of silence the legs of a venue say so in words; so does all of an aggregator that is down."""
     await stage.publish(stage.quote("100.1", "100.3"), depth([("100.1", "1", "2")], [("100.3", "3", "1")]), edge(EdgeChange.OPEN, "1.5"))
     await tab.open(gateway.url)
     await expect(tab.legs(BTC).nth(1).locator(".state")).to_have_text("● live")
@@ -53,6 +53,7 @@ async def test_without_signs_of_life_nothing_looks_current(stage: Stage, gateway
     await expect(tab.legs(BTC).nth(1).locator(".state")).to_contain_text("silent for")
     await expect(tab.legs(BTC).first.locator(".state")).to_have_text("● live")
     stage.silent.add(CONSOLIDATED)
+    await stage.publish(status(CONSOLIDATED, FeedState.DOWN))
     await expect(tab.row(BTC).locator(".state")).to_contain_text("no aggregator")
     await tab.shows("#book-meta", "not current")
     await tab.shows("#edges tbody", "no aggregator")

@@ -21,9 +21,11 @@ from tests.disks import forbidden, full_disk, read_only_disk, unprivileged
 
 SECRET = "hunter2"
 NOBODY = f"redis://tape:{SECRET}@127.0.0.1:1"
-SERVICES = {"connector": ("connector", "--venue", "kraken"), "aggregator": ("aggregator",), "up": ("up",)}
+SERVICES = {"connector": ("connector", "--venue", "kraken"), "aggregator": ("aggregator",), "up": ("up",), "gateway": ("gateway",)}
 
 each_service = pytest.mark.parametrize("service", ["connector", pytest.param("aggregator", marks=pytest.mark.slow), "up"])
+"""Those that write: they need a run directory, and a server at the start."""
+any_service = pytest.mark.parametrize("service", ["connector", pytest.param("aggregator", marks=pytest.mark.slow), "up", "gateway"])
 
 
 class Failure(NamedTuple):
@@ -59,7 +61,7 @@ async def logged(process: Process, event: str) -> None:
     raise AssertionError(f"it ended before it said {event}: {seen}")
 
 
-@each_service
+@any_service
 async def test_a_wrong_address_is_a_wrong_setting(service: str, tmp_path: Path) -> None:
     """It is not an outage: the service does not wait."""
     done = await crosstape(
@@ -69,7 +71,7 @@ async def test_a_wrong_address_is_a_wrong_setting(service: str, tmp_path: Path) 
     assert failure(done) == (Exit.USAGE, "bus.url is not right: redis://db:99999: a port is a number from 1 to 65535")
 
 
-@each_service
+@any_service
 async def test_a_wrong_setting(service: str) -> None:
     """It is reported before anything else is checked."""
     done = await crosstape(*SERVICES[service], CROSSTAPE_BUS__STRAT_S="1", CROSSTAPE_BUS__URL=NOBODY)
@@ -104,7 +106,7 @@ async def test_the_variables_of_kubernetes_services_do_not_stop_it(service: str,
     assert [line["names"] for line in logged if line["event"] == "settings.service_variables_ignored"] == [sorted(KUBERNETES)]
 
 
-@each_service
+@any_service
 async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
     """The error names the nearest setting, and says nothing about the variables of the platform."""
     done = await crosstape(*SERVICES[service], variables=KUBERNETES, CROSSTAPE_BUS__ULR="redis://x")
@@ -112,7 +114,7 @@ async def test_a_mistake_beside_them_still_stops_it(service: str) -> None:
     assert failure(done) == (Exit.USAGE, "bus.ulr (CROSSTAPE_BUS__ULR): no such setting; did you mean bus.url?")
 
 
-@each_service
+@any_service
 async def test_a_password_for_the_embedded_server_is_a_mistake(service: str, tmp_path: Path) -> None:
     """The embedded server has no password: a person who sets one means another server, whose address is missing."""
     (tmp_path / "secret").write_text(SECRET)
@@ -210,7 +212,7 @@ async def test_a_capture_that_cannot_be_written(valkey: str, tmp_path: Path) -> 
     assert failure(done) == (Exit.STORAGE, f"connector.capture_dir = {path}: cannot be written: No space left on device")
 
 
-@pytest.mark.parametrize("service", ["connector", "aggregator"])
+@pytest.mark.parametrize("service", ["connector", "aggregator", "gateway"])
 async def test_a_port_that_is_taken(service: str, valkey: str, tmp_path: Path) -> None:
     """Nobody would see how the service is: it does not run so."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from crosstape.settings import Settings
 from tests.deploy import engine
-from tests.deploy.engine import IMAGE, done, run, until
+from tests.deploy.engine import IMAGE, ROOT, done, run, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.xdist_group("image")]
 
@@ -86,6 +87,46 @@ def test_asked_to_stop_it_ends_by_itself(container: str) -> None:
     done("docker", "stop", "-t", "30", container)
 
     assert json.loads(done("docker", "inspect", container))[0]["State"]["ExitCode"] == 0
+
+
+GATEWAY = ("-e", "CROSSTAPE_BUS__URL=redis://127.0.0.1:1", "-e", "CROSSTAPE_GATEWAY__HOST=0.0.0.0")
+TOKENS = "/run/secrets/gateway_tokens"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param((), "gateway.host", id="nothing set"),
+        pytest.param(
+            ("-e", f"CROSSTAPE_GATEWAY__TOKENS_FILE={TOKENS}", "-v", f"{ROOT}/docker/no-tokens:{TOKENS}:ro"),
+            "gateway.tokens_file",
+            id="the file of compose, which has no token",
+        ),
+    ],
+)
+def test_a_gateway_serves_no_network_without_tokens(container: str, options: tuple[str, ...], said: str) -> None:
+    """It ends with the code of a wrong setting, which it names."""
+    result = run("docker", "run", "--name", container, *HARDENED, *GATEWAY, *options, IMAGE, "gateway")
+
+    assert result.returncode == 2, result.stdout
+    assert said in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_a_gateway_reads_tokens_from_a_mounted_secret(container: str, tmp_path: Path) -> None:
+    """As compose mounts it: with the mode of the host's file, which the container's user must be able to read."""
+    file = tmp_path / "tokens"
+    file.write_text("desk:0123456789abcdef\n")
+    file.chmod(0o444)
+    secret = ("-e", f"CROSSTAPE_GATEWAY__TOKENS_FILE={TOKENS}", "-v", f"{file}:{TOKENS}:ro")
+    done("docker", "run", "-d", "--name", container, "--read-only", *GATEWAY, *secret, IMAGE, "gateway")
+    until(lambda: "gateway.listening" in done("docker", "logs", container), what="it listens")
+    code = (
+        "import urllib.request as u; print(u.urlopen(u.Request('http://127.0.0.1:8090/api/session',"
+        " headers={'Authorization': 'Bearer 0123456789abcdef'})).read().decode())"
+    )
+    assert '"name":"desk"' in done("docker", "exec", container, "python", "-c", code)
+    assert "0123456789abcdef" not in done("docker", "logs", container)
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,30 @@ async def test_refused_where_waiting_cannot_help(client: Redis, valkey: str) -> 
             await tape.last("trade", BTC)
 
 
+async def test_a_user_who_may_read_only_trades_reads_them(client: Redis, valkey: str) -> None:
+    """Whether their producer is alive is not known to this user: nothing is current, and the log says why."""
+    await client.acl_setuser(
+        "reader",
+        enabled=True,
+        reset=True,
+        passwords=["+secret"],
+        keys=["tape:trade:*", "tape:last:trade:*", "tape:streams"],
+        commands=["+@all"],
+    )
+    await client.xadd(TRADES, {"d": stamped(trade(1), 5, 1)})
+    try:
+        async with taping(valkey, username="reader", password="secret", timeout_s=0.3) as tape:
+            with capture_logs() as logs:
+                trades = tape.trades(BTC, start=Start.BEGINNING)
+                (event,) = await taken(trades, 1)
+                await client.xadd(TRADES, {"d": stamped(trade(2), 5, 2)})
+                await taken(trades, 1)
+            assert not tape.is_current(event)
+        assert sum(log["event"] == "tape.signs_of_life_unknown" for log in logs) == 1
+    finally:
+        await client.acl_deluser("reader")
+
+
 async def test_a_tape_is_used_while_it_is_open(client: Redis, valkey: str) -> None:
     """Before and after, it says so; it may be opened again."""
     tape = Tape(valkey)

@@ -12,7 +12,7 @@ from crosstape.runtime.announced_server import announced
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import BusSettings, RunSettings
 from crosstape_schemas import Keys
-from tests.bus.tape import BTC, TRADES, fast, stamped, trade
+from tests.bus.tape import BTC, ETH, TRADES, fast, stamped, trade
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,20 @@ async def test_wrong_settings_are_said_when_the_tape_is_opened(monkeypatch: pyte
     monkeypatch.setenv("CROSSTAPE_BUS__PARTITIONS", "none")
     with pytest.raises(SettingsError, match="CROSSTAPE_BUS__PARTITIONS"):
         await seen()
+
+
+async def test_a_wrong_number_of_partitions_is_said(client: Redis, valkey: str) -> None:
+    """Else nothing would ever come: the names are others. Where it was changed, old names may be left."""
+    for right, wrong in ((1, 4), (4, 1), (4, 6)):
+        await client.flushall()
+        keys = Keys(partitions=right)
+        await client.sadd(keys.registry(keys.partition(ETH)), keys.stream("trade", ETH))
+        await client.sadd(keys.registry(), keys.venue("binance"))
+        async with Tape(fast(valkey, partitions=wrong)) as tape:
+            for question in (tape.trades(ETH).next, tape.trades("*").read, tape.instruments):
+                with pytest.raises(SettingsError, match=f"bus.partitions = {wrong}, but the tape 'tape' on .* has another number"):
+                    await question()
+    keys = Keys(partitions=6)
+    await client.sadd(keys.registry(keys.partition(BTC)), keys.stream("trade", BTC))
+    async with Tape(fast(valkey, partitions=6)) as tape:
+        assert await tape.instruments() == [BTC]

@@ -194,21 +194,26 @@ export class Connection {
         // Until the gateway has read something it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream with
         // what came up to two seconds before: its clock is good enough.
         this.#after ||= `${message.ts / NS_PER_MS}-0`;
-        for (const topic of message.topics) this.#accepted.add(topic);
-        this.#set({ state: "live", busAway: false });
+        this.#accept(message.topics);
         return;
       case "subscribed":
-        for (const topic of message.topics) this.#accepted.add(topic);
+        this.#accept(message.topics);
         return;
       case "heartbeat":
         if (message.id) this.#after = message.id;
         return;
       case "bus":
-        this.#set({ state: "live", busAway: message.state === "away" });
+        this.#set({ ...this.#state, busAway: message.state === "away" });
         return;
       default:
         this.#owner.receive(message);
     }
+  }
+
+  /** Notes that the gateway sends these topics. Over WebSocket the first message names none. */
+  #accept(topics: readonly string[]): void {
+    for (const topic of topics) this.#accepted.add(topic);
+    if (topics.length && this.#state.state !== "live") this.#set({ state: "live", busAway: this.#state.busAway });
   }
 
   /** Ends the subscriptions that the gateway refuses for good. Returns whether it was that. */

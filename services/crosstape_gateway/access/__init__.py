@@ -6,6 +6,7 @@ sessions        cookies of browsers
 session_routes  /api/session: signing in and out
 origins         hosts and origins of browsers
 limits          requests and streams of each address
+connections     closes those that ask for nothing
 access          decides for each request
 passage         what each request passes
 failures        errors as JSON

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from crosstape.settings import GatewaySettings
 from crosstape_gateway.access import sessions
+from crosstape_gateway.access.connections import Connections
 from crosstape_gateway.access.failures import path_of
 from crosstape_gateway.access.headers import SHARED_WITH
 from crosstape_gateway.access.limits import RequestRate, StreamCount, address_of
@@ -22,7 +23,7 @@ from crosstape_gateway.access.tokens import Reader, Tokens
 from crosstape_gateway.errors import RequestError
 
 REFRESH_S: Final = 1.0
-"""How often the file of tokens is looked at."""
+"""How often the file of tokens and idle connections are looked at."""
 FULL_RETRY_S: Final = 5.0
 """When a client may try again that found all places for streams taken."""
 STREAMS: Final = frozenset({"/api/stream", "/api/candles/stream", "/ws"})
@@ -44,6 +45,7 @@ class Access:
         self.tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self.open_paths: set[str] = set(OPEN)
         """Paths, as their routes write them, that need no token."""
+        self.connections = Connections()
         self._rate = RequestRate(settings.requests_per_s)
         self.streams = StreamCount(settings.clients, settings.clients_per_address)
         self._streaming: dict[int, tuple[web.Request, Reader]] = {}  # by the id of the request
@@ -58,6 +60,7 @@ class Access:
 
     def check_stranger(self, request: web.Request) -> bool:
         """The part of `check` that asks for no token. Returns whether a session's cookie may count."""
+        self.connections.served(request)
         path = path_of(request)
         if path not in HEALTH:
             self._check_rate(request)
@@ -98,9 +101,14 @@ class Access:
             self._streaming.pop(id(request), None)
 
     async def watch(self) -> None:
-        """Read the file of tokens again whenever it changes, until cancelled; cut the streams of those whose token is gone."""
-        while self.tokens is not None:
+        """Until cancelled: close connections that ask for nothing; read the file of tokens again whenever it changes, and cut the streams
+        of those whose token is gone.
+        """
+        while True:
             await asyncio.sleep(REFRESH_S)
+            self.connections.sweep(time.monotonic())
+            if self.tokens is None:
+                continue
             gone = {reader.digest for reader in self.tokens.refresh()}
             for request, reader in list(self._streaming.values()):
                 if reader.digest in gone and request.transport is not None:
@@ -143,7 +151,7 @@ class Access:
 
 
 async def watching(app: web.Application) -> AsyncIterator[None]:
-    """Looks at the file of tokens while the application runs. A context of aiohttp."""
+    """Runs `Access.watch` while the application runs. A context of aiohttp."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(app[ACCESS].watch(), name="gateway.tokens")
         yield

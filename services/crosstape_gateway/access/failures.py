@@ -78,7 +78,9 @@ def _http_failure(request: web.Request, exc: web.HTTPException) -> web.Response:
         405: f"{request.method} is not allowed here",
         413: "the body of the request is too large",
     }.get(exc.status, exc.reason)
-    answer = failure(RequestError(exc.status, _CODES.get(exc.status, "bad_request"), text))
+    code = _CODES.get(exc.status, "bad_request")
+    REFUSED.labels(code).inc()
+    answer = failure(RequestError(exc.status, code, text))
     if "Allow" in exc.headers:
         answer.headers["Allow"] = exc.headers["Allow"]
     return answer

@@ -43,7 +43,10 @@ def origin_mistake(origin: str) -> str:
     """Says what is wrong with an origin of the settings; empty: nothing is."""
     if origin == ANY:
         return ""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(parts.netloc) or f"{parts.scheme}://{parts.netloc}" != origin:
         return "expected an origin: https://HOST or http://HOST:PORT, without a path"
     return ""
@@ -54,7 +57,10 @@ def is_own(origin: str, host_header: str) -> bool:
 
     The scheme does not count: behind a proxy with TLS, the browser's is https and ours http.
     """
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # such as http://[
+        return False
     own = host_header.strip().lower()
     if parts.scheme not in _DEFAULT_PORTS or not own or not parts.netloc:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -13,6 +14,8 @@ from crosstape_gateway.access.access import ACCESS
 from crosstape_gateway.access.tokens import LONGEST
 from crosstape_gateway.errors import RequestError
 
+BODY_S: Final = 10.0
+"""How long the body of a request may take."""
 LARGEST_BODY: Final = 4 * LONGEST
 
 
@@ -58,7 +61,10 @@ async def begin(request: web.Request) -> web.Response:
     if (request.content_length or 0) > LARGEST_BODY:
         raise RequestError(413, "too_large", f"the body has more than {LARGEST_BODY} bytes")
     try:
-        token = _decode(await request.read()).token.strip()
+        async with asyncio.timeout(BODY_S):
+            token = _decode(await request.read()).token.strip()
+    except TimeoutError:
+        raise RequestError(408, "too_slow", f"the body did not come within {BODY_S:g} s") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise RequestError(400, "bad_body", 'expected a JSON object: {"token": "…"}') from None
     if (reader := access.tokens.holder(token)) is None:

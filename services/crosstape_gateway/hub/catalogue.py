@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterable
 from typing import Final, Protocol
+
+import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE, execute
@@ -18,8 +21,14 @@ PAUSE_S: Final = 0.1
 ANSWER_S: Final = 1.5
 """A bus that does not answer within this time is away."""
 
+REPEAT_S: Final = 60.0
+"""An outage that lasts is logged again after this time."""
+
 NEXT_S: Final = PAUSE_S + 2 * ANSWER_S
 """Longest wait for another look."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class OnNew(Protocol):
@@ -47,6 +56,8 @@ class Catalogue:
         self.on_answer: OnAnswer = lambda *, answered: None
         self._wanted = asyncio.Event()
         self._next_look = asyncio.Event()
+        self._lost_s = 0.0  # since when the bus does not answer; 0: it does
+        self._next_log_s = 0.0  # when that is logged again
         self._looked = False  # whether a look has succeeded yet
 
     async def run(self) -> None:
@@ -56,15 +67,30 @@ class Catalogue:
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self.look()
-            except UNAVAILABLE:  # a TimeoutError is an OSError
+            except UNAVAILABLE as exc:  # a TimeoutError is an OSError
+                self._log_failure(exc)
                 self.on_answer(answered=False)
             else:
+                self._log_answer()
                 self.on_answer(answered=True)
             looked, self._next_look = self._next_look, asyncio.Event()
             looked.set()
             await asyncio.sleep(PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), REFRESH_S - PAUSE_S)
+
+    def _log_failure(self, exc: Exception) -> None:
+        """Log an outage at its start, and again after `REPEAT_S` each time: an operator need not find the first line."""
+        now_s = time.monotonic()
+        self._lost_s = self._lost_s or now_s
+        if now_s >= self._next_log_s:
+            self._next_log_s = now_s + REPEAT_S
+            log.warning("bus.unavailable", who="gateway", reason=f"{type(exc).__name__}: {exc}".removesuffix(": "))
+
+    def _log_answer(self) -> None:
+        if self._lost_s:
+            log.info("bus.available", who="gateway", away_s=round(time.monotonic() - self._lost_s, 3))
+            self._lost_s = self._next_log_s = 0.0
 
     async def next_look(self) -> None:
         """Wait until `run` has looked again, which is soon, or in vain. A client names a stream that is not known."""

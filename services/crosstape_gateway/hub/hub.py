@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from crosstape.bus import Client, Entry, Missed, Reader
@@ -67,11 +67,17 @@ class Hub:
                 tasks.create_task(self._relieve(), name="hub.relieve")
                 tasks.create_task(self._tend(), name="hub.tend")
         finally:
-            self._stopped = True
-            for group in self._routing.groups.values():
-                group.flush()
-            for subscriber in self.subscribers:
-                subscriber.end()
+            await self.stop()
+
+    async def stop(self, _: object = None) -> None:
+        """Send what is gathered, and end all clients; accept no others. A handler of `Application.on_shutdown`, too."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for group in self._routing.groups.values():
+            group.flush()
+        for subscriber in self.subscribers:
+            subscriber.end()
 
     @property
     def streams(self) -> Iterable[str]:
@@ -127,34 +133,56 @@ class Hub:
             async with asyncio.timeout(START_S):
                 await self._wait_for_start(subscriber, [self._routing.channel(*place) for place in self._routing.places(added)])
         subscriber.write((answer,))
-        subscriber.release({})
+        self._release(subscriber, {})
 
     def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> None:
         """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already."""
         self._routing.attach(subscriber, subscriber.topics - frozenset(topics))
 
     async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Item) -> None:
-        subscriber.write((answer,))
-        self._greet(subscriber)
         places = self._routing.places(added)
         channels = [self._routing.channel(*place) for place in places]
         wanted = [(channel, wanted_venues(added, *channel.place)) for channel in channels if has_events(Topic(*channel.place))]
         for channel in channels:
             channel.holds += 1
         try:
+            replay = self._replays.begin(subscriber, Wanted(wanted, parse_id(after)))
+            with contextlib.suppress(TimeoutError):  # the bus does not answer
+                async with asyncio.timeout(START_S):
+                    await self._wait_for_start(subscriber, channels)
+                    await replay.find_starts()
+            subscriber.write((answer,))
+            self._greet(subscriber)
+            await self._wait_for_start(subscriber, channels)
+            await replay.find_starts()
             async with self._replays.slots:
-                await self._wait_for_start(subscriber, channels)
-                replay = self._replays.begin(subscriber, Wanted(wanted, parse_id(after)))
-                await replay.run()
+                await replay.run(limited=True)
                 subscriber.hold()
                 self._routing.attach(subscriber, subscriber.topics | added)
                 if subscriber.options.last_values:
                     subscriber.put(self._routing.last_values(added, events=False))
-                await replay.run()  # what came since; what comes after this read comes by the group
-                subscriber.release(replay.covered)
+                await replay.run(limited=False)  # what came since; what comes after this read comes by the group
+                await self._wait_for_reader(subscriber, replay.covered, channels)
+                self._release(subscriber, replay.covered)
         finally:
             for channel in channels:
                 channel.holds -= 1
+
+    async def _wait_for_reader(self, subscriber: Subscriber, covered: Mapping[str, str], channels: Sequence[Channel]) -> None:
+        """Wait until the reader has come as far as a replay: then no entry comes by both, as none that is held is sent."""
+        ids = [(channel.name, parse_id(covered[channel.topic])) for channel in channels if channel.topic in covered]
+        with contextlib.suppress(TimeoutError):  # then entries may come twice, which clients notice by their numbers
+            async with asyncio.timeout(START_S):
+                while any(parse_id(self._reader.cursors.get(name, "")) < to for name, to in ids) and not subscriber.ended.is_set():
+                    await asyncio.sleep(START_POLL_S)
+
+    def _release(self, subscriber: Subscriber, covered: Mapping[str, str]) -> None:
+        """Send what was held, and the id after which the client can resume."""
+        if subscriber.group is None:
+            return  # it has left
+        subscriber.group.flush()
+        if not subscriber.release(covered) and subscriber.topics and subscriber.group.last_id:
+            subscriber.say(messages.Heartbeat(time.time_ns(), subscriber.group.last_id))
 
     def _greet(self, subscriber: Subscriber) -> None:
         """Tell a new client that the bus is away, if it is."""
@@ -178,6 +206,8 @@ class Hub:
             if entries:
                 self._on_answer(answered=True)  # clients learn it before they get the first of them
             self._hand_over(entries)
+            if not entries:
+                self._note_newest(self._reader.cursors.values())
 
     def _hand_over(self, entries: Sequence[Entry]) -> None:
         """Hand entries, and what is missing before them, to the groups that follow their streams."""
@@ -198,13 +228,16 @@ class Hub:
                 if (venues is None or item.venue in venues) and (group.options.last_values or not entry.is_last_value):
                     group.add(item)
                     touched.add(group)
-        newest = max((parse_id(entry.id) for entry in entries), default=self._newest)
-        if newest > self._newest:
-            self._newest, self._newest_id = newest, f"{newest[0]}-{newest[1]}"
+        self._note_newest(entry.id for entry in entries)
         for group in touched:
             if not group.options.gather_s:
                 group.flush()
         touched.clear()
+
+    def _note_newest(self, ids: Iterable[str]) -> None:
+        newest = max(map(parse_id, ids), default=self._newest)
+        if newest > self._newest:
+            self._newest, self._newest_id = newest, f"{newest[0]}-{newest[1]}"
 
     def _report(self, gap: Missed) -> None:
         """Say to all who follow a stream that entries are missing."""
@@ -246,6 +279,7 @@ class Hub:
 
     def _on_answer(self, *, answered: bool) -> None:
         """Note whether the bus answers, and say it to all clients when that changes."""
+        metrics.AWAY.set(0 if answered else 1)
         if answered and self.away_since_ts is not None:
             message = messages.Bus("back", self.away_since_ts)
             self.away_since_ts = None
@@ -255,6 +289,5 @@ class Hub:
             message = messages.Bus("away", self.away_since_ts)
         else:
             return
-        metrics.AWAY.set(0 if answered else 1)
         for group in self._routing.groups.values():
             group.send_now(message_item(message))

@@ -9,6 +9,7 @@ connections that were a little behind at that time. So it may get events again: 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -71,19 +72,22 @@ class Replay:
         self._subscriber = subscriber
         self._wanted = wanted.channels
         self._after = wanted.after
-        self._checked = False
+        self._found = False
+        self._missed: list[Missed] = []
+        self._ends: dict[str, tuple[int, int]] = {}  # topic → the stream's last id when the replay began
 
-    async def run(self) -> None:
-        """Send what is there. Returns early when the client has left."""
-        if not self._checked:
-            self._checked = True
-            await self._check_trimmed()
+    async def run(self, *, limited: bool) -> None:
+        """Send what is there, if `limited` at most `gateway.rows` entries. Returns early when the client has left."""
+        for missed in self._missed:
+            metrics.MISSED.labels("trimmed").inc()
+            self._subscriber.say(missed)
+        self._missed.clear()
         for index, (channel, venues) in enumerate(self._wanted):
-            budget = max(1, self._left // (len(self._wanted) - index)) if self._left else 0
+            budget = self._left // (len(self._wanted) - index) if limited else sys.maxsize
             await self._replay(channel, venues, budget)
 
     async def _replay(self, channel: Channel, venues: Venues, budget: int) -> None:
-        at = self.covered.get(channel.topic) or f"{max(0, self._after[0] - int(OVERLAP_S * 1000))}-0"
+        at = self.covered.get(channel.topic) or self._start(channel)
         key = channel.name.encode()
         while not self._subscriber.ended.is_set():
             raw = await self._answer("XRANGE", channel.name, f"({at}", "+", "COUNT", PAGE, key=key)
@@ -93,7 +97,8 @@ class Replay:
                 item = _item(channel.topic, at, fields)
                 if item is not None and item.is_event and (venues is None or item.venue in venues):
                     items.append(item)
-            self.covered[channel.topic] = at
+            if raw:
+                self.covered[channel.topic] = at
             sent = items[:budget]
             budget -= len(sent)
             self._left -= len(sent)
@@ -105,6 +110,12 @@ class Replay:
             if len(raw) < PAGE:
                 return
 
+    def _start(self, channel: Channel) -> str:
+        """Returns the id behind which the replay of a stream begins. An id that the tape has not reached is of another tape: its end."""
+        from_id = max(0, self._after[0] - int(OVERLAP_S * 1000)), 0
+        ms, number = min(from_id, self._ends.get(channel.topic, (0, 0)))
+        return f"{ms}-{number}"
+
     async def _skip(self, channel: Channel, first: Item) -> None:
         """Say that more has happened than is sent, and go on at the stream's end."""
         raw = await self._answer("XREVRANGE", channel.name, "+", "-", "COUNT", 1, key=channel.name.encode())
@@ -113,23 +124,26 @@ class Replay:
         metrics.MISSED.labels("resume").inc()
         self._subscriber.say(Missed(channel.topic, first.venue, first.epoch, first.seq, None, "resume"))
 
-    async def _check_trimmed(self) -> None:
-        """Say of which streams entries behind the id may have been removed."""
+    async def find_starts(self) -> None:
+        """Find where each stream ends, and of which entries behind the client's id may have been removed. Call it before `run`.
+
+        Returns when the bus has answered, or the client has left.
+        """
         streams = [FollowedStream(channel.name, "0", self._keys) for channel, _ in self._wanted]
-        while streams and not self._subscriber.ended.is_set():
+        while streams and not self._found and not self._subscriber.ended.is_set():
             try:
                 infos = await look(self._client, streams, values=False)
             except UNAVAILABLE:
                 await asyncio.sleep(PAUSE_S)
                 continue
+            self._found = True
             for (channel, _), info in zip(self._wanted, infos, strict=True):
-                if info is None or info.removed == 0 or not info.id:
+                if info is None or not info.id:
                     continue
-                oldest = parse_raw_id(info.first) if info.first else parse_raw_id(info.id)
-                if self._after < oldest:
-                    metrics.MISSED.labels("trimmed").inc()
-                    self._subscriber.say(Missed(channel.topic, "", 0, 0, None, "trimmed"))
-            return
+                self._ends[channel.topic] = parse_raw_id(info.id)
+                oldest = parse_raw_id(info.first or info.id)
+                if self._after < oldest and info.removed != 0:
+                    self._missed.append(Missed(channel.topic, "", 0, 0, None, "trimmed"))
 
     async def _send(self, items: list[Item]) -> None:
         """Write items, and wait until the client has read most of what was sent."""

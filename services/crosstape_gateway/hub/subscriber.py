@@ -6,7 +6,7 @@ Nothing here waits. Bytes go to the transport directly, because a coroutine that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from crosstape.settings import GatewaySettings
@@ -58,6 +58,16 @@ class Subscriber:
         return bool(self._outbox) or (not self.gone and self._transport.get_write_buffer_size() > 0)
 
     @property
+    def kept(self) -> int:
+        """How many items wait for the client to read."""
+        return len(self._outbox) + (len(self._held) if self._held is not None else 0)
+
+    @property
+    def answers(self) -> int:
+        """How many answers to its own requests wait for the client to read."""
+        return self._outbox.answers
+
+    @property
     def gone(self) -> bool:
         """Whether the connection is closed, or closing."""
         return self._transport.is_closing()
@@ -101,14 +111,16 @@ class Subscriber:
         self._held = Outbox(self._rows)
         self._keeping = True
 
-    def release(self, covered: dict[str, str]) -> None:
-        """Send what was kept, but no events that the client has got already: of topics up to an id."""
+    def release(self, covered: Mapping[str, str]) -> bool:
+        """Send what was held, but no events that the client has got already: of topics up to an id. Returns whether there was something."""
         held, self._held = self._held, None
         if held is None:
-            return
+            return False
         ids = {topic: parse_id(entry_id) for topic, entry_id in covered.items()}
         items = held.take(1 << 62)
-        self.put([item for item in items if not (item.is_event and item.topic in ids and parse_id(item.id) <= ids[item.topic])])
+        items = [item for item in items if not (item.is_event and item.topic in ids and parse_id(item.id) <= ids[item.topic])]
+        self.put(items)
+        return bool(items)
 
     def relieve(self) -> None:
         """Write what waits, as far as the client reads."""

@@ -1,7 +1,7 @@
-"""Serves the files of the dashboard from the package: `/` is its document, `/page/…` the rest. All of them are read once, at the first request.
+"""Serves the files of the dashboard from the package: `/` is its document, `/page/…` the rest. All are read once, at the first request.
 
-A browser asks again each time it loads the page (`no-cache`) and gets 304 while nothing has changed: after an update of crosstape no browser
-runs old modules beside new ones. The files hold no data, so they need no token.
+A browser asks again each time it loads the page (`no-cache`) and gets 304 while nothing has changed: after an update of crosstape no
+browser runs old modules beside new ones. The files hold no data, so they need no token.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ from aiohttp import web
 
 from crosstape_gateway.whole_numbers import as_text
 
-COMPRESSED_BYTES: Final = 8_192
-"""Smallest answer that is compressed, if the client asks for it."""
-
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -34,8 +31,4 @@ def object_answer(content: Mapping[str, Any], *, status: int = 200, whole_number
 
 def json_answer(body: bytes, *, status: int = 200) -> web.Response:
     """Returns an answer with this JSON. It is of this moment: nobody may keep it."""
-    answer = web.Response(body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"})
-    if len(body) >= COMPRESSED_BYTES:
-        answer.headers["Vary"] = "Accept-Encoding"
-        answer.enable_compression()
-    return answer
+    return web.Response(body=body, status=status, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 import msgspec
 
 from crosstape_gateway.parts import Parts
-from crosstape_gateway.rest.entries import PAGE, READ_ENTRIES, SKEW_MS, Range, backwards
+from crosstape_gateway.rest.entries import PAGE, SKEW_MS, Budget, Range, backwards
 
 
 class _Bar(msgspec.Struct, frozen=True, gc=False):
@@ -36,34 +37,58 @@ async def newest_bars(parts: Parts, stream: str, wanted: Range) -> FoundBars:
     A bar comes again with each change, and its revisions may come behind later bars. But none is on the tape before its `open_ts`: so
     reading goes back from the newest entry to the time at which the oldest bar of the answer opened.
     """
-    found: dict[int, tuple[bool, int, bytes]] = {}
-    newest: list[int] = []  # a heap of the greatest `limit` + 1 times
-    read = 0
+    newest = _NewestBars(wanted)
     oldest = Range(limit=1, from_ts=wanted.from_ts).oldest_id
-    venue = wanted.venue.encode()
-    async for entry_id, data in backwards(parts, stream, "+", oldest, PAGE):
-        read += 1
-        if len(newest) > wanted.limit and int(entry_id.partition(b"-")[0]) < newest[0] // 1_000_000 - SKEW_MS:
-            break
-        if venue not in data:  # most entries need not be decoded to find that they are another venue's
-            continue
+    budget = Budget()
+    async with aclosing(backwards(parts, stream, ("+", oldest), PAGE, budget)) as entries:
+        async for entry_id, data in entries:
+            if newest.is_complete(int(entry_id.partition(b"-")[0])):
+                break
+            newest.add(data)
+    rows = newest.rows()
+    return FoundBars(rows[-wanted.limit :], len(rows) > wanted.limit or budget.cut)
+
+
+class _NewestBars:
+    """Keeps the `limit` + 1 bars that opened last: one more, to know whether there are more."""
+
+    def __init__(self, wanted: Range) -> None:
+        self._wanted = wanted
+        self._venue = wanted.venue.encode()
+        self._found: dict[int, tuple[bool, int, bytes]] = {}
+        self._times: list[int] = []
+        """A heap of their `open_ts`."""
+
+    def is_complete(self, written_ms: int) -> bool:
+        """Whether no bar that was written before this time, by the bus's clock, can be one of them."""
+        return len(self._times) > self._wanted.limit and written_ms < self._times[0] // 1_000_000 - SKEW_MS
+
+    def add(self, data: bytes) -> None:
+        """Apply an event. Those that are newer on the tape come first."""
+        if self._venue not in data:  # most entries need not be decoded to find that they are another venue's
+            return
         try:
             bar = _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-        if bar.venue != wanted.venue:
-            continue
-        if (wanted.from_ts is not None and bar.open_ts < wanted.from_ts) or (wanted.to_ts is not None and bar.open_ts >= wanted.to_ts):
-            continue
-        before = found.get(bar.open_ts)
-        if before is None:
-            if len(newest) <= wanted.limit:
-                heapq.heappush(newest, bar.open_ts)
-            elif bar.open_ts > newest[0]:
-                del found[heapq.heapreplace(newest, bar.open_ts)]
-            else:
-                continue  # older than all that are wanted
+            return
+        wanted, open_ts = self._wanted, bar.open_ts
+        if bar.venue != wanted.venue or open_ts < (wanted.from_ts or 0) or (wanted.to_ts is not None and open_ts >= wanted.to_ts):
+            return
+        before = self._found.get(open_ts)
+        if before is None and not self._has_place(open_ts):
+            return
         if before is None or (bar.closed, bar.revision) > before[:2]:
-            found[bar.open_ts] = (bar.closed, bar.revision, data)
-    wanted_ts = sorted(found)[-wanted.limit :]
-    return FoundBars([found[open_ts][2] for open_ts in wanted_ts], len(found) > wanted.limit or read >= READ_ENTRIES)
+            self._found[open_ts] = (bar.closed, bar.revision, data)
+
+    def rows(self) -> list[bytes]:
+        """Returns their JSON by `open_ts`, one more than `limit` if there are more."""
+        return [self._found[open_ts][2] for open_ts in sorted(self._found)]
+
+    def _has_place(self, open_ts: int) -> bool:
+        if len(self._times) <= self._wanted.limit:
+            heapq.heappush(self._times, open_ts)
+        elif open_ts > self._times[0]:
+            del self._found[heapq.heapreplace(self._times, open_ts)]
+        else:
+            return False
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ from aiohttp import web
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
-from crosstape_gateway.rest.entries import READ_ENTRIES, backwards
+from crosstape_gateway.rest.entries import Budget, backwards
 from crosstape_gateway.rest.instruments import instruments
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_schemas import EdgeChange
@@ -35,32 +36,29 @@ async def edges(request: web.Request) -> web.Response:
     as_text = parameters.whole_numbers_as_text()
     names = await instruments(parts, parameters, "edge")
     rows: list[bytes] = []
-    complete = True
     async with bus.large_read(request.app), bus.reading(parts):
+        budget = Budget()
         for name in names:
-            found, is_all = await open_edges(parts, parts.keys.stream("edge", name))
-            rows += found
-            complete = complete and is_all
-    return rows_answer("edges", rows, more=not complete, whole_numbers_as_text=as_text)
+            rows += await open_edges(parts, parts.keys.stream("edge", name), budget)
+    return rows_answer("edges", rows, more=budget.cut, whole_numbers_as_text=as_text)
 
 
-async def open_edges(parts: Parts, stream: str) -> tuple[list[bytes], bool]:
-    """Returns the newest event of each edge that is open, oldest first, and whether the stream was read as far as needed.
+async def open_edges(parts: Parts, stream: str, budget: Budget) -> list[bytes]:
+    """Returns the newest event of each edge that is open, oldest first.
 
     An edge is open if the newest event of its pair of venues does not close it. Those of an older start of the aggregator than the newest
     are closed: reading ends there.
     """
     newest: dict[tuple[str, str], bytes | None] = {}
     epoch: int | None = None
-    read = 0
-    async for _, data in backwards(parts, stream, "+", "-", 0):
-        read += 1
-        try:
-            edge = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            continue
-        epoch = edge.epoch if epoch is None else epoch
-        if edge.epoch < epoch:
-            break
-        newest.setdefault((edge.buy_venue, edge.sell_venue), None if edge.change is EdgeChange.CLOSE else data)
-    return [last for last in reversed(newest.values()) if last is not None], read < READ_ENTRIES
+    async with aclosing(backwards(parts, stream, ("+", "-"), 0, budget)) as entries:
+        async for _, data in entries:
+            try:
+                edge = _decode(data)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                continue
+            epoch = edge.epoch if epoch is None else epoch
+            if edge.epoch < epoch:
+                break
+            newest.setdefault((edge.buy_venue, edge.sell_venue), None if edge.change is EdgeChange.CLOSE else data)
+    return [last for last in reversed(newest.values()) if last is not None]

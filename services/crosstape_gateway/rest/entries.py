@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +18,8 @@ FIRST_PAGE: Final = 100
 """Entries in the first page at least."""
 READ_ENTRIES: Final = 100_000
 """Entries that one request reads at most. Beyond that the answer says `more`, and from where to go on."""
+READ_S: Final = 2.0
+"""How long one request reads, at most: less than `bus.DEADLINE_S`, so that it answers with what it has."""
 SKEW_MS: Final = 10_000
 """How far a producer's clock may be ahead of the bus's: an event is on the tape this much before its own time at most."""
 LATE_MS: Final = 300_000
@@ -58,8 +62,8 @@ class Range(msgspec.Struct, frozen=True):
 
     def row(self, entry_id: bytes, data: bytes) -> Row | None:
         """Returns the row of an entry; None if it is not wanted, or is no event."""
-        if self.venue.encode() not in data:  # most entries need not be decoded to find that they are another venue's
-            return None
+        if self.venue.encode() not in data or self.type.encode() not in data:
+            return None  # it is not wanted, whatever else it says: most entries are not decoded
         head = head_of(data)
         return Row(entry_id.decode(), head, data) if head is not None and self._has(head) else None
 
@@ -82,6 +86,21 @@ class Range(msgspec.Struct, frozen=True):
     def oldest_id(self) -> str:
         """The id before which no wanted entry is."""
         return "-" if self.from_ts is None else str(max(0, self.from_ts // 1_000_000 - SKEW_MS))
+
+
+class Budget:
+    """What one request may still read, of all streams together."""
+
+    def __init__(self) -> None:
+        self.entries = READ_ENTRIES
+        self.until_s = time.monotonic() + READ_S
+        self.cut = False
+        """Whether reading ended because nothing was left."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.entries <= 0 or time.monotonic() >= self.until_s
 
 
 class Found(NamedTuple):
@@ -114,41 +133,45 @@ def data_of(fields: list[bytes]) -> bytes:
     return next((value for name, value in zip(fields[::2], fields[1::2], strict=False) if name == b"d"), b"")
 
 
-async def backwards(parts: Parts, stream: str, newest: str, oldest: str, first: int) -> AsyncIterator[tuple[bytes, bytes]]:
-    """Yields (id, the event's JSON) of the entries of a stream from `newest` back to `oldest`, `READ_ENTRIES` at most."""
-    count, read = min(max(first, FIRST_PAGE), PAGE), 0
-    while read < READ_ENTRIES:
-        count = min(count, READ_ENTRIES - read)
+async def backwards(parts: Parts, stream: str, places: tuple[str, str], first: int, budget: Budget) -> AsyncGenerator[tuple[bytes, bytes]]:
+    """Yields (id, the event's JSON) of the entries of a stream, newest first, between two `places`: the newest and the oldest id.
+
+    `first`: how many entries will do if all are wanted. Sets `budget.cut` if it ends before the oldest.
+    """
+    newest, oldest = places
+    count = min(max(first, FIRST_PAGE), PAGE)
+    while not budget.is_spent:
+        count = min(count, budget.entries)
         entries = await bus.page(parts, stream, newest, oldest, count)
         for entry in entries:
             yield entry[0], data_of(entry[1])
-        read += len(entries)
+        budget.entries -= len(entries)
         if len(entries) < count:
             return
         newest, count = f"({entries[-1][0].decode()}", PAGE
+    budget.cut = True
 
 
-async def newest_rows(parts: Parts, stream: str, wanted: Range) -> Found:
+async def newest_rows(parts: Parts, stream: str, wanted: Range, budget: Budget) -> Found:
     """Returns the newest rows of the range, `limit` at most."""
     rows: list[Row] = []
     oldest = newest = b""
-    read = 0
-    async for entry_id, data in backwards(parts, stream, wanted.newest_id, wanted.oldest_id, wanted.limit + 1):
-        if (row := wanted.row(entry_id, data)) is not None:
-            if len(rows) == wanted.limit:
-                return Found(rows[::-1], True, oldest.decode(), newest.decode())
-            rows.append(row)
-        read += 1
-        oldest, newest = entry_id, newest or entry_id
-    return Found(rows[::-1], read >= READ_ENTRIES, oldest.decode(), newest.decode())
+    async with aclosing(backwards(parts, stream, (wanted.newest_id, wanted.oldest_id), wanted.limit + 1, budget)) as entries:
+        async for entry_id, data in entries:
+            if (row := wanted.row(entry_id, data)) is not None:
+                if len(rows) == wanted.limit:
+                    return Found(rows[::-1], True, oldest.decode(), newest.decode())
+                rows.append(row)
+            oldest, newest = entry_id, newest or entry_id
+    return Found(rows[::-1], budget.cut, oldest.decode(), newest.decode())
 
 
-async def next_rows(parts: Parts, stream: str, wanted: Range) -> Found:
+async def next_rows(parts: Parts, stream: str, wanted: Range, budget: Budget) -> Found:
     """Returns the oldest rows of the range behind the id `after`, `limit` at most."""
     rows: list[Row] = []
-    oldest, newest, read = "", wanted.after, 0
-    while read < READ_ENTRIES:
-        count = min(max(wanted.limit + 1, FIRST_PAGE), PAGE, READ_ENTRIES - read)
+    oldest, newest = "", wanted.after
+    while not budget.is_spent:
+        count = min(max(wanted.limit + 1, FIRST_PAGE), PAGE, budget.entries)
         entries = await bus.page_after(parts, stream, newest, count)
         for entry in entries:
             if (row := wanted.row(entry[0], data_of(entry[1]))) is not None:
@@ -157,7 +180,7 @@ async def next_rows(parts: Parts, stream: str, wanted: Range) -> Found:
                 rows.append(row)
             newest = entry[0].decode()
             oldest = oldest or newest
-        read += len(entries)
-        if not entries:
+        budget.entries -= len(entries)
+        if len(entries) < count:
             return Found(rows, False, oldest, newest)
     return Found(rows, True, oldest, newest)

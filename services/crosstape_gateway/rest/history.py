@@ -11,7 +11,7 @@ from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
 from crosstape_gateway.rest.bars import newest_bars
-from crosstape_gateway.rest.entries import Found, Range, Row, newest_rows, next_rows
+from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.topics import ALL, VENUE
@@ -34,7 +34,7 @@ async def trades(request: web.Request) -> web.Response:
     wanted = _range(parts, parameters, await venue(parts, parameters))
     stream = parts.keys.stream("trade", await instrument(parts, parameters))
     async with bus.large_read(request.app), bus.reading(parts):
-        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted)
+        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
     return _answer("trades", found, as_text)
 
 
@@ -66,8 +66,9 @@ async def gaps(request: web.Request) -> web.Response:
     rows: list[Row] = []
     more = False
     async with bus.large_read(request.app), bus.reading(parts):
+        budget = Budget()
         for stream in streams:
-            found = await newest_rows(parts, stream, wanted)
+            found = await newest_rows(parts, stream, wanted, budget)
             rows += found.rows
             more = more or found.more
     rows.sort(key=lambda row: row.head.received_ts)

@@ -59,8 +59,10 @@ async def last(request: web.Request) -> web.Response:
         )
     await ensure_known(parts)
     topics = [_known(parts, Topic.parse(text)) for text in texts]
-    rows = await last_rows(parts, topics)
-    return rows_answer("events", rows, whole_numbers_as_text=as_text)
+    async with bus.large_read(request.app):  # it may be all that there is
+        rows = await last_rows(parts, topics)
+    most = parts.settings.rows
+    return rows_answer("events", rows[:most], more=len(rows) > most, whole_numbers_as_text=as_text)
 
 
 async def last_rows(parts: Parts, topics: Sequence[Topic]) -> list[bytes]:

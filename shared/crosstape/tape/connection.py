@@ -7,14 +7,19 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, Self
 
+import msgspec
+
 from crosstape.bus import Client, Missed, Reader, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.client.reasons import place, reason
 from crosstape.bus.read.life_watch import LifeWatch
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
+from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape_schemas import Event, Keys
+
+log = get_log(__name__)
 
 
 class Closing(Protocol):
@@ -37,6 +42,7 @@ class TapeConnection:
         """What is open, and is closed with the tape."""
         self._closing: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        self._life_awaited = False
         self.closed = False
 
     @classmethod
@@ -60,16 +66,22 @@ class TapeConnection:
             self._loop.call_soon_threadsafe(self._close_source, source)
 
     async def know_life(self) -> None:
-        """Return when the signs of life that are on the tape are known, or after `bus.timeout_s`: then nothing is current."""
+        """Return when the signs of life that are on the tape are known. It waits once, for `bus.timeout_s` at most.
+
+        Where they cannot be read, nothing is current.
+        """
+        if self._life_awaited:
+            return
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._life.start()
-        except TimeoutError:
-            return
+        except (TimeoutError, BusError) as exc:
+            log.warning("tape.signs_of_life_unknown", reason=str(exc) or "no answer in time", effect="nothing is current")
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self.closed or (task is not None and task.cancelling()):
                 raise  # else only the watch was cancelled
+        self._life_awaited = True
 
     def is_current(self, event: Event) -> bool:
         """See `LifeWatch.is_current`."""
@@ -84,13 +96,33 @@ class TapeConnection:
         return answer
 
     async def registered(self) -> set[tuple[str, str]]:
-        """Returns the (kind, instrument) of all streams of the tape, and ("venue", venue) of venues' own. Raises `BusError`."""
+        """Returns the (kind, instrument) of all streams of the tape, and ("venue", venue) of venues' own.
+
+        Raises `BusError` without an answer, `SettingsError` if the tape has another number of partitions: nothing of it would be read.
+        """
         found: set[tuple[str, str]] = set()
+        other = False
         for partition in range(self.keys.partitions):
             names = await self.call("SMEMBERS", self.keys.registry(partition))
             assert isinstance(names, list | set)
-            found.update(parsed for name in names if (parsed := self.keys.parse(name.decode(errors="replace"))) is not None)
+            for name in (raw.decode(errors="replace") for raw in names):
+                if (place_of := self.keys.parse(name)) is not None:
+                    if name == self.stream(*place_of):
+                        found.add(place_of)
+                    else:
+                        other = True
+        if not found:
+            elsewhere = msgspec.structs.replace(self.keys, partitions=1 if self.keys.partitions > 1 else 2)
+            other = bool(await self.call("EXISTS", elsewhere.registry()))
+        if other and not any(kind != "venue" for kind, _ in found):  # else the number was changed, and some old names are left
+            raise SettingsError(
+                f"bus.partitions = {self.keys.partitions}, but the tape {self.keys.prefix!r} on {place(self.client)} has another number"
+            )
         return found
+
+    def stream(self, kind: str, name: str) -> str:
+        """Returns the name of the stream of a (kind, instrument), or of ("venue", venue)."""
+        return self.keys.venue(name) if kind == "venue" else self.keys.stream(kind, name)
 
     def _close_source(self, source: Closing) -> None:
         if source in self.sources:

@@ -26,6 +26,8 @@ Moment: TypeAlias = int | dt.datetime
 
 PAGE: Final = 1_000
 """Entries in one answer of the server: it does nothing else meanwhile, here for about half a millisecond."""
+FIRST_PAGE: Final = 100
+"""Entries in the first answer at least, where a limit needs few."""
 SKEW_MS: Final = 10_000
 """How far a producer's clock may be ahead of the server's."""
 LATE_MS: Final = 300_000
@@ -95,10 +97,11 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     bars = issubclass(selection.cls, Candle | Bar)
     reading = _Bars(selection, wanted) if bars else _Events(selection, wanted)
     newest = "+" if wanted.to_ts is None or bars else str(wanted.to_ts // 1_000_000 + LATE_MS)
-    numbering = BackwardNumbering(stream)
+    numbering = BackwardNumbering(stream) if bars else BackwardNumbering(stream, wanted.from_ts, wanted.to_ts)
     foreign = 0
     stopped = False
-    async for page in _pages(connection, stream, newest, wanted.oldest_id):
+    count = PAGE if bars or wanted.limit is None else max(FIRST_PAGE, wanted.limit + 1)
+    async for page in _pages(connection, stream, newest, wanted.oldest_id, count):
         for _, fields in page:
             try:
                 (_, data) = fields
@@ -106,8 +109,11 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
             except (ValueError, msgspec.MsgspecError):
                 foreign += 1
                 continue
-            if selection.wants(event) and numbering.check(event):
+            of_venue = selection.venue in (None, event.venue)
+            if of_venue and numbering.check(event) and selection.wants(event):  # a venue's statuses and gaps have one numbering
                 reading.add(event)
+                if reading.is_full:
+                    break
         if reading.is_enough(parse_id(page[-1][0])[0]):
             stopped = True
             break
@@ -129,8 +135,12 @@ class _Events:
         if self._wanted.has(event.received_ts):
             self._found.append(event)
 
-    def is_enough(self, _oldest_ms: int) -> bool:
+    @property
+    def is_full(self) -> bool:
         return self._wanted.limit is not None and len(self._found) > self._wanted.limit
+
+    def is_enough(self, _oldest_ms: int) -> bool:
+        return self.is_full
 
     def result(self) -> tuple[list[AnyEvent], bool]:
         limit = self._wanted.limit
@@ -143,6 +153,7 @@ class _Bars:
     def __init__(self, selection: Selection, wanted: Range) -> None:
         self._wanted = wanted
         self._found: dict[tuple[int, str], Candle | Bar] = {}
+        self.is_full = False
 
     def add(self, event: AnyEvent) -> None:
         assert isinstance(event, Candle | Bar)
@@ -167,18 +178,21 @@ class _Bars:
         return [self._found[key] for key in (keys if limit is None else keys[-limit:])], more
 
 
-async def _pages(connection: TapeConnection, stream: str, newest: str, oldest: str) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
-    """Yields entries from the newest back to the oldest. Raises `BusError`."""
+async def _pages(
+    connection: TapeConnection, stream: str, newest: str, oldest: str, count: int
+) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
+    """Yields entries from the newest back to the oldest, first about `count`. Raises `BusError`."""
     while True:
+        count = min(count, PAGE)
         try:
-            page = await execute_raw(connection.client, "XREVRANGE", stream, newest, oldest, "COUNT", PAGE, key=stream.encode())
+            page = await execute_raw(connection.client, "XREVRANGE", stream, newest, oldest, "COUNT", count, key=stream.encode())
         except UNAVAILABLE as exc:
             raise BusError(f"the bus {place(connection.client)} cannot be asked: {reason(exc)}") from exc
         if page:
             yield page
-        if len(page) < PAGE:
+        if len(page) < count:
             return
-        newest = f"({page[-1][0].decode()}"
+        newest, count = f"({page[-1][0].decode()}", PAGE
 
 
 async def _info(connection: TapeConnection, stream: str) -> StreamInfo:

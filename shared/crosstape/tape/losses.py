@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -18,6 +19,8 @@ class Losses:
     """Counts what a subscription missed. (Apart from it, so that a subscription that nobody holds any more can be freed.)"""
 
     def __init__(self, selections: Sequence[Selection], on_missed: OnMissed | None) -> None:
+        if inspect.iscoroutinefunction(on_missed):
+            raise TypeError("on_missed is a plain function: it is called while events are read")
         self.count = 0
         self._selections = selections
         self.on_missed = on_missed

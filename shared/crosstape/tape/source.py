@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from crosstape.bus import Entry, Missed, Position, Start
 from crosstape.bus.read.entry import check_position
-from crosstape.errors import BusError
+from crosstape.errors import BusError, SettingsError
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.losses import Losses, OnMissed
@@ -24,10 +23,10 @@ LOOK_S: Final = 1.0
 """How often to look for streams that are new, for a selection of all instruments."""
 NEWEST_LIMIT: Final = 100_000
 """With `newest`, closed bars that wait in memory at most."""
-MORE_S: Final = 0.05
-"""With `newest`, longest wait for an answer with entries that are known to be there."""
+MORE_S: Final = 0.02
+"""With `newest`, how long to wait for an answer before it is looked again whether there is more."""
 ROUNDS: Final = 64
-"""With `newest`, answers that are read at most before an event is returned, where events come faster than we read."""
+"""With `newest`, how often at most before an event is returned, where events come faster than we read."""
 
 log = get_log(__name__)
 
@@ -50,6 +49,7 @@ class EventSource:
         """Stream → id up to which its events were returned."""
         self._looked: set[Selection] = set()
         self._looking: asyncio.Task[None] | None = None
+        self._failure: SettingsError | None = None
         self._busy = False
         self._closed = False
 
@@ -98,10 +98,14 @@ class EventSource:
     async def entries(self, *, timeout_s: float | None) -> list[Entry]:
         """Returns the next entries, as many as there are at once; none within the time, or when closed. May be cancelled at any time."""
         await self._fill(timeout_s)
-        entries = list(self._ready)
+        entries = list(self._ready) if self._newest is None else []
         if self._newest is not None:
             self._put_ready(self._newest)
-            entries = [item for item in iter(self._newest.get, None) if isinstance(item, Entry)]
+            while (item := self._newest.get()) is not None:
+                if isinstance(item, Missed):
+                    self.losses.note(item)
+                else:
+                    entries.append(item)
         self._ready.clear()
         self.positions.update(self.reader.cursors)
         return entries
@@ -137,8 +141,9 @@ class EventSource:
             await self._fill(0 if queue else timeout_s)
             self._put_ready(queue)
             for _ in range(ROUNDS):
-                if not self.reader.has_more or not await self._fill(MORE_S):
+                if not self.reader.has_more:
                     break
+                await self._fill(MORE_S)
                 self._put_ready(queue)
             item = queue.get()
             if not queue:
@@ -165,6 +170,8 @@ class EventSource:
             while not self._ready and not self.closed:
                 left = None if deadline is None else max(0.0, deadline - loop.time())
                 self._ready.extend(entry for entry in await self.reader.read(timeout_s=left) if self.wanting(entry))
+                if self._failure is not None:
+                    raise self._failure
                 if deadline is not None and loop.time() >= deadline:
                     break
             if self._ready:
@@ -188,10 +195,16 @@ class EventSource:
     async def _look(self) -> None:
         """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so."""
         while True:
-            with contextlib.suppress(BusError):
+            try:
                 self._find_streams(await self._connection.registered())
                 if not any(selection.is_open for selection in self._selections):
                     return
+            except SettingsError as exc:  # nothing would ever come: whoever waits gets the error
+                self._failure = exc
+                await self.reader.aclose()
+                return
+            except BusError:
+                pass  # the reader waits for the server, too
             await asyncio.sleep(LOOK_S)
 
     def _find_streams(self, found: set[tuple[str, str]]) -> None:
@@ -199,11 +212,10 @@ class EventSource:
 
         A stream that is found later is new: it is read from its beginning.
         """
-        keys = self._connection.keys
         for selection in self._selections:
             if selection.is_open:
                 places = [place for place in sorted(found) if selection.includes(*place)]
-                names = [keys.venue(name) if kind == "venue" else keys.stream(kind, name) for kind, name in places]
+                names = [self._connection.stream(*place) for place in places]
                 start = Start.BEGINNING if selection in self._looked else self._starts[selection]
                 self._add(selection, [name for name in names if selection not in self._wanted.get(name, ())], start)
         instruments = {name for kind, name in found if kind != "venue"}

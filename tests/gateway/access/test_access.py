@@ -13,10 +13,12 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.errors import SettingsError
-from crosstape.settings import GatewaySettings
+from crosstape.settings import GatewaySettings, Settings
 from crosstape_gateway.access import access, check_access
 from crosstape_gateway.access.access import ACCESS
 from crosstape_gateway.access.sessions import COOKIE
+from crosstape_gateway.service import run
+from tests.bus.tape import fast
 from tests.gateway.access.test_tokens import ALICE, BOB, written
 from tests.gateway.rest.served import Served, serving
 from tests.waiting import wait_until
@@ -106,6 +108,12 @@ async def test_a_browser_signs_in_once_and_out(client: Redis, valkey: str, token
         async with browser.get(served.url + "/api/venues", headers=signed_in) as venues:
             assert venues.status == 200
         assert (await served.ask("/api/session", headers=signed_in)).json["name"] == "alice"
+        async with browser.ws_connect(served.url + "/ws", headers=signed_in, origin=served.url) as socket:
+            assert (await socket.receive_json())["type"] == "connected"
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await browser.ws_connect(served.url + "/ws", headers=signed_in, origin="https://evil.example")
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
+            await browser.ws_connect(served.url + "/ws", origin=served.url)
         forged = {"Cookie": f"{COOKIE}={value.replace('alice', 'bob')}"}
         assert (await served.ask("/api/venues", headers=forged)).error[:2] == (401, "session_ended")
         ended = await served.ask("/api/session", "DELETE")
@@ -186,7 +194,7 @@ async def test_with_tokens_the_name_does_not_matter(client: Redis, valkey: str, 
 async def test_pages_of_other_sites_may_not_read(client: Redis, valkey: str) -> None:
     """Neither rows nor streams, nor may they sign in or out; our own page may."""
     async with gateway(valkey) as served:
-        for path, method in (("/api/venues", "GET"), (STREAM, "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
+        for path, method in (("/api/venues", "GET"), (STREAM, "GET"), ("/ws", "GET"), ("/api/session", "POST"), ("/api/session", "DELETE")):
             for origin in ("https://evil.example", "null", "http://localhost:1"):
                 answer = await served.ask(path, method, headers={"Origin": origin})
                 assert answer.error[:2] == (403, "unknown_origin")
@@ -321,3 +329,10 @@ def test_settings_that_open_the_gateway_by_mistake_stop_the_start(settings: dict
 def test_settings_that_say_who_may_read_are_good(settings: dict[str, Any]) -> None:
     """Off loopback it takes tokens, or a clear word."""
     check_access(GatewaySettings(**settings))
+
+
+async def test_a_gateway_that_would_be_open_to_others_does_not_start() -> None:
+    """Before it listens anywhere, and whether or not the bus is there."""
+    settings = Settings(bus=fast("redis://127.0.0.1:1"), gateway=GatewaySettings(host="0.0.0.0", port=0))
+    with pytest.raises(SettingsError, match="no loopback address"):
+        await run(settings)

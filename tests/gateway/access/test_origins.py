@@ -55,6 +55,7 @@ def test_the_host_of_a_header_is_without_its_port(header: str, host: str) -> Non
         ("http://evil.example", "localhost:8090", False),
         ("http://localhost:8090.evil.example", "localhost:8090", False),
         ("null", "localhost:8090", False),
+        ("http://[", "localhost:8090", False),
         ("file://", "", False),
         ("", "", False),
     ],
@@ -77,7 +78,9 @@ def test_an_origin_is_listed_by_its_name() -> None:
     assert not is_listed("*", allowed)
 
 
-@pytest.mark.parametrize("origin", ["desk.example", "https://desk.example/", "https://a b", "ftp://desk.example", "https://", "null", ""])
+@pytest.mark.parametrize(
+    "origin", ["desk.example", "https://desk.example/", "https://a b", "ftp://desk.example", "https://", "http://[", "null", ""]
+)
 def test_what_is_no_origin_is_a_mistake_of_the_settings(origin: str) -> None:
     """It would never match, and nobody would know why."""
     assert "expected an origin" in origin_mistake(origin)

@@ -115,5 +115,6 @@ async def test_an_unexpected_error_is_logged_and_answered_without_details(client
 
     assert answer.error == (500, "internal_error", "the gateway failed; its log says where")
     (event,) = [event for event in logs if event["event"] == "gateway.request_failed"]
+    assert 'path="/api/fails"' in prometheus_client.generate_latest().decode()
     assert (event["path"], event["error"]) == ("/api/fails", "Deep")
     assert "test_secrecy.py:" in event["where"]

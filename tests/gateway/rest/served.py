@@ -95,10 +95,11 @@ async def serving(
                 task.cancel()
 
 
-async def publish(url: str, *events: Event, producer: str = "connector.test") -> None:
+async def publish(url: str, *events: Event, producer: str = "connector.test", partitions: int = 1) -> None:
     """Puts events on the tape, each venue's by a publisher of its own."""
+    keys = Keys("tape", partitions)
     for venue in dict.fromkeys(event.venue for event in events):
-        async with publishing(fast(url), producer=f"{producer}.{venue}") as publisher:
+        async with publishing(fast(url, partitions=partitions), producer=f"{producer}.{venue}", keys=keys) as publisher:
             publisher.publish_all(event for event in events if event.venue == venue)
             assert await publisher.drain(10)
 

@@ -279,3 +279,31 @@ async def test_a_wrong_request_is_told_what_is_wrong(
 
     assert (status, code) == expected[:2]
     assert expected[2] in message
+
+
+@pytest.mark.parametrize(
+    ("accepts", "encoding"),
+    [
+        ("gzip, deflate, br", "gzip"),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip"),
+        ("*", "gzip"),
+        ("gzip;q=0", None),
+        ("identity", None),
+        ("", None),
+    ],
+)
+async def test_a_large_answer_is_compressed_for_who_can_read_that(client: Redis, valkey: str, accepts: str, encoding: str | None) -> None:
+    """The rows are the same bytes; a small answer is sent as it is."""
+    data = await put_trades(client, range(100))
+    async with serving(valkey) as gateway:
+        await gateway.parts.catalogue.look()
+        headers = {"Accept-Encoding": accepts}
+        large = await gateway.ask("/api/trades?instrument=BTC-USDT", headers=headers)
+        small = await gateway.ask("/api/trades?instrument=BTC-USDT&limit=1", headers=headers)
+        head = await gateway.ask("/api/trades?instrument=BTC-USDT", "HEAD", headers=headers)
+
+    assert large.headers.get("Content-Encoding") == head.headers.get("Content-Encoding") == encoding
+    assert large.headers["Vary"] == "Accept-Encoding"
+    assert b",".join(data) in large.body
+    assert "Content-Encoding" not in small.headers
+    assert head.body == b""

@@ -1,6 +1,6 @@
 // Where the gateway is, and how a request shows that it may read.
 
-import { CrosstapeError } from "../errors.js";
+import { CrosstapeError, errorOf } from "../errors.js";
 
 export type Token = string | (() => string | Promise<string>);
 
@@ -50,7 +50,16 @@ export class Access {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token }),
+      credentials: "include", // a page of another origin on the same site may have a session, too
       signal,
     });
+  }
+
+  /** Whether the browser keeps the session that was opened, and sends it. */
+  async hasSession(signal: AbortSignal): Promise<boolean> {
+    const response = await this.#fetch(`${this.url}/api/session`, { credentials: "include", cache: "no-store", signal });
+    if (!response.ok) throw await errorOf(response);
+    const { tokens, name } = (await response.json()) as { tokens?: boolean; name?: string | null };
+    return tokens === false || typeof name === "string";
   }
 }

@@ -18,7 +18,7 @@ import { timeOfDay } from "./view/words.js";
 
 const TICK_MS = 1000;
 const LOOK_MS = 15_000; // how often new instruments are looked for
-const FIRST_LOOK_MS = 2000; // while none is known
+const FIRST_LOOK_MS = 2000; // while none is known, or no bars of it
 const STEP_MS = 1000; // a wall clock that jumps by more was set, or the machine slept
 
 const at = (id) => document.getElementById(id);
@@ -152,7 +152,8 @@ setInterval(() => {
 let lookedMs = -Infinity;
 async function lookNow() {
   const none = !choice.instrument;
-  if (state[0] !== "live" || document.hidden || performance.now() - lookedMs < (none ? FIRST_LOOK_MS : LOOK_MS)) return;
+  const soon = none || chart.missing;
+  if (state[0] !== "live" || document.hidden || performance.now() - lookedMs < (soon ? FIRST_LOOK_MS : LOOK_MS)) return;
   lookedMs = performance.now();
   await look();
   if (none && choice.instrument) follow();

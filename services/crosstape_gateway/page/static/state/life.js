@@ -81,7 +81,8 @@ function next(before, status, nowMs, gatewayMs) {
   let usualMs = 0;
   let paced = false;
   if (before) {
-    if (status.seq <= before.seq) return before; // the same one again, or an older one
+    const again = status.seq === before.seq && receivedMs === before.receivedMs;
+    if (again || status.seq < before.seq) return before; // the same one, or an older one
     usualMs = before.delayMs;
     const givenMs = receivedMs - before.receivedMs;
     paced = Math.abs(nowMs - before.arrivedMs - givenMs) <= givenMs / 2;

@@ -43,15 +43,15 @@ export class Tape {
   apply(message) {
     switch (message.type) {
       case "cbbo":
-        return this.#newer(message, this.quotes.get(message.instrument)) && (this.quotes.set(message.instrument, message), "quote");
+        return keep(this.quotes, message) ? "quote" : null;
       case "depth":
-        return this.#newer(message, this.depths.get(message.instrument)) && (this.depths.set(message.instrument, message), "depth");
+        return keep(this.depths, message) ? "depth" : null;
       case "edge":
         return this.#edge(message);
       case "status":
         return this.#status(message);
       case "gap":
-        return this.#first(message) && this.#notice(message);
+        return this.#first(message) ? this.#notice(message) : null;
       case "bar":
       case "candle":
         return "bar";
@@ -108,11 +108,6 @@ export class Tape {
     return given === null ? null : this.clock.read() - given;
   }
 
-  /** Whether the stream says something else than what is known: the order of arrival decides, repeats are dropped. */
-  #newer(event, before) {
-    return !before || before.epoch !== event.epoch || event.seq > before.seq ? true : null;
-  }
-
   #edge(edge) {
     const epoch = this.#edgeEpochs.get(edge.instrument);
     if (epoch !== undefined && edge.epoch < epoch) return null;
@@ -138,12 +133,12 @@ export class Tape {
       this.life.apply(status, this.clock.read(), this.clock.now());
       if (status.kind === "*" || status.venue === CONSOLIDATED) {
         const before = this.venues.get(status.venue);
-        if (this.#newer(status, before)) this.venues.set(status.venue, status);
+        if (isNews(status, before)) this.venues.set(status.venue, status);
       }
       return "venues";
     }
     const key = `${status.venue} ${status.kind} ${status.instrument}`;
-    if (!this.#newer(status, this.feeds.get(key))) return null;
+    if (!isNews(status, this.feeds.get(key))) return null;
     this.feeds.delete(key); // so that the order is that of change
     this.feeds.set(key, status);
     if (this.feeds.size > FEEDS) this.feeds.delete(this.feeds.keys().next().value);
@@ -189,3 +184,13 @@ export class Tape {
 
 /** Identifies one edge. */
 export const edgeKey = (edge) => `${edge.instrument} ${edge.buy_venue} ${edge.sell_venue} ${edge.opened_ts}`;
+
+/** Whether an event says something else than the one before it: the order of arrival decides, repeats are dropped. */
+const isNews = (event, before) => !before || before.epoch !== event.epoch || event.seq > before.seq;
+
+/** Keep an event as its instrument's newest, if it is news. */
+function keep(newest, event) {
+  if (!isNews(event, newest.get(event.instrument))) return false;
+  newest.set(event.instrument, event);
+  return true;
+}

@@ -4,7 +4,7 @@
  */
 
 import { ApiError, get, rowsOf } from "../wire/api.js";
-import { Bars } from "../state/bars.js";
+import { Bars, MOST } from "../state/bars.js";
 import { ms } from "../state/clock.js";
 import { digits } from "../state/decimal.js";
 import { element, setText } from "./dom.js";
@@ -28,6 +28,7 @@ export class Chart {
   #round = 0;
   #precision = -1;
   #drawn = null; // open (ms) of the newest bar on the chart; null: draw all again
+  #points = new Set(); // opens (ms) that the chart has a candle for; at other times it has an empty place, or none
   #hovered = null;
   #fitted = false;
 
@@ -126,9 +127,9 @@ export class Chart {
     return this.#bars.all().map((bar) => [String(bar.open_ts), bar.open, bar.high, bar.low, bar.close, bar.revision, bar.closed]);
   }
 
-  /** Returns the times and closes that the chart draws, for tests. */
+  /** Returns the times, closes and places on the axis of what the chart draws, for tests. */
   plotted() {
-    return this.candles.data().map((point) => [point.time, point.close ?? null]);
+    return this.candles.data().map(({ time, close }) => [time, close, this.chart.timeScale().timeToIndex(time)]);
   }
 
   #apply(bar) {
@@ -145,7 +146,10 @@ export class Chart {
   }
 
   draw() {
-    if (this.#drawn === null || this.older.size > 50) this.#drawAll();
+    // Lightweight Charts 5.2.1 draws a late bar for an empty place over the candle behind it: then all are drawn again.
+    const filled = [...this.older, this.#drawn].some((open) => !this.#points.has(open));
+    const many = this.older.size > 50 || this.#points.size > 2 * MOST; // the chart itself forgets nothing
+    if (this.#drawn === null || filled || many) this.#drawAll();
     else this.#drawChanges();
     this.older.clear();
     this.tick();
@@ -162,6 +166,7 @@ export class Chart {
     const range = this.#fitted ? this.chart.timeScale().getVisibleLogicalRange() : null;
     this.candles.setData(prices);
     this.volumes.setData(volumes);
+    this.#points = new Set(bars.filter((bar) => bar.open !== null).map((bar) => ms(bar.open_ts)));
     this.#drawn = bars.length ? ms(bars.at(-1).open_ts) : null;
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
     else if (bars.length && this.loaded) {
@@ -177,24 +182,17 @@ export class Chart {
   }
 
   #drawChanges() {
-    const newest = this.#bars.at();
-    try {
-      for (const open of [...this.older].sort((a, b) => a - b)) this.#update(this.#bars.at(open), open < this.#drawn);
-      for (let open = this.#drawn; open !== null && open < ms(newest.open_ts); ) {
-        const bar = this.#bars.at(open);
-        this.#update(bar, false); // as it was when it closed
-        open = ms(bar.close_ts);
-      }
-      this.#update(newest, false);
-      this.#drawn = ms(newest.open_ts);
-    } catch {
-      this.#drawAll(); // a bar that was not there: the chart can only change those that it has
+    for (const open of this.older) if (open < this.#drawn) this.#update(this.#bars.at(open), true);
+    for (let bar = this.#bars.at(this.#drawn); bar; bar = this.#bars.at(ms(bar.close_ts))) {
+      this.#update(bar, false); // the newest one that was drawn, as it is now, and those after it
+      this.#drawn = ms(bar.open_ts);
     }
   }
 
   #update(bar, isOlder) {
     this.candles.update(candleOf(bar), isOlder);
     this.volumes.update(volumeOf(bar), isOlder);
+    this.#points.add(ms(bar.open_ts));
   }
 
   /** Draw the legend: the bar under the pointer, else the newest. */

@@ -42,6 +42,11 @@ export class Stream {
     this.gatherMs = gatherMs;
   }
 
+  /** Returns the id up to which everything has come; empty: not known yet. */
+  get last() {
+    return this.#last;
+  }
+
   /** Follow these topics instead of those before. */
   follow(topics) {
     this.close();

@@ -1,18 +1,44 @@
-"""`crosstape up` and its gateway: which settings it gets, and what changes at SIGHUP. Real processes."""
+"""The gateway as a process, alone and under `crosstape up`: how it starts, and what changes at SIGHUP."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from crosstape.runtime.embedded_server import free_port
 from crosstape.runtime.lifecycle import Exit
+from crosstape.settings import GatewaySettings, Settings
 from crosstape.settings.load import load
 from crosstape_cli.main import main
-from crosstape_cli.up_services import check_gateway
-from tests.cli.running import NO_VENUE, events, started, stopped
+from crosstape_cli.up_services import ConfiguredServices, check_gateway
+from tests.cli.running import NO_VENUE, TIMEOUT_S, events, started, stopped
+
+SECRET = "hunter2"
+
+
+async def test_a_gateway_serves_before_the_server_is_there() -> None:
+    """It writes nothing, so it waits as long as it takes. It says why in its log and at /readyz, without the password."""
+    port = free_port()
+    variables = {
+        "CROSSTAPE_BUS__URL": f"redis://tape:{SECRET}@127.0.0.1:1",
+        "CROSSTAPE_GATEWAY__PORT": str(port),
+        "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
+    }
+    async with started("gateway", variables=variables) as process:
+        await events(process, "gateway.listening", 1)
+        await events(process, "bus.unavailable", 1)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT_S)
+        assert refused.value.code == 503
+        refused.value.close()
+        done = await stopped(process, signal.SIGTERM)
+
+    assert (done.code, SECRET in done.err, "Traceback" in done.err) == (Exit.OK, False, False)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +100,15 @@ async def test_a_changed_section_starts_the_gateway_again(tmp_path: Path, valkey
         assert again["name"] == "gateway"
         await events(process, "gateway.listening", 1)
         assert (await stopped(process)).code == Exit.OK
+
+
+def test_the_address_of_the_page_can_be_opened() -> None:
+    """Of a gateway on all addresses that of this machine; where the settings leave the port open, the one that was chosen; else None."""
+    settings = Settings(gateway=GatewaySettings(host="0.0.0.0", port=8090))
+    assert ConfiguredServices(settings, None, {}).page_url == "http://127.0.0.1:8090/"
+
+    services = ConfiguredServices(Settings(gateway=GatewaySettings(port=0)), None, {})
+    (gateway,) = [service for service in services.services() if service.name == "gateway"]
+    assert services.page_url == f"http://127.0.0.1:{gateway.environ['CROSSTAPE_GATEWAY__PORT']}/"
+
+    assert ConfiguredServices(Settings(gateway=GatewaySettings(enabled=False)), None, {}).page_url is None

@@ -117,15 +117,18 @@ test("all trades come once and exact, across a killed gateway", OPTIONS, async (
   );
 });
 
-test("what is more than the gateway sends again is reported as missed", OPTIONS, async () => {
-  const instrument = "MISSED-USD";
-  await ask("publish", [trade(instrument)]);
+test("what is more than the gateway sends again, and what is not on the tape any more, is reported as missed", OPTIONS, async () => {
+  const [instrument, removed] = ["MISSED-USD", "REMOVED-USD"];
+  await ask("publish", [trade(instrument), trade(removed)]);
   await overEach(
     async ({ tape, until }, name, ready) => {
       const trades = tape.trades(instrument, { withMissed: true });
-      await take(trades, 1);
+      const others = tape.trades(removed, { withMissed: true });
+      await Promise.all([take(trades, 1), take(others, 1)]);
       await until("live");
       await ready();
+      const [report] = (await take(others, 1)) as Missed[];
+      assert.deepEqual([report!.type, report!.reason, report!.topic], ["missed", "trimmed", `trade:${removed}`], name);
       const reports: Missed[] = [];
       const seen: number[] = [];
       for await (const item of trades) {
@@ -141,7 +144,8 @@ test("what is more than the gateway sends again is reported as missed", OPTIONS,
     },
     async () => {
       await ask("kill");
-      await ask("publish", Array.from({ length: 100 }, () => trade(instrument)));
+      await ask("publish", Array.from({ length: 100 }, () => trade(instrument)).concat([trade(removed), trade(removed)]));
+      await ask("trim", { stream: `tape:trade:${removed}` });
       await ask("start");
     },
   );

@@ -126,7 +126,7 @@ class FeedReader:
                 self._hooks.receive(entry)
 
     async def _look(self) -> None:
-        """Find the instruments that symbols mean, and fetch the past, until both is done for all feeds; again when a feed is added."""
+        """Find the instruments that symbols mean, and fetch the past, as long as there are feeds that need it."""
         while True:
             self._changed.clear()
             done = await self._find_instruments()
@@ -175,20 +175,25 @@ class FeedReader:
             self._hooks.receive(newest)
 
     async def _fetch_past(self) -> bool:
-        """Returns whether all that is wanted was fetched."""
-        for feed, wanted in list(self._wanted.items()):
+        """Fetch the past of one feed that needs it; feeds that are added meanwhile come first. Returns False if it has to be tried again."""
+        for feed, wanted in self._wanted.items():
             if wanted.instrument and not wanted.filled:
-                if self._hooks.past and feed.kind.startswith(FRAMED):
-                    events: list[AnyEvent] = []
-                    try:
-                        events += await self._tape.history(feed.kind, wanted.instrument, venue=feed.venue, limit=self._hooks.past)
-                    except BusError:
-                        return False
-                    except UnknownName:
-                        pass  # the tape has nothing of this instrument yet
-                    if self._wanted.get(feed) is wanted:
-                        self._hooks.fill(feed, events)
-                wanted.filled = True
+                wanted.filled = not self._hooks.past or not feed.kind.startswith(FRAMED) or await self._fetch(feed, wanted)
+                if wanted.filled:
+                    self._changed.set()  # look for the next one
+                return wanted.filled
+        return True
+
+    async def _fetch(self, feed: Feed, wanted: _Wanted) -> bool:
+        events: list[AnyEvent] = []
+        try:
+            events += await self._tape.history(feed.kind, wanted.instrument, venue=feed.venue, limit=self._hooks.past)
+        except BusError:
+            return False
+        except UnknownName:
+            pass  # the tape has nothing of this instrument yet
+        if self._wanted.get(feed) is wanted:
+            self._hooks.fill(feed, events)
         return True
 
     def _stream_of(self, feed: Feed, instrument: str) -> str:

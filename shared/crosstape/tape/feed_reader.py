@@ -109,14 +109,15 @@ class FeedReader:
 
     async def run(self) -> None:
         """Read until the tape is closed. Raises `BusError` if waiting cannot help, as a subscription does."""
-        looking = asyncio.create_task(self._look(), name="tape.follower.look")
         try:
-            while not self._source.closed:
-                for entry in await self._source.entries(timeout_s=None):
-                    self._pass_on(entry)
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(self._look(), name="tape.follower.look")
+                while not self._source.closed:
+                    for entry in await self._source.entries(timeout_s=None):
+                        self._pass_on(entry)
+                looking.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     def _pass_on(self, entry: Entry) -> None:
         stream = self._streams.get(entry.stream)
@@ -175,7 +176,7 @@ class FeedReader:
             self._hooks.receive(newest)
 
     async def _fetch_past(self) -> bool:
-        """Fetch the past of one feed that needs it; feeds that are added meanwhile come first. Returns False if it has to be tried again."""
+        """Fetch the past of one feed that needs it; feeds that were added meanwhile come next. Returns False to be called again later."""
         for feed, wanted in self._wanted.items():
             if wanted.instrument and not wanted.filled:
                 wanted.filled = not self._hooks.past or not feed.kind.startswith(FRAMED) or await self._fetch(feed, wanted)

@@ -220,7 +220,7 @@ export class Connection {
   async #refused(reason: Error): Promise<boolean> {
     if (!(reason instanceof RequestError)) return false;
     const { status, code } = reason;
-    const ours = code !== "" && [400, 401, 403, 404].includes(status);
+    const ours = code !== "" && [400, 401, 403, 404, 414].includes(status);
     const foreign = !this.#everLive && status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
     if (!ours && !foreign) return false;
     const fresh = [...this.#topics].filter((topic) => !this.#accepted.has(topic));

@@ -11,7 +11,7 @@ import { isEvent, stateKey, streamOf } from "./topics.js";
 export type Any = TapeEvent | Missed;
 
 /** Codes by which the gateway refuses what a topic says, and not that the tape has nothing of it yet. */
-const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe"];
+const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe", "too_many_topics", "too_long"];
 
 /** Asks for the topics. Throws `RequestError` if the gateway refuses them. */
 export type Probe = (topics: readonly string[]) => Promise<unknown>;

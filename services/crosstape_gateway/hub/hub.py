@@ -96,10 +96,10 @@ class Hub:
 
     def leave(self, subscriber: Subscriber) -> None:
         """Free all that was kept for a client."""
-        self._routing.detach(subscriber)
-        subscriber.forget()
         self.subscribers.remove(subscriber)
         metrics.CLIENTS.labels(subscriber.options.transfer.name_of_metric).dec()
+        subscriber.forget()
+        self._routing.detach(subscriber)
 
     def check_running(self) -> None:
         """Raise `RequestError` while the gateway stops."""

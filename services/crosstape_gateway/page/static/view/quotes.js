@@ -17,7 +17,7 @@ const HEAD = [
   ["number price ask", "Ask", ""],
   ["number size ask-size", "Ask size", ""],
   ["at ask-at", "Best ask at", ""],
-  ["number bps", "Spread bps", "Spread in basis points of the mid"],
+  ["number bps", "Bps", "Spread in basis points of the mid"],
   ["state", "Market", "Normal, locked, crossed, one-sided or empty; and how many legs count"],
 ];
 const AGE = ["number age", "Age", "Since the moment for which the quote is true"];

@@ -84,7 +84,7 @@ def _entry(name: str, value: Any, module: str) -> Iterator[str]:
         yield from _class(name, value)
     elif inspect.isfunction(value):
         yield f"`{_signature(name, value)}`\n"
-        yield f"{_text(value)}\n"
+        yield from _paragraphs(value)
     else:
         yield from _value(name, value, module)
 
@@ -255,10 +255,12 @@ def _text(value: Any) -> str:
 
 
 def _paragraphs(value: Any) -> Iterator[str]:
-    """The docstring, with its examples as blocks of code."""
+    """The docstring, with its examples as blocks of code, and its lists."""
     for paragraph in re.split(r"\n\n(?=\S)|\n\n(?=    )", inspect.getdoc(value) or ""):
         if paragraph.startswith("    "):
             yield f"```\n{textwrap.dedent(paragraph)}\n```\n"
+        elif paragraph.startswith("- "):
+            yield "\n".join(" ".join(item.split()) for item in re.split(r"\n(?=- )", paragraph)) + "\n"
         else:
             yield " ".join(paragraph.split()) + "\n"
 

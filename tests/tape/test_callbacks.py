@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from crosstape import BusError, Event, Missed, Quote, Start, Trade
+from crosstape import BusError, Event, Missed, Quote, Start, Tape, Trade
 from crosstape.tape import callbacks
-from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, numbers, quote, stamped, trade, whole
+from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, fast, numbers, quote, stamped, trade, whole
 from tests.tape.reading import tape_and_publisher, taping, write
 from tests.waiting import wait_until
 
@@ -120,6 +120,9 @@ async def test_what_was_missed_is_reported_to_run(client: Redis, valkey: str) ->
             await client.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)})
         await client.sadd(KEYS.registry(), TRADES)
         tape.on("trade", "*", start=Start.BEGINNING)(seen.append)
+        for seq in (1, 3):
+            await client.xadd(QUOTES, {"d": stamped(quote(seq), 5, seq)})
+        tape.on("quote", BTC, venue="kraken", start=Start.BEGINNING)(seen.append)
         async with asyncio.TaskGroup() as group:
             run = group.create_task(tape.run(on_missed=missed.append))
             await wait_until(lambda: len(seen) == 2, what="both were seen")
@@ -146,6 +149,53 @@ async def test_run_ends_after_its_seconds_and_with_the_tape(client: Redis, valke
         await write(publisher, 1, 1, quote)
         await wait_until(lambda: seen, what="a callback that was added")
     await asyncio.wait_for(run, 10)
+
+
+async def test_callbacks_may_be_registered_before_the_tape_is_opened(client: Redis, valkey: str) -> None:
+    """As decorators of a module are. They stay when it is closed and opened again."""
+    seen: list[int] = []
+    tape = Tape(fast(valkey))
+
+    @tape.on("trade", BTC, start=Start.BEGINNING)
+    def on_trade(event: Trade) -> None:
+        seen.append(event.seq)
+
+    with pytest.raises(BusError, match="not open"):
+        await tape.run()
+    for seq in (1, 2):
+        await client.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)})
+        async with tape:
+            run = asyncio.create_task(tape.run())
+            await wait_until(lambda seq=seq: seen[-1:] == [seq], what="it was called")  # type: ignore[misc]
+        await asyncio.wait_for(run, 10)
+    assert seen == [1, 1, 2]
+    tape.on("trade", BTC, venue="kraken", start="5-1")(print)
+    with pytest.raises(ValueError, match="is read already"):
+        await tape.__aenter__()
+
+
+async def test_something_cancelled_within_a_callback_is_an_error_of_it(client: Redis, valkey: str) -> None:
+    """Cancelling `run` itself ends it, also within a callback."""
+    seen: list[int] = []
+    async with taping(valkey) as tape:
+
+        @tape.on("trade", BTC, start=Start.BEGINNING)
+        async def waits(event: Trade) -> None:
+            seen.append(event.seq)
+            waiting = asyncio.get_running_loop().create_future()
+            if event.seq == 1:
+                waiting.cancel()
+            await waiting
+
+        for seq in (1, 2):
+            await client.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)})
+        with capture_logs() as logs:
+            run = asyncio.create_task(tape.run())
+            await wait_until(lambda: seen == [1, 2], what="it was called again")
+        assert [log["event"] for log in logs] == ["tape.callback_failed"]
+        run.cancel()
+        await asyncio.wait({run})
+        assert run.cancelled()
 
 
 async def test_one_stream_has_one_start_for_all_callbacks(client: Redis, valkey: str) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from crosstape import BusError, Missed, Trade, UnknownName
 from crosstape.tape import history
-from crosstape_schemas import VENUE_WIDE, Event
+from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, GapCause
 from tests.bus.tape import BTC, KEYS, MINUTE_NS, TRADES, numbers, stamped, status, trade, whole
 from tests.tape.reading import bar, taping
 
@@ -120,6 +120,10 @@ async def test_what_is_missing_in_between_is_said(client: Redis, valkey: str) ->
         assert sorted(found.missed, key=lambda one: one.venue) == [Missed(TRADES, "binance", 5, 3, 2), Missed(TRADES, "kraken", 5, 5, 4)]
         assert [one.seq for one in found] == [1, 4, 2, 5, 9]
         assert (await tape.history("trade", BTC, venue="kraken")).missed == (Missed(TRADES, "kraken", 5, 5, 4),)
+        assert (await tape.history("trade", BTC, to_ts=START_TS + 10**9 + 1)).missed == (Missed(TRADES, "kraken", 5, 5, 4),)
+        assert (await tape.history("trade", BTC, to_ts=START_TS + 1)).missed == ()
+        assert (await tape.history("trade", BTC, from_ts=START_TS + 5 * 10**9)).missed == (Missed(TRADES, "kraken", 5, 5, 4),)
+        assert (await tape.history("trade", BTC, limit=1)).missed == ()
 
 
 async def test_of_bars_the_newest_revision(client: Redis, valkey: str) -> None:
@@ -165,9 +169,14 @@ async def test_the_newest_bars_are_found_without_reading_all(client: Redis, valk
 async def test_a_venue_s_own_statuses(client: Redis, valkey: str) -> None:
     """They are of the instrument `*`, and of one venue at a time."""
     async with taping(valkey) as tape:
-        one = status(VENUE_WIDE, instrument=VENUE_WIDE)
-        await client.xadd(KEYS.venue("binance"), {"d": stamped(one, 5, 1)})
-        assert await tape.history("status", "*", venue="binance") == [one]
+        one, two = status(VENUE_WIDE, instrument=VENUE_WIDE), status(VENUE_WIDE, FeedState.DOWN, VENUE_WIDE)
+        gap = Gap("binance", VENUE_WIDE, None, 1, VENUE_WIDE, 1, 2, None, GapCause.DISCONNECT)
+        for seq, event in enumerate((one, gap, two), 1):
+            await client.xadd(KEYS.venue("binance"), {"d": stamped(event, 5, seq)})
+        found = await tape.history("status", "*", venue="binance")
+        assert found == [one, two]
+        assert found.missed == ()
+        assert await tape.history("gap", "*", venue="binance") == [gap]
         for kind in ("status", "trade"):
             with pytest.raises(ValueError, match="one instrument"):
                 await tape.history(kind, "*")

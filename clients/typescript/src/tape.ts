@@ -272,8 +272,12 @@ export class Tape {
   }
 
   #report(error: unknown): void {
-    if (this.#options.onError) this.#options.onError(error);
-    else console.error(error);
+    try {
+      if (this.#options.onError) return this.#options.onError(error);
+    } catch (another) {
+      console.error(another);
+    }
+    console.error(error);
   }
 }
 

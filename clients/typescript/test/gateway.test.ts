@@ -67,69 +67,91 @@ async function take<T>(items: AsyncIterator<T, undefined>, count: number): Promi
   return taken;
 }
 
-for (const [name, options] of Object.entries(TRANSPORTS)) {
-  test(`over ${name}: all trades come once and exact, across a killed gateway`, OPTIONS, async () => {
-    const instrument = `RESUME-${number}`;
-    const { tape, states, until } = follow(options);
-    try {
+/** Does the same over each transport at the same time, so that one kill of the gateway serves all. */
+async function overEach(body: (following: Following, name: string, ready: () => Promise<void>) => Promise<void>, between: () => Promise<void>): Promise<void> {
+  const following = Object.entries(TRANSPORTS).map(([name, options]) => ({ name, ...follow(options) }));
+  let all: () => void;
+  const readied = new Promise<void>((resolve) => (all = resolve));
+  let left = following.length;
+  const ready = (): Promise<void> => {
+    if (--left === 0) all();
+    return proceeded;
+  };
+  const proceeded = readied.then(between);
+  try {
+    await Promise.all(following.map((one) => body(one, one.name, ready)));
+  } finally {
+    for (const { tape } of following) tape.close();
+  }
+}
+
+test("all trades come once and exact, across a killed gateway", OPTIONS, async () => {
+  const instrument = "RESUME-USD";
+  const unseen = [trade(instrument), trade(instrument), trade(instrument)];
+  const publishMore = async (): Promise<void> => {
+    await ask("publish", [trade(instrument)]);
+  };
+  await ask("publish", [trade(instrument)]);
+  await overEach(
+    async ({ tape, states, until }, name, ready) => {
       const trades = tape.trades(instrument, { withMissed: true });
+      const first = await take(trades, 1); // the last value
       await until("live");
-      await ask("publish", [trade(instrument), trade(instrument)]);
-      const first = await take(trades, 2);
-      await ask("kill");
-      await until("reconnecting");
-      const unseen = [trade(instrument), trade(instrument), trade(instrument)];
-      await ask("publish", unseen);
-      await ask("start");
-      const more = await take(trades, 3);
-      await ask("publish", [trade(instrument)]);
+      await ready();
+      const more = (await take(trades, 3)) as Trade[];
+      if (name === "WebSocket") await publishMore();
       const last = await take(trades, 1);
 
       const all = [...first, ...more, ...last] as Trade[];
-      assert.deepEqual(all.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6]);
-      assert.deepEqual((more as Trade[]).map(({ epoch: _, seq: __, backfilled: ___, ...rest }) => rest), unseen);
-      assert.equal(typeof first[0]!.epoch, "bigint");
-      assert.equal(trades.missed, 0);
-      assert.ok(states.some(({ reason }) => reason));
-    } finally {
-      tape.close();
-    }
-  });
-
-  test(`over ${name}: what is more than the gateway sends again is reported as missed`, OPTIONS, async () => {
-    const instrument = `MISSED-${number}`;
-    const { tape, until } = follow(options);
-    try {
-      const trades = tape.trades(instrument, { withMissed: true });
-      await until("live");
-      await ask("publish", [trade(instrument)]);
-      await take(trades, 1);
+      assert.deepEqual(all.map(({ seq }) => seq), [1, 2, 3, 4, 5], name);
+      assert.deepEqual(more.map(({ epoch: _, seq: __, backfilled: ___, ...rest }) => rest), unseen, name);
+      assert.equal(typeof more[0]!.epoch, "bigint", name);
+      assert.equal(trades.missed, 0, name);
+      assert.ok(states.some(({ state, reason }) => state === "reconnecting" && reason), name);
+    },
+    async () => {
       await ask("kill");
-      await until("reconnecting");
-      await ask("publish", Array.from({ length: 100 }, () => trade(instrument)));
+      await ask("publish", unseen);
       await ask("start");
-      const items: (Trade | Missed)[] = [];
+    },
+  );
+});
+
+test("what is more than the gateway sends again, and what is not on the tape any more, is reported as missed", OPTIONS, async () => {
+  const [instrument, removed] = ["MISSED-USD", "REMOVED-USD"];
+  await ask("publish", [trade(instrument), trade(removed)]);
+  await overEach(
+    async ({ tape, until }, name, ready) => {
+      const trades = tape.trades(instrument, { withMissed: true });
+      const others = tape.trades(removed, { withMissed: true });
+      await Promise.all([take(trades, 1), take(others, 1)]);
+      await until("live");
+      await ready();
+      const [report] = (await take(others, 1)) as Missed[];
+      assert.deepEqual([report!.type, report!.reason, report!.topic], ["missed", "trimmed", `trade:${removed}`], name);
+      const reports: Missed[] = [];
+      const seen: number[] = [];
       for await (const item of trades) {
-        if (item.type === "missed") {
-          items.push(item);
-          await ask("publish", [trade(instrument)]);
-        } else {
-          items.push(item);
-          if (item.seq > 101) break;
-        }
+        if (item.type === "trade") seen.push(item.seq);
+        else if (reports.push(item) === 1) await ask("publish", [trade(instrument)]);
+        if (seen.at(-1)! > 101) break;
       }
 
-      const reports = items.filter((item): item is Missed => item.type === "missed");
-      assert.equal(reports[0]!.reason, "resume");
-      assert.equal(reports[0]!.topic, `trade:${instrument}`);
-      const seen = items.flatMap((item) => (item.type === "trade" ? [item.seq] : []));
-      assert.deepEqual(seen, [...new Set(seen)].sort((a, b) => a - b));
-      assert.equal(reports[0]!.first_missing, seen.findIndex((seq, index) => seq !== index + 2) + 2);
-    } finally {
-      tape.close();
-    }
-  });
+      assert.equal(reports[0]!.reason, "resume", name);
+      assert.equal(reports[0]!.topic, `trade:${instrument}`, name);
+      assert.deepEqual(seen, [...new Set(seen)].sort((a, b) => a - b), name);
+      assert.equal(reports[0]!.first_missing, seen.findIndex((seq, index) => seq !== index + 2) + 2, name);
+    },
+    async () => {
+      await ask("kill");
+      await ask("publish", Array.from({ length: 100 }, () => trade(instrument)).concat([trade(removed), trade(removed)]));
+      await ask("trim", { stream: `tape:trade:${removed}` });
+      await ask("start");
+    },
+  );
+});
 
+for (const [name, options] of Object.entries(TRANSPORTS)) {
   test(`over ${name}: topics come and go while the others go on`, OPTIONS, async () => {
     const [one, other] = [`TOPIC-A-${number}`, `TOPIC-B-${number}`];
     const { tape, until } = follow(options);
@@ -178,7 +200,10 @@ for (const [name, options] of Object.entries(TRANSPORTS)) {
 test("REST: last values, history page by page, and errors", OPTIONS, async () => {
   const instrument = `HISTORY-${number}`;
   const { tape } = follow({});
-  await ask("publish", [...Array.from({ length: 5 }, () => trade(instrument)), trade(instrument, { venue: "binance" })]);
+  const known = ["kraken", "binance"].map((venue) => ({
+    type: "status", venue, instrument: "*", venue_ts: null, received_ts: 1n, kind: "*", state: "live",
+  }));
+  await ask("publish", [...known, ...Array.from({ length: 5 }, () => trade(instrument)), trade(instrument, { venue: "binance" })]);
 
   const waited = Date.now() + 10_000; // the gateway looks for new streams once a second
   let last = await tape.last("trade", instrument).catch(() => []);

@@ -161,6 +161,17 @@ test("a refused topic ends its own subscription; its neighbours go on", TIMEOUT,
     await take(trades, 1);
   }));
 
+test("topics that do not fit into one address are refused, and those before go on", TIMEOUT, () =>
+  withTape({}, async (tape) => {
+    const trades = tape.trades("BTC-USDT");
+    await gateway.stream(0);
+    const many = tape.quotes(Array.from({ length: 500 }, (_, n) => `INSTRUMENT-NUMBER-${n}`));
+
+    await assert.rejects(many.next(), (error) => error instanceof RequestError && error.status === 414 && /WebSocket/.test(error.message));
+    (await gateway.stream(1)).send([trade(1)]);
+    await take(trades, 1);
+  }));
+
 test("what is no gateway is an error at first; once it was one, a proxy's page is waited out", TIMEOUT, async () => {
   const page = { status: 404, body: "<h1>Not Found</h1>", headers: { "Content-Type": "text/html" } };
   gateway.answer = () => page;
@@ -197,6 +208,21 @@ test("what is subscribed later gets the newest states at once, and the stream go
     assert.deepEqual(await take(trades, 1), [trade(2)]);
   }));
 
+test("what happened while nobody followed a venue is not missing", TIMEOUT, () =>
+  withTape({}, async (tape) => {
+    const others = tape.trades("BTC-USDT", { venue: "binance" });
+    const first = tape.trades("BTC-USDT", { venue: "kraken" });
+    (await gateway.stream(0)).send([trade(1), trade(1, { venue: "binance" })]);
+    await take(first, 1);
+    first.close();
+    (await gateway.stream(1)).send([trade(2, { venue: "binance" })]);
+    await take(others, 2);
+    const again = tape.trades("BTC-USDT", { venue: "kraken", withMissed: true });
+    (await gateway.stream(2)).send([trade(70), trade(71)]);
+
+    assert.deepEqual(await take(again, 2), [trade(70), trade(71)]);
+  }));
+
 test("a slow loop gets the newest quote, and is told how many trades it lost", TIMEOUT, () =>
   withTape({}, async (tape) => {
     const reports: Missed[] = [];
@@ -220,6 +246,29 @@ test("what the gateway reports as missing comes to those whom it concerns", TIME
 
     assert.deepEqual(await take(trades, 3), [trade(1), missed, trade(5)]);
     assert.deepEqual(await take(others, 1), [trade(1, { instrument: "ETH-USDT" })]);
+  }));
+
+test("a gateway without its bus is said to be, until the bus is back", TIMEOUT, () =>
+  withTape({}, async (tape, states) => {
+    const trades = tape.trades("BTC-USDT");
+    const stream = await gateway.stream(0);
+    stream.send([{ type: "bus", state: "away", since_ts: 1n }, { type: "bus", state: "back", since_ts: 1n }, trade(1)]);
+    await take(trades, 1);
+
+    assert.deepEqual(states.map(({ state, busAway }) => `${state} ${busAway}`), ["connecting false", "live false", "live true", "live false"]);
+  }));
+
+test("messages and fields of a newer gateway are passed over; a broken one ends the connection, and it goes on", TIMEOUT, () =>
+  withTape({}, async (tape, states) => {
+    const trades = tape.trades("BTC-USDT");
+    const first = await gateway.stream(0);
+    first.send([{ type: "weather", of: "tomorrow" }, trade(1, { mood: "good" })]);
+    assert.deepEqual(await take(trades, 1), [trade(1, { mood: "good" })]);
+    first.write("data: {broken\n\n");
+    (await gateway.stream(1)).send([trade(2)]);
+
+    await take(trades, 1);
+    assert.match(states.find(({ state }) => state === "reconnecting")!.reason!.message, /JSON/);
   }));
 
 test("callbacks are called in order, and what one throws stops nothing", TIMEOUT, () => {
@@ -281,6 +330,13 @@ test("options that are wrong are refused by name, and no password is shown", () 
   assert.throws(() => new Tape({ url: "ws://localhost" }), /expected http/);
   assert.throws(() => new Tape({ url: "http://me:secret@localhost" }), (error: Error) => /no user/.test(error.message) && !/secret/.test(error.message));
   assert.throws(() => new Tape({ url: gateway.url, transport: "pigeon" as "sse" }), /transport: .*"pigeon"/);
+  const { WebSocket } = globalThis;
+  try {
+    Object.assign(globalThis, { WebSocket: undefined });
+    assert.throws(() => new Tape({ url: gateway.url, transport: "websocket" }), /no WebSocket here .*version 22/);
+  } finally {
+    Object.assign(globalThis, { WebSocket });
+  }
   const tape = new Tape({ url: gateway.url });
   assert.throws(() => tape.trades([]), /at least one instrument/);
   assert.throws(() => tape.trades("BTC-USDT", { buffer: 0 }), /buffer: /);

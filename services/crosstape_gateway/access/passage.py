@@ -36,7 +36,7 @@ async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def compressed(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
-    """Returns the answer, to be compressed if it is large: with gzip, because there are two forms of deflate, which aiohttp would choose."""
+    """Returns the answer, to be compressed if it is large. With gzip: aiohttp would choose deflate, of which there are two forms."""
     body = answer.body if isinstance(answer, web.Response) else None
     if isinstance(body, bytes) and len(body) >= COMPRESSED_BYTES and hdrs.CONTENT_ENCODING not in answer.headers:
         answer.headers[hdrs.VARY] = "Accept-Encoding"

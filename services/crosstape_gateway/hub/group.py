@@ -21,7 +21,7 @@ GATHERED: Final = 2_000
 class Group:
     """The clients, and what is gathered for them. Full: it is sent. Ordered as on the streams."""
 
-    __slots__ = ("_beat_s", "_gathered", "_loop", "_position", "_timer", "last_id", "options", "sent_s", "subscribers", "topics")
+    __slots__ = ("_added", "_beat_s", "_gathered", "_loop", "_position", "_timer", "last_id", "options", "sent_s", "subscribers", "topics")
 
     def __init__(self, topics: frozenset[Topic], options: Options, position: Callable[[], str]) -> None:
         """`position` returns the id up to which everything was handed over; empty: not known now."""
@@ -34,15 +34,17 @@ class Group:
         """When something was sent last, monotonic."""
         self._beat_s = asyncio.get_running_loop().time()
         self._position = position
+        self._added: Item | None = None
         self._gathered: list[Item] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def add(self, item: Item) -> None:
         """Gather an item. With `gather_s` 0, `flush` is to be called soon."""
-        gathered = self._gathered
-        if gathered and gathered[-1] is item:
+        if self._added is item:
             return  # it matches several topics
+        self._added = item
+        gathered = self._gathered
         gathered.append(item)
         if len(gathered) >= GATHERED:
             self.flush()

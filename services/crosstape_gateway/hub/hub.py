@@ -96,10 +96,10 @@ class Hub:
 
     def leave(self, subscriber: Subscriber) -> None:
         """Free all that was kept for a client."""
-        self._routing.detach(subscriber)
-        subscriber.forget()
         self.subscribers.remove(subscriber)
         metrics.CLIENTS.labels(subscriber.options.transfer.name_of_metric).dec()
+        subscriber.forget()
+        self._routing.detach(subscriber)
 
     def check_running(self) -> None:
         """Raise `RequestError` while the gateway stops."""
@@ -156,12 +156,12 @@ class Hub:
             await self._wait_for_start(subscriber, channels)
             await replay.find_starts()
             async with self._replays.slots:
-                await replay.run()
+                await replay.run(limited=True)
                 subscriber.hold()
                 self._routing.attach(subscriber, subscriber.topics | added)
                 if subscriber.options.last_values:
                     subscriber.put(self._routing.last_values(added, events=False))
-                await replay.run()  # what came since; what comes after this read comes by the group
+                await replay.run(limited=False)  # what came since; what comes after this read comes by the group
                 await self._wait_for_reader(subscriber, replay.covered, channels)
                 self._release(subscriber, replay.covered)
         finally:

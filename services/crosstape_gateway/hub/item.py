@@ -33,7 +33,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     epoch: int = 0
     seq: int = 0
     received_ts: int = 0
-    """ns since the epoch; 0 for a message of the gateway."""
+    """ns since the epoch; 0 for a message of the gateway and for a last value."""
     id: str = ""
     """Its id on the stream; empty for a message of the gateway."""
     missed: Missed | None = None
@@ -61,8 +61,8 @@ def message_item(message: Message) -> Item:
 
 
 def last_value(item: Item) -> Item:
-    """Returns an item as the last value of its venue: it is then a state, of whatever kind it is."""
-    return msgspec.structs.replace(item, key=(item.topic, item.venue, "last", *(item.key or ())), is_event=False)
+    """Returns an item as the last value of its venue: it is then a state, of whatever kind it is, and no measure of delay."""
+    return msgspec.structs.replace(item, key=(item.topic, item.venue, "last", *(item.key or ())), is_event=False, received_ts=0)
 
 
 def has_events(topic: Topic) -> bool:

@@ -18,7 +18,7 @@ from crosstape_gateway.messages import Missed
 class Outbox:
     """The items that wait for one client. The number of states is bounded by that of the topics and venues."""
 
-    __slots__ = ("_dropped", "_events", "_items", "_limit", "_number", "conflated", "dropped")
+    __slots__ = ("_answers", "_dropped", "_events", "_items", "_limit", "_number", "conflated", "dropped")
 
     def __init__(self, limit: int) -> None:
         """`limit`: events that are kept at most."""
@@ -26,6 +26,7 @@ class Outbox:
         self._items: OrderedDict[StateKey | int, Item] = OrderedDict()
         self._events: deque[int] = deque()  # keys of the events in `_items`, oldest first
         self._number = 0
+        self._answers = 0
         self._dropped: dict[tuple[str, str, int, str], Missed] = {}
         self.conflated = 0
         """States that a newer one replaced."""
@@ -39,6 +40,11 @@ class Outbox:
     def events(self) -> int:
         """Events that are kept now."""
         return len(self._events)
+
+    @property
+    def answers(self) -> int:
+        """Messages of the gateway that are kept now, without those that replace one another."""
+        return self._answers
 
     def extend(self, items: Iterable[Item]) -> None:
         """Add these items in their order."""
@@ -61,6 +67,8 @@ class Outbox:
             self._events.append(self._number)
             if len(self._events) > self._limit:
                 self._drop(self._items.pop(self._events.popleft()))
+        else:
+            self._answers += 1
 
     def take(self, size: int) -> list[Item]:
         """Remove and return the oldest items, of at least `size` bytes if there are so many. What was dropped comes first."""
@@ -71,6 +79,8 @@ class Outbox:
             _, item = self._items.popitem(last=False)
             if item.is_event:
                 self._events.popleft()
+            elif item.key is None:
+                self._answers -= 1
             taken.append(item)
             left -= len(item.data)
         return taken

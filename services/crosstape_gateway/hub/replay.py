@@ -9,6 +9,7 @@ connections that were a little behind at that time. So it may get events again: 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -75,14 +76,14 @@ class Replay:
         self._missed: list[Missed] = []
         self._ends: dict[str, tuple[int, int]] = {}  # topic → the stream's last id when the replay began
 
-    async def run(self) -> None:
-        """Send what is there. Returns early when the client has left."""
+    async def run(self, *, limited: bool) -> None:
+        """Send what is there, if `limited` at most `gateway.rows` entries. Returns early when the client has left."""
         for missed in self._missed:
             metrics.MISSED.labels("trimmed").inc()
             self._subscriber.say(missed)
         self._missed.clear()
         for index, (channel, venues) in enumerate(self._wanted):
-            budget = max(1, self._left // (len(self._wanted) - index)) if self._left else 0
+            budget = self._left // (len(self._wanted) - index) if limited else sys.maxsize
             await self._replay(channel, venues, budget)
 
     async def _replay(self, channel: Channel, venues: Venues, budget: int) -> None:

@@ -63,6 +63,11 @@ class Subscriber:
         return len(self._outbox) + (len(self._held) if self._held is not None else 0)
 
     @property
+    def answers(self) -> int:
+        """How many answers to its own requests wait for the client to read."""
+        return self._outbox.answers
+
+    @property
     def gone(self) -> bool:
         """Whether the connection is closed, or closing."""
         return self._transport.is_closing()

@@ -27,6 +27,8 @@ REQUEST_BYTES: Final = 64 * 1024
 BAD_REQUESTS: Final = 20
 """After so many requests in a row that are wrong, the connection is closed."""
 EXAMPLE: Final = '{"op":"subscribe","topics":["cbbo:BTC-USDT"]}'
+ANSWERS: Final = 20
+"""Answers that wait for a client at most: a client that reads none is asked nothing more."""
 READ_ON_S: Final = 0.01
 CLOSE_S: Final = 1.0
 """How long the client may take to answer that the connection closes."""
@@ -88,8 +90,8 @@ async def _answer_requests(response: web.WebSocketResponse, subscriber: Subscrib
             if bad >= BAD_REQUESTS:
                 await response.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many wrong requests", drain=False)
                 return
-        while subscriber.waiting and not subscriber.ended.is_set():
-            await asyncio.sleep(READ_ON_S)  # answers are bounded: a client that does not read gets none
+        while (subscriber.answers > ANSWERS or subscriber.busy) and not subscriber.ended.is_set():
+            await asyncio.sleep(READ_ON_S)
 
 
 async def _answer(text: str, subscriber: Subscriber, hub: Hub) -> None:

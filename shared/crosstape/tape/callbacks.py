@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -27,61 +28,77 @@ class Registered:
     def __init__(self, call: Callable[[Any], object]) -> None:
         self.call = call
         self.failures = 0
-        self.logged_s = float("-inf")
-        self.logged = 0
+        self._logged_s = float("-inf")
+        self._logged = 0
 
-    def note_failure(self, entry: Entry, exc: Exception) -> None:
+    def note_failure(self, entry: Entry, exc: BaseException) -> None:
         """Count an error that the callback raised, and log it, at most once in `LOG_S`."""
         self.failures += 1
         now = time.monotonic()
-        if now >= self.logged_s + LOG_S:
+        if now >= self._logged_s + LOG_S:
             log.error(
                 "tape.callback_failed", callback=name_of(self.call), stream=entry.stream, id=entry.id,
-                failures=self.failures - self.logged, exc_info=exc,
+                failures=self.failures - self._logged, exc_info=exc,
             )  # fmt: skip
-            self.logged_s, self.logged = now, self.failures
+            self._logged_s, self._logged = now, self.failures
 
 
 class Callbacks:
-    """The callbacks of one tape. All streams are read by one source; one callback runs at a time."""
+    """The callbacks of one tape, which may be registered before it is open. One source reads for all; one callback runs at a time."""
 
-    def __init__(self, connection: TapeConnection) -> None:
-        self._source = EventSource(connection)
+    def __init__(self) -> None:
         self._registered: dict[Selection, list[Registered]] = {}
-
-    @property
-    def missed(self) -> int:
-        """How many events of all callbacks were missed."""
-        return self._source.losses.count
+        self._starts: dict[Selection, Starts] = {}
+        self._connection: TapeConnection | None = None
+        self._source: EventSource | None = None
 
     def add(self, selection: Selection, callback: Callable[[Any], object], start: Starts) -> None:
-        """Register a callback. Raises as `EventSource.select`."""
-        self._source.select(selection, start)
+        """Register a callback. Raises as `EventSource.select` while the tape is open; else `open` does."""
+        if self._connection is not None:
+            self._source = self._source or EventSource(self._connection)
+            self._source.select(selection, start)
+        self._starts.setdefault(selection, start)
         self._registered.setdefault(selection, []).append(Registered(callback))
+
+    def open(self, connection: TapeConnection) -> None:
+        """Read from this connection, when `run` is called. Raises as `EventSource.select`."""
+        self._connection = connection
+        if self._starts:
+            self._source = EventSource(connection)
+            for selection, start in self._starts.items():
+                self._source.select(selection, start)
 
     async def run(self, seconds: float | None, on_missed: OnMissed | None) -> None:
         """Read and call, until cancelled, or for `seconds`, or until closed."""
-        if not self._registered:
+        source = self._source
+        if source is None:
             raise BusError("no callback is registered: write @tape.on(…) first")
-        self._source.losses.on_missed = on_missed
+        source.losses.on_missed = on_missed
         deadline = None if seconds is None else time.monotonic() + seconds
-        while not self._source.closed:
+        while not source.closed:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return  # between two callbacks: none is cut off
-            if (entry := await self._source.next_entry(timeout_s=left)) is not None:
-                await self._dispatch(entry)
+            if (entry := await source.next_entry(timeout_s=left)) is not None:
+                for selection in source.wanting(entry):
+                    await self._call(selection, entry)
 
     async def aclose(self) -> None:
-        """End `run`."""
-        await self._source.aclose()
+        """End `run`. The callbacks stay registered, for when the tape is opened again."""
+        source, self._source, self._connection = self._source, None, None
+        if source is not None:
+            await source.aclose()
 
-    async def _dispatch(self, entry: Entry) -> None:
-        for selection in self._source.wanting(entry):
-            for one in tuple(self._registered.get(selection, ())):
-                try:
-                    result = one.call(entry.event)
-                    if inspect.isawaitable(result):
-                        await result
-                except Exception as exc:  # the user's code: the others are called all the same
-                    one.note_failure(entry, exc)
+    async def _call(self, selection: Selection, entry: Entry) -> None:
+        for one in tuple(self._registered.get(selection, ())):
+            try:
+                result = one.call(entry.event)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception as exc:  # the user's code: the others are called all the same
+                one.note_failure(entry, exc)
+            except asyncio.CancelledError as exc:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                one.note_failure(entry, exc)  # something that it waited for was cancelled, and not we

@@ -97,7 +97,7 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     bars = issubclass(selection.cls, Candle | Bar)
     reading = _Bars(selection, wanted) if bars else _Events(selection, wanted)
     newest = "+" if wanted.to_ts is None or bars else str(wanted.to_ts // 1_000_000 + LATE_MS)
-    numbering = BackwardNumbering(stream)
+    numbering = BackwardNumbering(stream) if bars else BackwardNumbering(stream, wanted.from_ts, wanted.to_ts)
     foreign = 0
     stopped = False
     count = PAGE if bars or wanted.limit is None else max(FIRST_PAGE, wanted.limit + 1)
@@ -109,8 +109,11 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
             except (ValueError, msgspec.MsgspecError):
                 foreign += 1
                 continue
-            if selection.wants(event) and numbering.check(event):
+            of_venue = selection.venue in (None, event.venue)
+            if of_venue and numbering.check(event) and selection.wants(event):  # a venue's statuses and gaps have one numbering
                 reading.add(event)
+                if reading.is_full:
+                    break
         if reading.is_enough(parse_id(page[-1][0])[0]):
             stopped = True
             break
@@ -132,8 +135,12 @@ class _Events:
         if self._wanted.has(event.received_ts):
             self._found.append(event)
 
-    def is_enough(self, _oldest_ms: int) -> bool:
+    @property
+    def is_full(self) -> bool:
         return self._wanted.limit is not None and len(self._found) > self._wanted.limit
+
+    def is_enough(self, _oldest_ms: int) -> bool:
+        return self.is_full
 
     def result(self) -> tuple[list[AnyEvent], bool]:
         limit = self._wanted.limit
@@ -146,6 +153,7 @@ class _Bars:
     def __init__(self, selection: Selection, wanted: Range) -> None:
         self._wanted = wanted
         self._found: dict[tuple[int, str], Candle | Bar] = {}
+        self.is_full = False
 
     def add(self, event: AnyEvent) -> None:
         assert isinstance(event, Candle | Bar)

@@ -9,11 +9,13 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, AnyEvent
 
 
 class BackwardNumbering:
-    """The numbering of one stream, from its end."""
+    """The numbering of one stream, from its end. Only what is missing between `from_ts` and `to_ts` (ns; None: no bound) is reported."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, from_ts: int | None = None, to_ts: int | None = None) -> None:
         self._stream = stream
-        self._lowest: dict[tuple[str, int], int] = {}
+        self._from_ts = from_ts
+        self._to_ts = to_ts
+        self._lowest: dict[tuple[str, int], AnyEvent] = {}
         self._missed: list[Missed] = []
         self._shared: set[str] = set()
         """Venues under which several producers write at the same time."""
@@ -25,25 +27,29 @@ class BackwardNumbering:
             return True
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
             self._shared.add(event.venue)
-        lowest = self._lowest.get(key)
-        if lowest is not None and seq >= lowest:
-            return False
-        if lowest is not None and seq < lowest - 1:
-            self._missed.append(Missed(self._stream, event.venue, event.epoch, seq + 1, lowest - 1 - seq))
-        self._lowest[key] = seq
+        if (newer := self._lowest.get(key)) is not None:
+            if seq >= newer.seq:
+                return False
+            if seq < newer.seq - 1 and self._after_start(newer) and (self._to_ts is None or event.received_ts < self._to_ts):
+                self._missed.append(Missed(self._stream, event.venue, event.epoch, seq + 1, newer.seq - 1 - seq))
+        self._lowest[key] = event
         return True
 
     @property
     def begins_later(self) -> bool:
         """Whether events before the oldest that was read are known to be missing."""
-        return any(seq > 1 for seq in self._lowest.values())
+        return any(event.seq > 1 for event in self._lowest.values())
 
     def missed(self) -> Iterator[Missed]:
-        """Yields what is missing between the events that were read, oldest first."""
+        """Yields what is missing between the events that were read, oldest first within each venue and epoch."""
         first: dict[str, int] = {}
         for venue, epoch in self._lowest:
             first[venue] = min(first.get(venue, epoch), epoch)
-        for (venue, epoch), seq in sorted(self._lowest.items()):
-            if epoch > first[venue] and seq > 1 and venue not in self._shared:  # all of this start must be there: what was before it is
-                yield Missed(self._stream, venue, epoch, 1, seq - 1)
+        for (venue, epoch), event in sorted(self._lowest.items(), key=lambda item: item[0]):
+            # All of a start must be there if something of the start before it is.
+            if epoch > first[venue] and event.seq > 1 and venue not in self._shared and self._after_start(event):
+                yield Missed(self._stream, venue, epoch, 1, event.seq - 1)
         yield from reversed(self._missed)
+
+    def _after_start(self, event: AnyEvent) -> bool:
+        return self._from_ts is None or event.received_ts >= self._from_ts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -22,15 +23,23 @@ def meant_by(symbol: str, known: Iterable[str]) -> list[str]:
     names = sorted(set(known))
     if symbol in names:
         return [symbol]
-    wanted = _plains(symbol)
+    wanted = {plain(respelled(symbol)), common(symbol)} - {""}
     return [name for name in names if plain(name) in wanted]
 
 
-def _plains(symbol: str) -> set[str]:
-    """Returns the plain spellings that a symbol may have in ours."""
-    if (found := _DERIVATIVE.fullmatch(symbol.strip())) is not None:
-        base, quote, day = found.groups()
-        symbol = f"{base}-{quote}-{f'20{day}' if day else 'PERP'}"
-    text = plain(symbol)
-    aliases = {name + text.removeprefix(alias) for alias, name in ALIASES.items() if text.startswith(alias)}
-    return {text, *aliases} - {""}
+@functools.lru_cache(maxsize=4_096)
+def common(symbol: str) -> str:
+    """Returns what all spellings of an instrument have in common, with our names of assets: `XBT/USD` and `btc-usd` are `BTCUSD`."""
+    text = plain(respelled(symbol))
+    for alias, name in ALIASES.items():
+        if text.startswith(alias):
+            return name + text.removeprefix(alias)
+    return text
+
+
+def respelled(symbol: str) -> str:
+    """Returns our spelling of a derivative that is written as ccxt does; any other symbol as it is."""
+    if (found := _DERIVATIVE.fullmatch(symbol.strip())) is None:
+        return symbol
+    base, quote, day = found.groups()
+    return f"{base}-{quote}-{f'20{day}' if day else 'PERP'}"

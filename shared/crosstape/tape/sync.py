@@ -15,16 +15,15 @@ from crosstape.bus import Missed, Start
 from crosstape.errors import BusError
 from crosstape.settings import BusSettings
 from crosstape.tape.blocking_source import BlockingSource
-from crosstape.tape.connection import TapeConnection
 from crosstape.tape.history import History, Moment
 from crosstape.tape.loop_thread import LoopThread
 from crosstape.tape.losses import OnMissed
-from crosstape.tape.selection import Selection, select
-from crosstape.tape.source import EventSource, Starts
+from crosstape.tape.selection import select
+from crosstape.tape.source import Starts
 from crosstape.tape.sync_by_kind import SyncByKind
 from crosstape.tape.sync_callbacks import SyncCallbacks
 from crosstape.tape.sync_subscription import SyncSubscription
-from crosstape.tape.tape import Tape
+from crosstape.tape.thread_tape import ThreadTape
 from crosstape_schemas import AnyEvent, Event
 
 if TYPE_CHECKING:
@@ -51,10 +50,10 @@ class SyncTape(SyncByKind):
     """
 
     def __init__(self, bus: str | BusSettings | None = None, *, queue_events: int = 10_000) -> None:
-        self._tape = _ThreadTape(bus, queue_events=queue_events)
-        self._thread: LoopThread[_ThreadTape] | None = None
+        self._tape = ThreadTape(bus, queue_events=queue_events)
+        self._thread: LoopThread[ThreadTape] | None = None
         self._setup = threading.Lock()
-        self._callbacks: SyncCallbacks | None = None
+        self._callbacks = SyncCallbacks()
         self._unclaimed: deque[Future[AnyEvent | Missed | None]] = deque()
         """Calls of `get` that were interrupted: each is answered by the next `get`. One for each interrupt at most."""
 
@@ -66,8 +65,14 @@ class SyncTape(SyncByKind):
         with self._setup:
             if self._thread is not None:
                 raise BusError("this tape was opened before: make another one")
-            self._thread = thread = LoopThread("crosstape.tape", self._tape)
-        weakref.finalize(self, thread.close)
+            thread = LoopThread("crosstape.tape", self._tape)
+            weakref.finalize(self, thread.close)
+            try:
+                self._callbacks.open(thread)
+            except BaseException:
+                thread.close()
+                raise
+            self._thread = thread
         return self
 
     def close(self) -> None:
@@ -125,16 +130,9 @@ class SyncTape(SyncByKind):
         It is a function of one argument; a coroutine function runs on the tape's own thread. The parameters are those of `Tape.on`.
         """
         selection = select(kind, instruments, venue)
-        thread = self._opened
 
         def register(callback: C) -> C:
-            thread.check()
-            with self._setup:
-                if self._callbacks is None:
-                    source = thread.call(self._tape.source(newest=False))
-                    self._callbacks = SyncCallbacks(thread, BlockingSource(thread, source))
-                thread.call(_select(self._callbacks.source.source, selection, start))
-                self._callbacks.add(selection, callback)
+            self._callbacks.add(selection, callback, start)
             return callback
 
         return register
@@ -148,17 +146,15 @@ class SyncTape(SyncByKind):
         them, or as a subscription does.
         """
         self._opened.check()
-        if self._callbacks is None:
-            raise BusError("no callback is registered: write @tape.on(…) first")
         self._callbacks.run(seconds, on_missed)
 
     def follow(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> None:
         """Reads these events into the queue that `get` polls, beside what is followed already. See `Tape.follow`."""
-        self._opened.call(self._tape.follows(select(kind, instruments, venue), start))
+        self._opened.call(self._tape.follow_selection(select(kind, instruments, venue), start))
 
     def unfollow(self, kind: str, *instruments: str, venue: str | None = None) -> None:
         """Ends a `follow` that was called with the same arguments. What is in the queue stays there."""
-        self._opened.call(self._tape.unfollows(kind, *instruments, venue=venue))
+        self._opened.call(self._tape.unfollow_soon(kind, *instruments, venue=venue))
 
     def get(self, timeout_s: float | None = None) -> AnyEvent | Missed | None:
         """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed.
@@ -245,35 +241,11 @@ class SyncTape(SyncByKind):
         source = BlockingSource(thread, thread.call(self._tape.source(newest=newest)), newest=newest)
         source.set_on_missed(on_missed)
         subscription: SyncSubscription[Any] = SyncSubscription(self._tape.connection, source)
-        thread.call(_select(source.source, selection, start))
+        thread.call(self._tape.select(source.source, selection, start))
         return subscription
 
     @property
-    def _opened(self) -> LoopThread[_ThreadTape]:
+    def _opened(self) -> LoopThread[ThreadTape]:
         if self._thread is None:
             raise BusError("the tape is not open: use it within `with SyncTape() as tape`, or call open()")
         return self._thread
-
-
-class _ThreadTape(Tape):
-    """The tape on the thread, with what must be called there as coroutines."""
-
-    @property
-    def connection(self) -> TapeConnection:
-        return self._connection
-
-    async def source(self, *, newest: bool) -> EventSource:
-        return EventSource(self._connection, newest=newest)
-
-    async def follows(self, selection: Selection, start: Starts) -> None:
-        self._followed.follow(selection, start)
-
-    async def unfollows(self, kind: str, *instruments: str, venue: str | None) -> None:
-        self.unfollow(kind, *instruments, venue=venue)
-
-    async def knows_current(self, event: Event) -> bool:
-        return self.is_current(event)
-
-
-async def _select(source: EventSource, selection: Selection, start: Starts) -> None:
-    source.select(selection, start)

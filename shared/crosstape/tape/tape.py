@@ -55,15 +55,18 @@ class Tape(ByKind):
         self._stack = contextlib.AsyncExitStack()
         self._open: TapeConnection | None = None
         self._queue: FollowedQueue | None = None
-        self._callbacks: Callbacks | None = None
+        self._callbacks = Callbacks()
 
     async def __aenter__(self) -> Self:
-        """Raises `SettingsError` for wrong settings, `BusError` if there are none and no `crosstape up` runs."""
+        """Raises `SettingsError` for wrong settings, `BusError` if there are none and no `crosstape up` runs, `ValueError` as `on`."""
         if self._open is not None:
             raise BusError("this tape is open already: make another one")
         settings = bus_settings(self._bus)
-        self._stack = contextlib.AsyncExitStack()
-        self._open = await self._stack.enter_async_context(TapeConnection.open(settings))
+        async with contextlib.AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(TapeConnection.open(settings))
+            stack.push_async_callback(self._callbacks.aclose)
+            self._callbacks.open(connection)
+            self._stack, self._open = stack.pop_all(), connection
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
@@ -71,7 +74,7 @@ class Tape(ByKind):
 
     async def aclose(self) -> None:
         """Close all that was opened: loops over subscriptions end. More than once does no harm."""
-        self._open = self._queue = self._callbacks = None
+        self._open = self._queue = None
         await self._stack.aclose()
 
     async def last(self, kind: str, instrument: str) -> dict[str, Any]:
@@ -131,15 +134,13 @@ class Tape(ByKind):
     def on(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> Callable[[C], C]:
         """Registers a callback, as a decorator: `@tape.on("trade", "BTC-USDT")`. It gets each event; `run` calls it.
 
-        It is a function or a coroutine function of one argument. `kind`, `instruments`, `venue` and `start` are as in `events`, `start`
-        from the beginning of `run` on. A stream is read once for all callbacks: raises `ValueError` if another one has another start there.
+        It is a function or a coroutine function of one argument, and may be registered before the tape is opened. `kind`, `instruments`,
+        `venue` and `start` are as in `events`, `start` from the beginning of `run` on. A stream is read once for all callbacks: raises
+        `ValueError` if another one has another start there.
         """
         selection = select(kind, instruments, venue)
 
         def register(callback: C) -> C:
-            if self._callbacks is None:
-                self._callbacks = Callbacks(self._connection)
-                self._stack.push_async_callback(self._callbacks.aclose)
             self._callbacks.add(selection, callback, start)
             return callback
 
@@ -153,8 +154,8 @@ class Tape(ByKind):
         slow, events stay on the server. Another `run` continues behind the last event. Raises `BusError` if there is no callback, or as a
         subscription does.
         """
-        connection = self._connection  # raises if it is not open
-        await (self._callbacks or Callbacks(connection)).run(seconds, on_missed)
+        assert self._connection  # raises if it is not open
+        await self._callbacks.run(seconds, on_missed)
 
     def follow(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> None:
         """Reads these events into the queue that `get` polls, beside what is followed already. The parameters are as in `events`.

@@ -46,6 +46,7 @@ async def test_away_back_and_all_in_between(client: Redis, valkey: str) -> None:
     assert [message["state"] for message in late.of("bus")] == ["away", "back"]
 
 
+@pytest.mark.slow
 async def test_a_bus_that_does_not_answer_is_away(client: Redis, valkey: str) -> None:
     """The connection stays open and nothing comes: a lost network, a stopped process."""
     async with proxy(valkey) as way, publishing(fast(valkey)) as publisher, gateway(way.url) as running, running.sse(PATH) as reader:

@@ -136,6 +136,26 @@ async def test_a_client_that_reads_again(client: Redis, valkey: str) -> None:
     assert len(quotes) < total
 
 
+async def test_a_client_that_asks_and_does_not_read(client: Redis, valkey: str) -> None:
+    """Its requests are read no faster than it reads the answers; others go on."""
+    async with gateway(valkey, settings(patience_s=60.0)) as running, stalled(running, "/ws") as asking:
+        text = b'{"op":"subscribe","topics":["trade:A"],"id":"%s"}' % (b"x" * 60)
+        frame = bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
+        loop = asyncio.get_running_loop()
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 200_000:
+                async with asyncio.timeout(1.0):
+                    await loop.sock_sendall(asking, frame * 100)
+                sent += 100
+        (subscriber,) = running.hub.subscribers
+        assert sent < 200_000
+        assert subscriber.kept <= 30
+        async with running.websocket() as (socket, other):
+            await socket.send_json({"op": "subscribe", "topics": ["trade:A"]})
+            await other.count("subscribed", 1)
+
+
 async def test_many_clients_that_come_and_go(client: Redis, valkey: str) -> None:
     """A thousand connects: some leave before the answer. The gateway serves others meanwhile, and nothing of them is left."""
     async with (

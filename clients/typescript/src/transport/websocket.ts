@@ -2,7 +2,7 @@
 // is given to `Tape`. A browser cannot set a header: there a session is opened first, which works for pages of the gateway's own site.
 
 import type { Attempt, Transport } from "../connection.js";
-import { ConnectionLost, CrosstapeError, RequestError, errorOf } from "../errors.js";
+import { AccessError, ConnectionLost, CrosstapeError, RequestError, errorOf } from "../errors.js";
 import { parse } from "../json.js";
 import type { Message } from "../messages.js";
 import type { Access } from "./access.js";
@@ -19,6 +19,9 @@ export interface WebSocketLike {
 }
 
 export type WebSocketClass = new (url: string, options?: never) => WebSocketLike;
+
+/** Whether this runs in a browser, where a WebSocket takes no headers. */
+const IN_PAGE = (globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node === undefined;
 
 interface Closing {
   code: number;
@@ -46,7 +49,8 @@ export class WebSocketTransport implements Transport {
   }
 
   async run(attempt: Attempt): Promise<void> {
-    const options = await this.#authorize(attempt.signal);
+    const token = await this.#access.token();
+    const options = token === undefined ? undefined : await this.#authorize(token, attempt.signal);
     const opened = await this.#converse(attempt, options);
     if (!opened && !attempt.signal.aborted) {
       await this.#explain(attempt.signal);
@@ -66,15 +70,13 @@ export class WebSocketTransport implements Transport {
   }
 
   /** Returns the options that show the token; a page opens a session in their place. */
-  async #authorize(signal: AbortSignal): Promise<object | undefined> {
-    const token = await this.#access.token();
-    if (token === undefined) return undefined;
-    const { process } = globalThis as { process?: { versions?: { node?: string } } };
-    if (process?.versions?.node !== undefined) return { headers: { Authorization: `Bearer ${token}` } };
+  async #authorize(token: string, signal: AbortSignal): Promise<object | undefined> {
+    if (!IN_PAGE) return { headers: { Authorization: `Bearer ${token}` } };
     const response = await this.#access.openSession(token, signal);
     if (!response.ok) throw await errorOf(response);
     await response.body?.cancel();
-    return undefined;
+    if (await this.#access.hasSession(signal)) return undefined;
+    throw new AccessError('this page cannot have a session with the gateway, since it is of another site: use transport: "sse"', 401);
   }
 
   /** Returns whether there was a connection, when it has ended; throws if it ended otherwise than by us. */
@@ -114,7 +116,10 @@ export class WebSocketTransport implements Transport {
       socket.onclose = ({ code, reason }: Closing) => {
         end(open ? new ConnectionLost(`the connection was closed (${code}${reason && `: ${reason}`})`) : undefined);
       };
-      socket.onerror = () => undefined; // onclose follows
+      // Node 20 fires no close event when it could not connect.
+      socket.onerror = ({ message }: { message?: string }) => {
+        end(open ? new ConnectionLost(`the connection failed${message ? `: ${message}` : ""}`) : undefined);
+      };
     });
   }
 

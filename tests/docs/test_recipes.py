@@ -89,14 +89,19 @@ async def test_an_excluded_leg_raises_an_alert_once(producers: Producers, valkey
     def out(venue: str, why: Exclusion, state: FeedState) -> tuple[object, ...]:
         return tuple(msgspec.structs.replace(leg, excluded=why, state=state) if leg.venue == venue else leg for leg in good.legs)
 
-    await producers.publish(good)
-    async with producers.aggregator(), example(*python("excluded_legs.py", valkey, "--after", "0.5")) as process:
-        stale = quote("100", "101", legs=out("kraken", Exclusion.STATE, FeedState.STALE), venues=1)
-        settling = quote("100", "101", legs=out("kraken", Exclusion.SETTLING, FeedState.LIVE), venues=1)
-        await producers.publish(quote("100", "101", legs=out("binance", Exclusion.SUSPECT, FeedState.LIVE), venues=1), stale)
-        assert await line(process) == "ALERT kraken does not count in BTC-USDT: state, its feed is stale"
-        await producers.publish(settling, good)
-        assert re.fullmatch(r"kraken counts again in BTC-USDT, after \d+ s", await line(process))
+    stale = quote("100", "101", legs=out("kraken", Exclusion.STATE, FeedState.STALE), venues=1)
+    settling = quote("100", "101", legs=out("kraken", Exclusion.SETTLING, FeedState.LIVE), venues=1)
+    unknown = f"ALERT nothing is known of BTC-USDT: {DEAD}"
+    async with example(*python("excluded_legs.py", valkey, "--after", "0.5")) as process:
+        async with producers.aggregator():
+            await producers.publish(good)
+            await producers.publish(quote("100", "101", legs=out("binance", Exclusion.SUSPECT, FeedState.LIVE), venues=1), stale)
+            while (said := await line(process)) == unknown:  # its first sign of life came after the program's start
+                pass
+            assert said == "ALERT kraken does not count in BTC-USDT: state, its feed is stale"
+            await producers.publish(settling, good)
+            assert re.fullmatch(r"kraken counts again in BTC-USDT, after \d+ s", await line(process))
+        assert await line(process) == unknown
 
 
 async def test_a_deviation_from_the_vwap_is_printed_when_it_begins_and_ends(producers: Producers, valkey: str) -> None:

@@ -6,7 +6,7 @@ import type { Message } from "./messages.js";
 
 /** The state of a tape's connection. */
 export interface ConnectionState {
-  /** `idle`: nothing is subscribed. `reconnecting`: it waits or tries to connect again. */
+  /** `idle`: nothing is subscribed. `connecting`: for the first time, or for other topics. `reconnecting`: it waits, or tries again. */
   state: "idle" | "connecting" | "live" | "reconnecting" | "closed";
   /** Whether the gateway has no bus at the moment: nothing is current, and no event is lost. */
   busAway: boolean;
@@ -129,16 +129,14 @@ export class Connection {
 
   async #run(): Promise<void> {
     this.#running = true;
-    let first = true;
     while (!this.#closed && this.#topics.size) {
-      if (first) this.#set({ state: "connecting", busAway: false });
-      first = false;
+      if (this.#state.state !== "reconnecting") this.#set({ state: "connecting", busAway: false });
       const started = Date.now();
       const reason = await this.#connect();
       if (reason === undefined) continue; // the topics changed
       if (await this.#refused(reason)) continue;
       if (Date.now() - started > 1000 * this.#timing.mostDelayS) this.#backoff.reset();
-      const retryInS = Math.max(this.#backoff.next(), (reason instanceof RequestError && reason.retryAfterS) || 0);
+      const retryInS = this.#backoff.next() + ((reason instanceof RequestError && reason.retryAfterS) || 0);
       if (!this.#closed) {
         this.#set({ state: "reconnecting", busAway: false, reason, retryInS });
         await this.#sleep(retryInS);

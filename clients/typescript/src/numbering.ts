@@ -67,9 +67,12 @@ export class Numbering {
     }
   }
 
-  /** Forgets the streams that `keep` does not want any more. */
-  prune(keep: (stream: string) => boolean): void {
-    for (const stream of this.#streams.keys()) if (!keep(stream)) this.#streams.delete(stream);
+  /** Forgets the venues of streams that `keep` does not want any more. */
+  prune(keep: (stream: string, venue: string) => boolean): void {
+    for (const [stream, venues] of this.#streams) {
+      for (const venue of venues.keys()) if (!keep(stream, venue)) venues.delete(venue);
+      if (!venues.size) this.#streams.delete(stream);
+    }
   }
 
   #epochs(stream: string, venue: string): Map<bigint, Numbers> {

@@ -208,6 +208,21 @@ test("what is subscribed later gets the newest states at once, and the stream go
     assert.deepEqual(await take(trades, 1), [trade(2)]);
   }));
 
+test("what happened while nobody followed a venue is not missing", TIMEOUT, () =>
+  withTape({}, async (tape) => {
+    const others = tape.trades("BTC-USDT", { venue: "binance" });
+    const first = tape.trades("BTC-USDT", { venue: "kraken" });
+    (await gateway.stream(0)).send([trade(1), trade(1, { venue: "binance" })]);
+    await take(first, 1);
+    first.close();
+    (await gateway.stream(1)).send([trade(2, { venue: "binance" })]);
+    await take(others, 2);
+    const again = tape.trades("BTC-USDT", { venue: "kraken", withMissed: true });
+    (await gateway.stream(2)).send([trade(70), trade(71)]);
+
+    assert.deepEqual(await take(again, 2), [trade(70), trade(71)]);
+  }));
+
 test("a slow loop gets the newest quote, and is told how many trades it lost", TIMEOUT, () =>
   withTape({}, async (tape) => {
     const reports: Missed[] = [];

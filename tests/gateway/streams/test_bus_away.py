@@ -42,12 +42,14 @@ async def test_away_back_and_all_in_between(client: Redis, valkey: str) -> None:
                     await _until_seq(one, 4)
                 await resuming.count("trade", 4)
                 assert [message["seq"] for message in resuming.of("trade")] == [1, 2, 3, 4]
+                await resuming.count("bus", 2)
             await wait_until(lambda: running.hub.away_since_ts is None, what="it answers")
         kinds = [message["type"] for message in reader.messages if message["type"] != "heartbeat"]
 
     assert [message["state"] for message in reader.of("bus")] == ["away", "back"]
     assert kinds == ["connected", "trade", "bus", "bus", "trade", "trade", "trade"]
-    assert [message["state"] for message in late.of("bus")] == ["away", "back"]
+    for one in (late, resuming):
+        assert [message["state"] for message in one.of("bus")] == ["away", "back"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,7 @@ from crosstape import Bar, BusError, BusSettings, Candle, Entry, SettingsError, 
 from crosstape.tape.candle_provider import CandleProvider
 from tests.engines import StartServer
 from tests.tape.candles import bar, candle
-from tests.tape.writing import KEYS, Writer, threads, wait_for
-
-BARS = KEYS.stream("bar:1m", "BTC-USD")
+from tests.tape.writing import Writer, run_program, threads, wait_for
 
 
 @pytest.fixture
@@ -313,3 +312,28 @@ async def test_it_connects_again_by_itself(start_server: StartServer) -> None:
         assert called == list(range(21))
         assert provider.missed == 0
     writer.redis.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_gets_a_clear_error(valkey: str, writer: Writer) -> None:
+    """Instead of updates that never come."""
+    code, output = run_program(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork in a process with threads
+        from crosstape import BusError, CandleProvider
+        with CandleProvider(sys.argv[1]) as provider:
+            child = os.fork()
+            if child == 0:
+                for call in (provider.get_candle_updates, lambda: provider.subscribe("BTCUSD", "1m")):
+                    try:
+                        call()
+                    except BusError as exc:
+                        print(exc, flush=True)
+                provider.stop()
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        """,
+        valkey,
+    )
+    assert (code, output.count("opened by the parent process"), output.splitlines()[-1]) == (0, 2, "0")

@@ -45,9 +45,12 @@ export class Dispatch implements Owner {
 
   remove(subscription: Subscription<Any>): void {
     if (!this.#subscriptions.delete(subscription)) return;
-    const followed = (stream: string): boolean => [...this.#subscriptions].some((one) => one.follows(stream));
+    const followed = (stream: string, venue: string): boolean => [...this.#subscriptions].some((one) => one.includes(stream, venue));
     this.#numbering.prune(followed);
-    for (const stream of this.#states.keys()) if (!followed(stream)) this.#states.delete(stream);
+    for (const [stream, states] of this.#states) {
+      for (const [key, { venue }] of states) if (!followed(stream, venue)) states.delete(key);
+      if (!states.size) this.#states.delete(stream);
+    }
     this.#connection.update();
   }
 

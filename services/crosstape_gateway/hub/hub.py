@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from crosstape.bus import Client, Entry, Missed, Reader
+from crosstape.bus import Client, Entry, Foreign, Missed, Reader
 from crosstape.bus.read.progress import LIMIT_S
 from crosstape.settings import GatewaySettings
 from crosstape_gateway import messages, metrics
@@ -54,7 +54,7 @@ class Hub:
         self._newest_id = ""
         self._stopped = False
         self._gaps: list[Missed] = []
-        self._reader = Reader(client, keys, on_gap=self._gaps.append, backoff_s=BACKOFF_S)
+        self._reader = Reader(client, keys, on_gap=self._gaps.append, on_foreign=self._on_foreign, backoff_s=BACKOFF_S)
         self._routing = Routing(self._reader, keys, catalogue, self._position)
         self._replays = Replays(client, keys, settings.rows)
         catalogue.on_answer = self._on_answer
@@ -193,7 +193,7 @@ class Hub:
     async def _wait_for_start(self, subscriber: Subscriber, channels: Sequence[Channel]) -> None:
         """Wait until the reader has found where these streams start: all that comes from then on is handed over."""
         while not subscriber.ended.is_set():
-            behind = set(self._reader.behind(time.monotonic()))
+            behind = self._routing.behind(time.monotonic())
             if not any(self._routing.is_starting(channel, behind) for channel in channels):
                 return
             await asyncio.sleep(START_POLL_S)
@@ -222,6 +222,7 @@ class Hub:
                 continue  # nobody follows it any more
             item = item_of(entry.event, entry.data, channel.topic, entry.id)
             channel.memory.note(entry.event, item)
+            channel.is_foreign = False
             if entry.is_last_value:
                 item = last_value(item)
             for group, venues in followers(channel):
@@ -239,6 +240,11 @@ class Hub:
         if newest > self._newest:
             self._newest, self._newest_id = newest, f"{newest[0]}-{newest[1]}"
 
+    def _on_foreign(self, foreign: Foreign) -> None:
+        metrics.FOREIGN.inc()
+        if not foreign.id and (channel := self._routing.channels.get(foreign.stream)) is not None:
+            channel.is_foreign = True  # the whole key
+
     def _report(self, gap: Missed) -> None:
         """Say to all who follow a stream that entries are missing."""
         channel = self._routing.channels.get(gap.stream)
@@ -253,7 +259,7 @@ class Hub:
 
     def _position(self) -> str:
         """Returns the id up to which everything on the streams was handed to groups; empty while that is not known."""
-        return "" if self._reader.behind(time.monotonic() + LIMIT_S - FRESH_S) else self._newest_id
+        return "" if self._routing.behind(time.monotonic() + LIMIT_S - FRESH_S) else self._newest_id
 
     # tending
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from crosstape_gateway.parts import Parts
-from crosstape_gateway.rest.entries import PAGE, SKEW_MS, Budget, Range, backwards
+from crosstape_gateway.rest.entries import PAGE, SKEW_MS, Budget, Range, backwards, decoded, is_event
 
 
 class _Bar(msgspec.Struct, frozen=True, gc=False):
@@ -67,17 +67,16 @@ class _NewestBars:
         """Apply an event. Those that are newer on the tape come first."""
         if self._venue not in data:  # most entries need not be decoded to find that they are another venue's
             return
-        try:
-            bar = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        bar = decoded(_decode, data)
+        if bar is None:
             return
         wanted, open_ts = self._wanted, bar.open_ts
         if bar.venue != wanted.venue or open_ts < (wanted.from_ts or 0) or (wanted.to_ts is not None and open_ts >= wanted.to_ts):
             return
         before = self._found.get(open_ts)
-        if before is None and not self._has_place(open_ts):
+        if before is not None and (bar.closed, bar.revision) <= before[:2]:
             return
-        if before is None or (bar.closed, bar.revision) > before[:2]:
+        if is_event(data) and (before is not None or self._has_place(open_ts)):
             self._found[open_ts] = (bar.closed, bar.revision, data)
 
     def rows(self) -> list[bytes]:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from redis.exceptions import ResponseError
 
 from crosstape.bus.client.call import UNAVAILABLE, execute, execute_raw
+from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
 from crosstape_gateway.parts import Parts
 
@@ -92,14 +94,12 @@ async def hash_fields(parts: Parts, names: Sequence[tuple[str, str]]) -> list[li
 
 async def page(parts: Parts, stream: str, newest: str, oldest: str, count: int) -> list[tuple[bytes, list[bytes]]]:
     """Returns up to `count` entries of a stream as (id, fields), newest first, from `newest` back to `oldest` (ids, `+`, `-`)."""
-    found = await execute_raw(parts.client, "XREVRANGE", stream, newest, oldest, "COUNT", count, key=stream.encode())
-    return [(entry[0], entry[1] or []) for entry in found or ()]
+    return await _entries(parts, "XREVRANGE", stream, (newest, oldest), count)
 
 
 async def page_after(parts: Parts, stream: str, after: str, count: int) -> list[tuple[bytes, list[bytes]]]:
     """Returns up to `count` entries of a stream behind the id `after`, oldest first."""
-    found = await execute_raw(parts.client, "XRANGE", stream, f"({after}", "+", "COUNT", count, key=stream.encode())
-    return [(entry[0], entry[1] or []) for entry in found or ()]
+    return await _entries(parts, "XRANGE", stream, (f"({after}", "+"), count)
 
 
 async def newest_of(parts: Parts, streams: Sequence[str], count: int) -> tuple[int, list[list[tuple[bytes, list[bytes]]]]]:
@@ -110,6 +110,18 @@ async def newest_of(parts: Parts, streams: Sequence[str], count: int) -> tuple[i
     seconds, micros, *found = await execute(parts.client, "EVAL", _NEWEST, len(streams), *streams, count)
     entries = [[(entry[0], entry[1] or []) for entry in one] for one in found]
     return int(seconds) * 1_000 + int(micros) // 1_000, entries
+
+
+async def _entries(parts: Parts, command: str, stream: str, places: tuple[str, str], count: int) -> list[tuple[bytes, list[bytes]]]:
+    """Returns entries of a stream as (id, fields); none of a key that some other program has made something else."""
+    try:
+        found = await execute_raw(parts.client, command, stream, *places, "COUNT", count, key=stream.encode())
+    except ResponseError as exc:
+        if not str(exc).startswith("WRONGTYPE"):
+            raise
+        metrics.FOREIGN.inc()
+        return []
+    return [(entry[0], entry[1] or []) for entry in found or ()]
 
 
 async def _scripted(parts: Parts, script: str, names: Sequence[tuple[str, str]]) -> list[Any]:

@@ -157,7 +157,7 @@ async def test_what_other_programs_wrote_is_left_out(client: Redis, valkey: str)
         ("/api/quotes", {"venue": "krakn"}, (404, "unknown_venue", "did you mean kraken?")),
         ("/api/quotes", {"instrumnt": "BTC-USDT"}, (400, "unknown_parameter", "did you mean instrument?")),
         ("/api/quotes", {"zz": "1"}, (400, "unknown_parameter", "there are instrument, symbol, venue, ints")),
-        ("/api/quotes", {"ints": "text"}, (400, "bad_value", "there are number, string")),
+        ("/api/quotes", {"ints": "text"}, (400, "bad_parameter", "there are number, string")),
         ("/api/quotes", {"instrument": "BTC-USDT", "symbol": "BTCUSDT"}, (400, "repeated_parameter", "leave one out")),
         ("/api/depth", {}, (400, "missing_parameter", "for example instrument=BTC-USDT")),
         ("/api/last", {}, (400, "missing_parameter", "for example topics=cbbo:BTC-USDT")),

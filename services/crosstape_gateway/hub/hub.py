@@ -125,8 +125,9 @@ class Hub:
             await self._resume(subscriber, added, after, answer)
             return
         subscriber.hold()
+        if subscriber.group is None:
+            self._tell(subscriber)
         self._routing.attach(subscriber, subscriber.topics | added)
-        self._greet(subscriber)
         if added and subscriber.options.last_values:
             subscriber.put(self._routing.last_values(added, events=True))
         with contextlib.suppress(TimeoutError):  # the bus does not answer
@@ -152,12 +153,18 @@ class Hub:
                     await self._wait_for_start(subscriber, channels)
                     await replay.find_starts()
             subscriber.write((answer,))
-            self._greet(subscriber)
+            is_new = subscriber.group is None
+            if is_new:
+                self._tell(subscriber)
             await self._wait_for_start(subscriber, channels)
             await replay.find_starts()
             async with self._replays.slots:
+                if is_new:
+                    self._tell(subscriber)
                 await replay.run(limited=True)
                 subscriber.hold()
+                if is_new:
+                    self._tell(subscriber)
                 self._routing.attach(subscriber, subscriber.topics | added)
                 if subscriber.options.last_values:
                     subscriber.put(self._routing.last_values(added, events=False))
@@ -184,11 +191,13 @@ class Hub:
         if not subscriber.release(covered) and subscriber.topics and subscriber.group.last_id:
             subscriber.say(messages.Heartbeat(time.time_ns(), subscriber.group.last_id))
 
-    def _greet(self, subscriber: Subscriber) -> None:
-        """Tell a new client that the bus is away, if it is."""
-        if not subscriber.greeted and self.away_since_ts is not None:
+    def _tell(self, subscriber: Subscriber) -> None:
+        """Tell a client that is in no group yet whether the bus is away, where that is news to it. Groups hear of changes."""
+        told, subscriber.away_since_ts = subscriber.away_since_ts, self.away_since_ts
+        if self.away_since_ts is not None and self.away_since_ts != told:
             subscriber.say(messages.Bus("away", self.away_since_ts))
-        subscriber.greeted = True
+        elif self.away_since_ts is None and told is not None:
+            subscriber.say(messages.Bus("back", told))
 
     async def _wait_for_start(self, subscriber: Subscriber, channels: Sequence[Channel]) -> None:
         """Wait until the reader has found where these streams start: all that comes from then on is handed over."""

@@ -72,6 +72,7 @@ def started(request: web.Request) -> web.StreamResponse | None:
 
 def _http_failure(request: web.Request, exc: web.HTTPException) -> web.Response:
     text = {
+        400: "this path speaks WebSocket, and the request is no handshake of it" if path_of(request) == "/ws" else exc.reason,
         404: "there is no such path; see /api/openapi.json",
         405: f"{request.method} is not allowed here",
         413: "the body of the request is too large",

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from crosstape.bus.client.call import UNAVAILABLE, execute, execute_raw
 from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.parts import Parts
+from crosstape_gateway.parts import PARTS, Parts
 
 DEADLINE_S: Final = 4.0
 """Longest time for all that one request asks the bus. The bus's own timeout may be longer: a publisher can wait, a page cannot."""
@@ -58,20 +58,23 @@ def away() -> RequestError:
 @contextlib.asynccontextmanager
 async def reading(parts: Parts) -> AsyncIterator[None]:
     """Surrounds all that one request asks the bus. Raises `RequestError` (503) if it does not answer in time."""
-    deadline_s = DEADLINE_S if parts.hub.away_since_ts is None else min(AWAY_S, DEADLINE_S)
     try:
-        async with asyncio.timeout(deadline_s):
+        async with asyncio.timeout(_longest_s(parts)):
             yield
     except UNAVAILABLE as exc:  # a TimeoutError is an OSError
         raise away() from exc
 
 
+def _longest_s(parts: Parts) -> float:
+    return DEADLINE_S if parts.hub.away_since_ts is None else min(AWAY_S, DEADLINE_S)
+
+
 @contextlib.asynccontextmanager
 async def large_read(app: web.Application) -> AsyncIterator[None]:
-    """Holds one of `LARGE_READS` places for the length of the block. Raises `RequestError` (503) if none gets free within `DEADLINE_S`."""
+    """Holds one of `LARGE_READS` places for the length of the block. Raises `RequestError` (503) if none gets free in time."""
     places = app[LARGE]
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(_longest_s(app[PARTS])):
             await places.acquire()
     except TimeoutError:
         raise RequestError(503, "busy", "too many requests read the tape at the moment: try again", retry_after_s=RETRY_S) from None

@@ -161,6 +161,7 @@ async def test_what_other_programs_wrote_is_left_out(client: Redis, valkey: str)
         ("/api/quotes", {"instrument": "BTC-USDT", "symbol": "BTCUSDT"}, (400, "repeated_parameter", "leave one out")),
         ("/api/depth", {}, (400, "missing_parameter", "for example instrument=BTC-USDT")),
         ("/api/last", {}, (400, "missing_parameter", "for example topics=cbbo:BTC-USDT")),
+        ("/api/last", {"topics": " , ,"}, (400, "no_topics", "name one at least")),
         ("/api/last", {"topics": "cbo:BTC-USDT"}, (400, "unknown_kind", "there is no kind 'cbo'")),
         ("/api/last", {"topics": "bar:7m:BTC-USDT"}, (400, "unknown_timeframe", "expected a timeframe")),
         ("/api/last", {"topics": "cbbo:BTC-USDX"}, (404, "unknown_instrument", "did you mean BTC-USDT?")),

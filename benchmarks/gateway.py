@@ -50,8 +50,8 @@ GATHER_MS = 50
 RECV = 1 << 18
 QUIET_S = 1.0
 """After the last byte: then all has come."""
-PARSED = 8
-"""Clients of which each event is looked at, where times are measured."""
+TIMED = 8
+"""Clients whose events are timed, by a process of their own."""
 
 
 # The processes
@@ -98,8 +98,8 @@ async def serve_aiohttp_sse(url: str) -> None:
                 await response.send(text)
 
 
-def drain(port: int, transport: str, count: int, gather_ms: int, parsed: int) -> None:
-    """Connect clients; then read until the other side is quiet, and print what came. `parsed`: clients whose events are timed."""
+def drain(port: int, transport: str, count: int, gather_ms: int, timed: int) -> None:
+    """Connect clients; then read until the other side is quiet, and print what came. `timed`: clients whose events are timed."""
     selector = selectors.DefaultSelector()
     request = f"GET /api/stream?topics={TOPIC}&last=0&gather_ms={gather_ms} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     upgrade = (
@@ -115,7 +115,7 @@ def drain(port: int, transport: str, count: int, gather_ms: int, parsed: int) ->
             one.sendall(_masked(b'{"op":"subscribe","topics":["%b"]}' % TOPIC.encode()))
             _read_until(one, b'"subscribed"')
         one.setblocking(False)
-        selector.register(one, selectors.EVENT_READ, index < parsed)
+        selector.register(one, selectors.EVENT_READ, index < timed)
         sockets.append(one)
     print(json.dumps({"ready": count}), flush=True)
     sys.stdin.readline()
@@ -243,18 +243,23 @@ async def measure_latency(url: str, clients: int, rate: float, seconds: float) -
     async with publisher(url) as one:
         one.publish(event(0, 0))
         assert await one.drain(10)
+        way = (str(GATHER_MS), "0")
         with (
             serving(url, by="gateway") as (server, port),
-            harness.process(__file__, "--drain", str(port), "sse", str(clients), str(GATHER_MS), str(PARSED), stdin=True) as reader,
+            harness.process(__file__, "--drain", str(port), "sse", str(clients - TIMED), *way, stdin=True) as others,
         ):
-            assert await asyncio.to_thread(answer, reader) == {"ready": clients}, "not all could connect"
-            assert reader.stdin is not None
-            reader.stdin.write(b"\n")
-            reader.stdin.flush()
-            start = harness.cpu_s(server.pid)
-            await publish(one, int(seconds * rate), rate)
-            came = await asyncio.to_thread(answer, reader)
-            cpu_s = harness.cpu_s(server.pid) - start
+            assert await asyncio.to_thread(answer, others) == {"ready": clients - TIMED}, "not all could connect"
+            way = (str(GATHER_MS), str(TIMED))
+            with harness.process(__file__, "--drain", str(port), "sse", str(TIMED), *way, stdin=True) as timed:  # the last in each round
+                assert await asyncio.to_thread(answer, timed) == {"ready": TIMED}, "not all could connect"
+                for reader in (others, timed):
+                    assert reader.stdin is not None
+                    reader.stdin.write(b"\n")
+                    reader.stdin.flush()
+                start = harness.cpu_s(server.pid)
+                await publish(one, int(seconds * rate), rate)
+                came = await asyncio.to_thread(answer, timed)
+                cpu_s = harness.cpu_s(server.pid) - start
     return {
         "clients": clients, "rate": rate, "gather_ms": GATHER_MS, "timed": came["timed"], "ms": came["ms"],
         "cpu_percent": round(100 * cpu_s / seconds, 1),
@@ -292,9 +297,9 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.drain:
-        port, transport, count, gather_ms, parsed = options.words
+        port, transport, count, gather_ms, timed = options.words
         gc.disable()
-        drain(int(port), transport, int(count), int(gather_ms), int(parsed))
+        drain(int(port), transport, int(count), int(gather_ms), int(timed))
         return
     lifecycle.tune_gc()
     if options.serve:

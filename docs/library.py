@@ -22,7 +22,7 @@ _EVENTS: Final = tuple(f"crosstape_schemas.{name}" for name in ("event", "events
 
 GROUPS: Final = (
     ("Read the tape", ("crosstape.tape", "crosstape.bus.read.entry", "crosstape.bus.read.continuity")),
-    ("For code that expects them", ("crosstape.tape.candle_provider", "crosstape.tape.stream_collector")),
+    ("Candle providers and stream collectors", ("crosstape.tape.candle_provider", "crosstape.tape.stream_collector")),
     ("Read streams by their names", ("crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
     ("Events", (*_EVENTS, "crosstape_schemas.timeframes")),
@@ -84,7 +84,7 @@ def _entry(name: str, value: Any, module: str) -> Iterator[str]:
         yield from _class(name, value)
     elif inspect.isfunction(value):
         yield f"`{_signature(name, value)}`\n"
-        yield f"{_text(value)}\n"
+        yield from _paragraphs(value)
     else:
         yield from _value(name, value, module)
 
@@ -255,10 +255,12 @@ def _text(value: Any) -> str:
 
 
 def _paragraphs(value: Any) -> Iterator[str]:
-    """The docstring, with its examples as blocks of code."""
+    """The docstring, with its examples as blocks of code, and its lists."""
     for paragraph in re.split(r"\n\n(?=\S)|\n\n(?=    )", inspect.getdoc(value) or ""):
         if paragraph.startswith("    "):
             yield f"```\n{textwrap.dedent(paragraph)}\n```\n"
+        elif paragraph.startswith("- "):
+            yield "\n".join(" ".join(item.split()) for item in re.split(r"\n(?=- )", paragraph)) + "\n"
         else:
             yield " ".join(paragraph.split()) + "\n"
 

@@ -2,7 +2,8 @@
 
     python examples/excluded_legs.py redis://127.0.0.1:6379 --after 3
 
-A leg is excluded for an instant now and then; only one that stays excluded is worth an alert.
+A leg is excluded for an instant now and then; only one that stays excluded is worth an alert. A quote that is not current says nothing
+about its legs: that raises an alert of its own.
 """
 
 import argparse
@@ -23,6 +24,7 @@ class Legs:
         self.since_s: dict[tuple[str, str], float] = {}
         self.why: dict[tuple[str, str], str] = {}
         self.raised: set[tuple[str, str]] = set()
+        self.unknown: set[str] = set()
 
     def apply(self, quote: Cbbo, now_s: float) -> None:
         """Note which legs are excluded; print those that count again after an alert."""
@@ -35,10 +37,13 @@ class Legs:
                 self.raised.remove(key)
                 print(f"{leg.venue} counts again in {quote.instrument}, after {now_s - since_s:.0f} s", flush=True)
 
-    def alert(self, now_s: float) -> None:
-        """Print each leg that has been excluded for long enough, once."""
+    def alert(self, now_s: float, unknown: set[str]) -> None:
+        """Print each leg that has been excluded for long enough, once, and each instrument whose quote is not current."""
+        for name in sorted(unknown - self.unknown):
+            print(f"ALERT nothing is known of {name}: its aggregator gives no sign of life", flush=True)
+        self.unknown = unknown
         for key, since_s in self.since_s.items():
-            if key not in self.raised and now_s - since_s >= self.after_s:
+            if key not in self.raised and key[0] not in unknown and now_s - since_s >= self.after_s:
                 self.raised.add(key)
                 print(f"ALERT {key[1]} does not count in {key[0]}: {self.why[key]}", flush=True)
 
@@ -46,12 +51,14 @@ class Legs:
 async def main(url: str, after_s: float) -> None:
     """Look at each quote, and at the clock at least once a second."""
     legs = Legs(after_s)
+    quotes: dict[str, Cbbo] = {}
     async with Tape(url) as tape:
         events = tape.cbbo(*INSTRUMENTS, start=Start.LAST_THEN_NOW, newest=True)
         while True:
             for quote in await events.read(timeout_s=1.0):
+                quotes[quote.instrument] = quote
                 legs.apply(quote, time.monotonic())
-            legs.alert(time.monotonic())
+            legs.alert(time.monotonic(), {name for name, quote in quotes.items() if not tape.is_current(quote)})
 
 
 if __name__ == "__main__":

@@ -85,8 +85,9 @@ class ConfiguredServices:
                 raise SettingsError("venues: none is enabled and has instruments: there would be nothing to run")
             if fresh.gateway != self._gateway:
                 check_gateway(fresh)
-                if (fresh.gateway.host, fresh.gateway.port) != (self._gateway.host, self._gateway.port):
-                    self._check_port(fresh.gateway)
+                before = self._gateway
+                if not before.enabled or (fresh.gateway.host, fresh.gateway.port) != (before.host, before.port):
+                    self._check_port(fresh.gateway)  # else it is our own gateway that listens there
         except SettingsError as exc:
             log.error("settings.refused", error="; ".join(str(exc).splitlines()))
             return

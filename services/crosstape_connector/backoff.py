@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Final
+
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 PAUSE_S: Final = 0.5
 PAUSE_MAX_S: Final = 30.0
@@ -25,7 +26,8 @@ def delays(min_s: float, max_s: float) -> Iterator[float]:
     Random, so that the clients that a venue lost at the same moment do not all come back at the same moment. Endless.
     """
     # delays(0.5, 30): 0.5-1s, 0.5-2s, 0.5-4s, … 0.5-30s
-    window_s = 2 * min_s
+    wait = wait_random_exponential(multiplier=2 * min_s, min=min_s, max=max_s)
+    state = RetryCallState(Retrying(), None, (), {})
     while True:
-        yield random.uniform(min_s, max(min_s, min(window_s, max_s)))  # noqa: S311
-        window_s = min(2 * window_s, max_s)
+        yield wait(state)
+        state.prepare_for_next_attempt()

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
-    from crosstape.errors import BusError, CrosstapeError, SettingsError, Superseded, UnknownName
+    from crosstape.errors import BusError, CrosstapeError, FrameError, SettingsError, Superseded, UnknownName
     from crosstape.liveness import Life, SignsOfLife
     from crosstape.settings import BusSettings, Settings
+    from crosstape.tape.candle_provider import CandleProvider
+    from crosstape.tape.frames import frame_of
     from crosstape.tape.history import History
+    from crosstape.tape.stream_collector import StreamCollector
     from crosstape.tape.subscription import Subscription
     from crosstape.tape.sync import SyncTape
     from crosstape.tape.sync_subscription import SyncSubscription
@@ -73,6 +76,7 @@ __all__ = [
     "BusError",
     "BusSettings",
     "Candle",
+    "CandleProvider",
     "Cbbo",
     "CrosstapeError",
     "Delta",
@@ -86,6 +90,7 @@ __all__ = [
     "Exclusion",
     "FeedState",
     "Foreign",
+    "FrameError",
     "Funding",
     "Gap",
     "GapCause",
@@ -112,6 +117,7 @@ __all__ = [
     "SignsOfLife",
     "Start",
     "Status",
+    "StreamCollector",
     "Subscription",
     "Superseded",
     "Sweep",
@@ -127,6 +133,7 @@ __all__ = [
     "decode",
     "encode",
     "feed_kind",
+    "frame_of",
 ]
 
 _PLACES = (
@@ -141,6 +148,9 @@ _PLACES = (
     "crosstape.tape.tape",
     "crosstape.tape.sync_subscription",
     "crosstape.tape.sync",
+    "crosstape.tape.candle_provider",
+    "crosstape.tape.stream_collector",
+    "crosstape.tape.frames",
 )
 """Modules that have the names; those that take longest to load are last."""
 

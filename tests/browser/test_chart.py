@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
+from crosstape_schemas import encode
 from tests.browser.market import BTC, Stage, bar
 from tests.browser.rig import Gateway, proxying
 from tests.browser.tab import Tab
@@ -83,6 +84,33 @@ async def test_after_a_reconnect_the_candles_are_those_of_rest(stage: Stage, gat
         await tab.link("live")
         await wait_until(whole, what="the chart has what REST has")
         assert len(await tab.run(SHOWN)) == 10
+
+
+async def test_a_tab_that_was_hidden_draws_what_it_missed(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """No frame is drawn meanwhile: more bars come than are kept. Then the newest ones are drawn, and no more are held."""
+    await stage.publish(stage.quote("100.1", "100.3"), bar(2, "100"), bar(1, "101"))
+    await tab.open(gateway.url)
+    await tab.shows("#chart-legend", "C 101")
+    await tab.run(
+        """async ([text, count]) => {
+            const { parse } = await import("/page/wire/json.js");
+            const first = parse(text);
+            for (let at = 1n; at <= count; at += 1n) {
+                const later = at * 60_000_000_000n;
+                const times = { open_ts: first.open_ts + later, close_ts: first.close_ts + later };
+                crosstape.chart.accept({ ...first, ...times, close: String(1000n + at) });
+                if (at === 5n) crosstape.chart.accept({ ...first, revision: 4, close: "55" });
+            }
+        }""",
+        [encode(bar(1, "101")).decode(), 4_000],
+    )
+    await tab.shows("#chart-legend", "C 5000")
+
+    async def newest() -> bool:
+        plotted = await tab.run(PLOTTED)
+        return bool(plotted[-1][1] == 5_000 and len(plotted) == 1_500)
+
+    await wait_until(newest, what="the newest bars are drawn, and only those that are kept")
 
 
 async def test_the_axis_has_the_digits_of_the_prices(stage: Stage, gateway: Gateway, tab: Tab) -> None:

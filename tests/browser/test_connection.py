@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests import engines
-from tests.browser.market import BTC, Stage, gap, staged
+from tests.browser.market import BTC, Stage, bar, gap, staged
 from tests.browser.rig import Gateway, proxying
 from tests.browser.tab import Tab, opened
 from tests.waiting import wait_until
@@ -94,6 +94,24 @@ async def test_a_page_has_one_stream(stage: Stage, gateway: Gateway, tab: Tab) -
         assert "depth:ETH-USDT" in proxy.streams()[-1]
         assert f"depth:{BTC}" not in proxy.streams()[-1]
         assert "after=" in proxy.streams()[-1]
+        tab.expected += NETWORK  # the proxy ends before the tab
+
+
+async def test_a_browser_without_exact_numbers_asks_for_text(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """Where JSON.parse gives no source text, times and epochs come as strings, on the stream and by requests."""
+    await tab.page.add_init_script(
+        """const exact = JSON.parse;
+        JSON.parse = (text, revive) => exact(text, revive && function (key, value) { return revive.call(this, key, value); });"""
+    )
+    await stage.publish(stage.quote("100.1", "100.3"), bar(1, "5"))
+    async with proxying(gateway.url) as proxy:
+        await tab.open(proxy.url)
+        await expect(tab.row(BTC).locator(".state")).to_have_text("normal 2/2")
+        await tab.shows("#chart-legend", "C 5")
+        assert all("ints=string" in path for path in proxy.requests if path.startswith("/api/") and "session" not in path)
+        shown = await tab.run("() => crosstape.chart.shown()")
+        assert [open_ts for open_ts, *_ in shown] == [str(bar(1, "5").open_ts)]
+        tab.expected += NETWORK  # the proxy ends before the tab
 
 
 async def test_a_bus_that_is_away_is_said(chromium: Browser) -> None:

@@ -30,8 +30,8 @@ async def test_a_gateway_serves_before_the_server_is_there() -> None:
         "CROSSTAPE_TELEMETRY__LOG_FORMAT": "json",
     }
     async with started("gateway", variables=variables) as process:
+        await events(process, "bus.unavailable", 1)  # it looks first, so that clients are told at once
         await events(process, "gateway.listening", 1)
-        await events(process, "bus.unavailable", 1)
         with pytest.raises(urllib.error.HTTPError) as refused:
             await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/readyz", timeout=TIMEOUT_S)
         assert refused.value.code == 503

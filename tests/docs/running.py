@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -49,6 +50,25 @@ def quote(bid: str, ask: str, instrument: str = "BTC-USDT", **changes: Any) -> C
     return msgspec.structs.replace(made, **changes)
 
 
+@asynccontextmanager
+async def repeated(act: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
+    """Does something again and again for the length of the block. It is never cut off in between: a request to the server ends."""
+    over = asyncio.Event()
+
+    async def repeat() -> None:
+        while not over.is_set():
+            await act()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), every_s)
+
+    task = asyncio.create_task(repeat(), name="repeat")
+    try:
+        yield
+    finally:
+        over.set()
+        await task
+
+
 class Producers:
     """Numbers events as their producers do, and writes them."""
 
@@ -77,19 +97,10 @@ class Producers:
     @asynccontextmanager
     async def aggregator(self, epoch: int = 1) -> AsyncIterator[None]:
         """An aggregator that is alive for the length of the block, and stops in order."""
-
-        async def live() -> None:
-            while True:
-                await self.publish_life(epoch)
-                await asyncio.sleep(LIFE_S)
-
-        task = asyncio.create_task(live(), name="signs of life")
-        try:
+        await self.publish_life(epoch)
+        async with repeated(lambda: self.publish_life(epoch), LIFE_S):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self.publish_life(epoch, FeedState.DOWN)
+        await self.publish_life(epoch, FeedState.DOWN)
 
 
 @asynccontextmanager

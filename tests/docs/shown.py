@@ -121,6 +121,8 @@ SHOWN: Final[dict[str, How]] = {
     f"{_READ}#python-with-tape python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]"),
     f"{_READ}#python-with-reader python": Follows("stream", _TRADE),
     f"{_READ}#in-a-notebook-or-without-asyncio python": Prints("shape: (3,"),
+    f"{_READ}#code-that-expects-a-candleprovider-or-a-streamcollector python": Follows("stream", r"^BTC-USDT \d+ (\d+) closed$"),
+    f"{_READ}#code-that-expects-a-candleprovider-or-a-streamcollector python 2": Prints("consolidated 3\nbinance 3\n"),
     f"{_READ}#rest-and-server-sent-events sh": _GATEWAY,
     f"{_READ}#in-a-browser-eventsource js": RunBy("docs/test_shown_gateway.py::test_the_page_of_an_event_source_follows_through_a_restart"),
     f"{_READ}#websocket python": RunBy("docs/test_shown_gateway.py::test_the_reader_of_a_websocket"),

@@ -9,7 +9,15 @@ import pytest
 
 from tests.docs.shown import ROOT
 
-ROOTS: Final = ("", "services", "services/crosstape_connector", "services/crosstape_aggregator", "shared", "shared/crosstape")
+ROOTS: Final = (
+    "",
+    "services",
+    "services/crosstape_connector",
+    "services/crosstape_aggregator",
+    "services/crosstape_gateway",
+    "shared",
+    "shared/crosstape",
+)
 """Paths on the pages begin at one of these."""
 
 PAGES: Final = [*sorted(ROOT.glob("docs/tutorial/*.md")), *sorted(ROOT.glob("docs/explanation/*.md")), ROOT / "CONTRIBUTING.md"]

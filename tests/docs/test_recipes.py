@@ -89,14 +89,19 @@ async def test_an_excluded_leg_raises_an_alert_once(producers: Producers, valkey
     def out(venue: str, why: Exclusion, state: FeedState) -> tuple[object, ...]:
         return tuple(msgspec.structs.replace(leg, excluded=why, state=state) if leg.venue == venue else leg for leg in good.legs)
 
-    await producers.publish(good)
-    async with producers.aggregator(), example(*python("excluded_legs.py", valkey, "--after", "0.5")) as process:
-        stale = quote("100", "101", legs=out("kraken", Exclusion.STATE, FeedState.STALE), venues=1)
-        settling = quote("100", "101", legs=out("kraken", Exclusion.SETTLING, FeedState.LIVE), venues=1)
-        await producers.publish(quote("100", "101", legs=out("binance", Exclusion.SUSPECT, FeedState.LIVE), venues=1), stale)
-        assert await line(process) == "ALERT kraken does not count in BTC-USDT: state, its feed is stale"
-        await producers.publish(settling, good)
-        assert re.fullmatch(r"kraken counts again in BTC-USDT, after \d+ s", await line(process))
+    stale = quote("100", "101", legs=out("kraken", Exclusion.STATE, FeedState.STALE), venues=1)
+    settling = quote("100", "101", legs=out("kraken", Exclusion.SETTLING, FeedState.LIVE), venues=1)
+    unknown = f"ALERT nothing is known of BTC-USDT: {DEAD}"
+    async with example(*python("excluded_legs.py", valkey, "--after", "1")) as process:
+        async with producers.aggregator():
+            await producers.publish(good)
+            await producers.publish(quote("100", "101", legs=out("binance", Exclusion.SUSPECT, FeedState.LIVE), venues=1), stale)
+            while (said := await line(process)) == unknown:  # its first sign of life came after the program's start
+                pass
+            assert said == "ALERT kraken does not count in BTC-USDT: state, its feed is stale"
+            await producers.publish(settling, good)
+            assert re.fullmatch(r"kraken counts again in BTC-USDT, after \d+ s", await line(process))
+        assert await line(process) == unknown
 
 
 async def test_a_deviation_from_the_vwap_is_printed_when_it_begins_and_ends(producers: Producers, valkey: str) -> None:
@@ -132,8 +137,8 @@ def edge(change: EdgeChange, net_bps: str | None, ts: int, reason: str = "") -> 
 async def test_edges_are_printed_when_they_open_and_close(producers: Producers, valkey: str) -> None:
     """With the best that was to be had; a change between is not printed; an edge of a dead aggregator is forgotten, and that is said."""
     where = "BTC-USDT: buy on binance, sell on kraken"
-    async with example(*python("edges.py", valkey)) as process, AsyncExitStack() as stack:
-        await stack.enter_async_context(producers.aggregator())
+    async with AsyncExitStack() as aggregator, example(*python("edges.py", valkey)) as process:
+        await aggregator.enter_async_context(producers.aggregator())
         first = asyncio.create_task(line(process))
         while not first.done():  # it reads from now on, and an edge that is open already is no news
             await producers.publish(edge(EdgeChange.OPEN, "3.126", 10 * 10**9))
@@ -144,7 +149,7 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
         assert await line(process) == f"{where}: over after 2.50 s (prices); at best 4.50 bps"
         await producers.publish(edge(EdgeChange.OPEN, "2", 10 * 10**9))
         assert await line(process) == f"{where}: 2.00 bps after fees, for 0.25 at 100 and 101"
-        await stack.aclose()
+        await aggregator.aclose()
         assert await line(process) == f"{where}: not known any more, {DEAD}"
 
 

@@ -191,6 +191,11 @@ def test_a_mistake_in_the_file_is_named(file: Path, toml: str, expected: list[st
         ("CROSSTAPE_VENUES__KRAKEN__KINDS", "trade,qoute", 'did you mean "quote"?'),
         ("CROSSTAPE_VENUES__KRAKEN__WS_URL", "{x", "text or a table of text"),
         ("CROSSTAPE_AGGREGATOR__OUTLIER_BPS", "x", "a number > 0"),
+        ("CROSSTAPE_GATEWAY__TOKEN_FILE", "x", "did you mean gateway.tokens_file?"),
+        ("CROSSTAPE_GATEWAY__PORT", "65536", "expected a whole number ≥ 0 and ≤ 65535"),
+        ("CROSSTAPE_GATEWAY__OPEN_TO", "all", 'expected one of "anywhere", "loopback"'),
+        ("CROSSTAPE_GATEWAY__CLIENTS", "0", "expected a whole number ≥ 1"),
+        ("CROSSTAPE_GATEWAY_PORT", "8090", "did you mean CROSSTAPE_GATEWAY__PORT"),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(name: str, text: str, expected: str) -> None:

@@ -120,6 +120,9 @@ async def test_what_was_missed_is_reported_to_run(client: Redis, valkey: str) ->
             await client.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)})
         await client.sadd(KEYS.registry(), TRADES)
         tape.on("trade", "*", start=Start.BEGINNING)(seen.append)
+        for seq in (1, 3):
+            await client.xadd(QUOTES, {"d": stamped(quote(seq), 5, seq)})
+        tape.on("quote", BTC, venue="kraken", start=Start.BEGINNING)(seen.append)
         async with asyncio.TaskGroup() as group:
             run = group.create_task(tape.run(on_missed=missed.append))
             await wait_until(lambda: len(seen) == 2, what="both were seen")

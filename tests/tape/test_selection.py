@@ -86,4 +86,5 @@ def test_the_nearest_instrument() -> None:
     known = ["BTC-USDT", "ETH-USDT", "BTC-USDT-PERP"]
     assert nearest_instrument("btc-usdt", known) == "BTC-USDT"
     assert nearest_instrument("ETH-USDC", known) == "ETH-USDT"
-    assert nearest_instrument("DOGE-EUR", known) is None
+    assert nearest_instrument("BTCUSDT", known) == "BTC-USDT"
+    assert nearest_instrument("SOL-USDT", known) is None

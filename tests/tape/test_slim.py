@@ -92,14 +92,15 @@ async def test_an_empty_environment_with_crosstape_reads_the_tape(client: Redis,
     await run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT)
     (wheel,) = tmp_path.glob("*.whl")
     home = tmp_path / "venv"
-    await asyncio.to_thread(venv.create, home, with_pip=True)
+    await asyncio.to_thread(venv.create, home)
     (packages,) = home.glob("lib/python*/site-packages")
     for name in NEEDED:
         found = importlib.metadata.distribution(name)
         for top in {file.parts[0] for file in found.files or () if file.parts[0] != ".."}:
             source = Path(str(found.locate_file(top)))
             await asyncio.to_thread(shutil.copytree if source.is_dir() else shutil.copy, source, packages / top)
-    await run(home / "bin" / "python", "-m", "pip", "install", "--no-index", "--disable-pip-version-check", wheel, cwd=tmp_path)
+    pip = (sys.executable, "-m", "pip", "--python", home, "--disable-pip-version-check")
+    await run(*pip, "install", "--no-index", "--no-compile", wheel, cwd=tmp_path)
     program = tmp_path / "program.py"
     program.write_text(textwrap.dedent(READ))
     out, _ = await run(home / "bin" / "python", program, valkey, cwd=tmp_path)

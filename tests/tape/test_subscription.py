@@ -99,6 +99,17 @@ async def test_a_callback_for_missed_events_that_fails_ends_nothing(client: Redi
         assert [log["event"] for log in logs] == ["tape.callback_failed"]
 
 
+async def test_a_callback_for_missed_events_is_a_plain_function(client: Redis, valkey: str) -> None:
+    """A coroutine would never run."""
+
+    async def later(_: Missed) -> None:
+        raise AssertionError
+
+    async with taping(valkey) as tape:
+        with pytest.raises(TypeError, match="plain function"):
+            tape.trades(BTC, on_missed=later)
+
+
 async def test_missed_events_of_another_venue_are_not_ours(client: Redis, valkey: str) -> None:
     """A subscription to one venue counts what is missing of that one."""
     async with taping(valkey) as tape:

@@ -195,6 +195,20 @@ def test_run_ends_after_its_time_and_continues_behind(sync_tape: SyncTape, write
     assert seen == list(range(1, 21))
 
 
+def test_callbacks_can_be_registered_before_it_is_open(valkey: str, writer: Writer) -> None:
+    """At the top of a module, say. One stream has one start for all callbacks."""
+    tape = SyncTape(valkey)
+    seen: list[int] = []
+    tape.on("trade", BTC, start=BEGINNING)(lambda event: seen.append(event.seq))
+    writer.write(trade(1), trade(2))
+    with tape:
+        with pytest.raises(ValueError, match="one stream has one start"):
+            tape.on("trade", BTC, start="5-0")(print)
+        while len(seen) < 2:
+            tape.run(seconds=0.05)
+    assert seen == [1, 2]
+
+
 async def test_it_works_where_a_loop_runs(sync_tape: SyncTape, writer: Writer) -> None:
     """As in a cell of a notebook, which runs within the notebook's own loop."""
     writer.write(trade(1))

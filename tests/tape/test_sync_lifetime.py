@@ -6,9 +6,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from typing import Any
 
@@ -19,7 +16,7 @@ from crosstape.settings import BusSettings
 from crosstape.tape.sync import SyncTape
 from tests.bus.tape import BTC, quote, trade
 from tests.engines import StartServer
-from tests.tape.writing import Writer, numbers, threads, wait_for
+from tests.tape.writing import Writer, numbers, run_program, threads, wait_for
 
 BEGINNING = Start.BEGINNING
 
@@ -161,19 +158,6 @@ def test_an_interrupt_ends_a_loop_and_loses_nothing(sync_tape: SyncTape, writer:
     writer.write(*(trade(number) for number in range(3)), quote(7))
     assert numbers([next(trades), next(trades), next(trades)]) == [0, 1, 2]
     assert numbers([sync_tape.get(timeout_s=20)]) == [7]
-
-
-def run_program(code: str, url: str, *, interrupt_at: str = "") -> tuple[int, str]:
-    """A program of its own: its exit code and what it wrote. It gets SIGINT when it has written this."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), url]
-    lines = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if interrupt_at and line.strip() == interrupt_at:
-                process.send_signal(signal.SIGINT)
-        return process.wait(30), "".join(lines)
 
 
 def test_ctrl_c_ends_a_program_cleanly(valkey: str, writer: Writer) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -72,3 +76,16 @@ def wait_for(predicate: Callable[[], object], *, what: str, timeout_s: float = 2
 def threads(name: str) -> list[threading.Thread]:
     """The threads that run and have a name that begins like this."""
     return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
+
+
+def run_program(code: str, url: str, *, interrupt_at: str = "") -> tuple[int, str]:
+    """A program of its own: its exit code and what it wrote. It gets SIGINT when it has written this."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), url]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if interrupt_at and line.strip() == interrupt_at:
+                process.send_signal(signal.SIGINT)
+        return process.wait(30), "".join(lines)

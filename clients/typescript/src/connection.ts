@@ -6,7 +6,7 @@ import type { Message } from "./messages.js";
 
 /** The state of a tape's connection. */
 export interface ConnectionState {
-  /** `idle`: nothing is subscribed. `reconnecting`: it waits or tries to connect again. */
+  /** `idle`: nothing is subscribed. `connecting`: for the first time, or for other topics. `reconnecting`: it waits, or tries again. */
   state: "idle" | "connecting" | "live" | "reconnecting" | "closed";
   /** Whether the gateway has no bus at the moment: nothing is current, and no event is lost. */
   busAway: boolean;
@@ -93,10 +93,13 @@ export class Connection {
   /** Looks again at what the owner follows. Changes that come together are made together. */
   update(): void {
     if (this.#closed || this.#changing !== undefined) return;
-    this.#changing = setTimeout(() => {
-      this.#changing = undefined;
-      this.#change();
-    }, this.#running ? GATHER_CHANGES_MS : 0);
+    this.#changing = setTimeout(
+      () => {
+        this.#changing = undefined;
+        this.#change();
+      },
+      this.#running ? GATHER_CHANGES_MS : 0,
+    );
   }
 
   close(): void {
@@ -129,16 +132,14 @@ export class Connection {
 
   async #run(): Promise<void> {
     this.#running = true;
-    let first = true;
     while (!this.#closed && this.#topics.size) {
-      if (first) this.#set({ state: "connecting", busAway: false });
-      first = false;
+      if (this.#state.state !== "reconnecting") this.#set({ state: "connecting", busAway: false });
       const started = Date.now();
       const reason = await this.#connect();
       if (reason === undefined) continue; // the topics changed
       if (await this.#refused(reason)) continue;
       if (Date.now() - started > 1000 * this.#timing.mostDelayS) this.#backoff.reset();
-      const retryInS = Math.max(this.#backoff.next(), (reason instanceof RequestError && reason.retryAfterS) || 0);
+      const retryInS = this.#backoff.next() + ((reason instanceof RequestError && reason.retryAfterS) || 0);
       if (!this.#closed) {
         this.#set({ state: "reconnecting", busAway: false, reason, retryInS });
         await this.#sleep(retryInS);
@@ -191,8 +192,8 @@ export class Connection {
         this.#everLive = true;
         this.#heartbeatS = message.heartbeat_s ?? this.#heartbeatS;
         this.#look?.();
-        // Until the gateway has read something it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream with
-        // what came up to two seconds before: its clock is good enough.
+        // Until the gateway has read something, it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream
+        // begins two seconds before the id: the gateway's clock is good enough.
         this.#after ||= `${message.ts / NS_PER_MS}-0`;
         this.#accept(message.topics);
         return;
@@ -220,7 +221,7 @@ export class Connection {
   async #refused(reason: Error): Promise<boolean> {
     if (!(reason instanceof RequestError)) return false;
     const { status, code } = reason;
-    const ours = code !== "" && [400, 401, 403, 404].includes(status);
+    const ours = code !== "" && [400, 401, 403, 404, 414].includes(status);
     const foreign = !this.#everLive && status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
     if (!ours && !foreign) return false;
     const fresh = [...this.#topics].filter((topic) => !this.#accepted.has(topic));

@@ -11,7 +11,7 @@ import { isEvent, stateKey, streamOf } from "./topics.js";
 export type Any = TapeEvent | Missed;
 
 /** Codes by which the gateway refuses what a topic says, and not that the tape has nothing of it yet. */
-const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe"];
+const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe", "too_many_topics", "too_long"];
 
 /** Asks for the topics. Throws `RequestError` if the gateway refuses them. */
 export type Probe = (topics: readonly string[]) => Promise<unknown>;
@@ -45,9 +45,12 @@ export class Dispatch implements Owner {
 
   remove(subscription: Subscription<Any>): void {
     if (!this.#subscriptions.delete(subscription)) return;
-    const followed = (stream: string): boolean => [...this.#subscriptions].some((one) => one.follows(stream));
+    const followed = (stream: string, venue: string): boolean => [...this.#subscriptions].some((one) => one.includes(stream, venue));
     this.#numbering.prune(followed);
-    for (const stream of this.#states.keys()) if (!followed(stream)) this.#states.delete(stream);
+    for (const [stream, states] of this.#states) {
+      for (const [key, { venue }] of states) if (!followed(stream, venue)) states.delete(key);
+      if (!states.size) this.#states.delete(stream);
+    }
     this.#connection.update();
   }
 

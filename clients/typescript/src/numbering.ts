@@ -23,8 +23,8 @@ export class Numbering {
    * Returns `new` for an event that did not come before, `seen` for a repeated one or a state older than one that came, and `Missed` for a
    * new event behind missing ones.
    *
-   * Nothing is missing before the first event of a venue. Where states and events share numbers (open and closed bars) a gap proves nothing,
-   * since states are conflated: there the gateway says what is missing.
+   * Nothing is missing before the first event of a venue. Where states and events share numbers (open and closed bars) a gap proves
+   * nothing, since states are conflated: there the gateway says what is missing.
    */
   check(event: TapeEvent): "new" | "seen" | Missed {
     const { venue, epoch, seq } = event;
@@ -67,9 +67,12 @@ export class Numbering {
     }
   }
 
-  /** Forgets the streams that `keep` does not want any more. */
-  prune(keep: (stream: string) => boolean): void {
-    for (const stream of this.#streams.keys()) if (!keep(stream)) this.#streams.delete(stream);
+  /** Forgets the venues of streams that `keep` does not want any more. */
+  prune(keep: (stream: string, venue: string) => boolean): void {
+    for (const [stream, venues] of this.#streams) {
+      for (const venue of venues.keys()) if (!keep(stream, venue)) venues.delete(venue);
+      if (!venues.size) this.#streams.delete(stream);
+    }
   }
 
   #epochs(stream: string, venue: string): Map<bigint, Numbers> {

@@ -145,9 +145,9 @@ class Routing:
         del self.groups[group.topics, group.options]
         for topic in group.topics:
             if topic.is_pattern:
-                self._patterns[topic.kind].pop(group, None)
-                if not self._patterns[topic.kind]:
-                    del self._patterns[topic.kind]
+                self._patterns.get(topic.kind, {}).pop(group, None)  # it may have several patterns of a kind, for several venues
+                if not self._patterns.get(topic.kind):
+                    self._patterns.pop(topic.kind, None)
             else:
                 self.channel(topic.kind, topic.instrument).groups.pop(group, None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from crosstape.bus import Missed
@@ -16,19 +16,20 @@ log = get_log(__name__)
 
 
 class Losses:
-    """Counts what a subscription missed. (Apart from it, so that a subscription that nobody holds any more can be freed.)"""
+    """Counts what a source missed."""
 
-    def __init__(self, selections: Sequence[Selection], on_missed: OnMissed | None) -> None:
+    def __init__(self, wanting: Callable[[str], Iterable[Selection]], on_missed: OnMissed | None) -> None:
+        """`wanting` returns the selections that a stream is read for."""
         if inspect.iscoroutinefunction(on_missed):
             raise TypeError("on_missed is a plain function: it is called while events are read")
         self.count = 0
-        self._selections = selections
+        self._wanting = wanting
         self.on_missed = on_missed
         self._logged: set[str] = set()
 
     def note(self, missed: Missed) -> None:
         """Count, and call back or log once a stream, unless what is missing is of a venue that is not wanted."""
-        if missed.venue and all(selection.venue not in (None, missed.venue) for selection in self._selections):
+        if missed.venue and not any(selection.venue in (None, missed.venue) for selection in self._wanting(missed.stream)):
             return
         self.count += 1 if missed.count is None else missed.count
         if self.on_missed is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -22,6 +23,8 @@ VENUE_KINDS: Final = ("status", "gap")
 """Kinds that a venue's own stream holds as well: about the whole venue."""
 _VENUE: Final = "venue"
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
+CLOSE: Final = 0.8
+"""How alike two names of instruments are for one to be meant by the other; names of two assets with one quote asset are alike by 0.75."""
 _QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")
 """Quote assets that a symbol without a separator may end with; only for the guess in a message."""
 
@@ -109,8 +112,8 @@ def check_instrument(name: str) -> None:
 def nearest_instrument(name: str, known: Iterable[str]) -> str | None:
     """Returns the instrument among `known` that was probably meant."""
     lower = {one.lower(): one for one in known}
-    found = nearest(name, lower)
-    return None if found is None else lower[found]
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=CLOSE)
+    return lower[found[0]] if found else None
 
 
 def _same_length(timeframe: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
@@ -25,8 +26,8 @@ NEWEST_LIMIT: Final = 100_000
 """With `newest`, closed bars that wait in memory at most."""
 MORE_S: Final = 0.02
 """With `newest`, how long to wait for an answer before it is looked again whether there is more."""
-ROUNDS: Final = 64
-"""With `newest`, how often at most before an event is returned, where events come faster than we read."""
+NEWEST_S: Final = 2.0
+"""With `newest`, longest time to read before an event is returned, where events come faster than we read."""
 
 log = get_log(__name__)
 
@@ -37,7 +38,7 @@ class EventSource:
     def __init__(self, connection: TapeConnection, *, newest: bool = False, on_missed: OnMissed | None = None) -> None:
         self._connection = connection
         self._selections: list[Selection] = []
-        self.losses = Losses(self._selections, on_missed)
+        self.losses = Losses(lambda stream: self._wanted.get(stream, ()), on_missed)
         self.reader = connection.reader(self.losses.note)
         connection.sources.add(self)
         self._starts: dict[Selection, Starts] = {}
@@ -140,9 +141,8 @@ class EventSource:
         while True:
             await self._fill(0 if queue else timeout_s)
             self._put_ready(queue)
-            for _ in range(ROUNDS):
-                if not self.reader.has_more:
-                    break
+            until_s = time.monotonic() + NEWEST_S
+            while self.reader.has_more and not self.closed and time.monotonic() < until_s:
                 await self._fill(MORE_S)
                 self._put_ready(queue)
             item = queue.get()

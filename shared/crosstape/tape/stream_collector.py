@@ -139,7 +139,12 @@ class StreamCollector:
             self._updates.clear()
 
     def get_stream_status(self) -> StreamStatus:
-        """Returns what is followed, and what has come of it."""
+        """Returns what is followed and what has come of it, as a dict.
+
+        Its keys: `running`; `total_streams`; `active_streams`, of which something has come, while it runs; `missed`, how many were lost, at
+        least; `streams`, a list of dicts with `venue`, `symbol`, `instrument` (empty while the tape does not have it), `kind`,
+        `updates`, `buffered` (candles) and `received_ts` (of the newest update, ns; or None).
+        """
         instruments = self._follower.instruments
         running = self._follower.running
         with self._lock:

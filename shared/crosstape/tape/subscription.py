@@ -24,6 +24,8 @@ class Subscription(Generic[E]):
     leaves events on the server: at most one answer of the server is held here (about 2,000 events), and what is trimmed there before it
     was read is reported as missed. While the server is away it waits, and then continues behind the last event. One caller at a time.
 
+    With `Start.NOW` it begins where its streams end at the first read; what comes between two reads is returned by the second.
+
     The first read raises `BusError` if waiting cannot help: the server refuses the password, or its certificate is not trusted.
     """
 

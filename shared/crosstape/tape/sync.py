@@ -53,7 +53,7 @@ class SyncTape(SyncByKind):
         self._tape = ThreadTape(bus, queue_events=queue_events)
         self._thread: LoopThread[ThreadTape] | None = None
         self._setup = threading.Lock()
-        self._callbacks: SyncCallbacks | None = None
+        self._callbacks = SyncCallbacks()
         self._unclaimed: deque[Future[AnyEvent | Missed | None]] = deque()
         """Calls of `get` that were interrupted: each is answered by the next `get`. One for each interrupt at most."""
 
@@ -65,8 +65,14 @@ class SyncTape(SyncByKind):
         with self._setup:
             if self._thread is not None:
                 raise BusError("this tape was opened before: make another one")
-            self._thread = thread = LoopThread("crosstape.tape", self._tape)
-        weakref.finalize(self, thread.close)
+            thread = LoopThread("crosstape.tape", self._tape)
+            weakref.finalize(self, thread.close)
+            try:
+                self._callbacks.open(thread)
+            except BaseException:
+                thread.close()
+                raise
+            self._thread = thread
         return self
 
     def close(self) -> None:
@@ -124,16 +130,9 @@ class SyncTape(SyncByKind):
         It is a function of one argument; a coroutine function runs on the tape's own thread. The parameters are those of `Tape.on`.
         """
         selection = select(kind, instruments, venue)
-        thread = self._opened
 
         def register(callback: C) -> C:
-            thread.check()
-            with self._setup:
-                if self._callbacks is None:
-                    source = thread.call(self._tape.source(newest=False))
-                    self._callbacks = SyncCallbacks(thread, BlockingSource(thread, source))
-                thread.call(self._tape.select(self._callbacks.source.source, selection, start))
-                self._callbacks.add(selection, callback)
+            self._callbacks.add(selection, callback, start)
             return callback
 
         return register
@@ -147,8 +146,6 @@ class SyncTape(SyncByKind):
         them, or as a subscription does.
         """
         self._opened.check()
-        if self._callbacks is None:
-            raise BusError("no callback is registered: write @tape.on(…) first")
         self._callbacks.run(seconds, on_missed)
 
     def follow(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> None:
@@ -162,7 +159,8 @@ class SyncTape(SyncByKind):
     def get(self, timeout_s: float | None = None) -> AnyEvent | Missed | None:
         """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed.
 
-        Any number of threads may wait; each item goes to one. An interrupted call loses none. See `Tape.get`.
+        Any number of threads may wait; each item goes to one. An interrupted call loses none. For many events a loop over a subscription is
+        cheaper: each call here changes threads. See `Tape.get`.
         """
         thread = self._opened
         thread.check()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
+from structlog.testing import capture_logs
 
 from crosstape.bus import connect
 from crosstape.settings import BusSettings, GatewaySettings
@@ -171,14 +172,18 @@ async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None
     async with connect(bus) as client, aiohttp.ClientSession(connector=connector, read_bufsize=1 << 20) as http:
         catalogue = Catalogue(client, keys)
         hub = Hub(client, keys, changed, catalogue)
-        async with listening(make_app(Parts(changed, client, keys, catalogue, hub)), changed) as url, asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(catalogue.run()), tasks.create_task(hub.run())]
-            try:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(5):
-                        while hub.away_since_ts is not None:
-                            await asyncio.sleep(0.005)
-                yield Running(url, hub, catalogue, http)
-            finally:
-                for task in running:
-                    task.cancel()
+        app = make_app(Parts(changed, client, keys, catalogue, hub))
+        app.on_shutdown.append(hub.stop)
+        with capture_logs() as logs:
+            async with listening(app, changed) as url, asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(catalogue.run()), tasks.create_task(hub.run())]
+                try:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(5):
+                            while hub.away_since_ts is not None:
+                                await asyncio.sleep(0.005)
+                    yield Running(url, hub, catalogue, http)
+                finally:
+                    for task in running:
+                        task.cancel()
+        assert not [event for event in logs if event["event"] == "gateway.request_failed"]

@@ -1,6 +1,6 @@
 // Where the gateway is, and how a request shows that it may read.
 
-import { CrosstapeError, errorOf } from "../errors.js";
+import { CrosstapeError, RequestError, errorOf } from "../errors.js";
 
 export type Token = string | (() => string | Promise<string>);
 
@@ -18,7 +18,8 @@ export class Access {
     if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
       throw new TypeError(`url: expected http: or https:, got ${parsed.protocol} (the transport is an option of its own)`);
     }
-    if (parsed.username || parsed.password) throw new TypeError("url: expected no user and password in it; a token is an option of its own");
+    if (parsed.username || parsed.password)
+      throw new TypeError("url: expected no user and password in it; a token is an option of its own");
     this.url = (parsed.origin + parsed.pathname).replace(/\/+$/, "");
     this.#token = token;
     this.#fetch = fetcher ?? ((...parameters) => globalThis.fetch(...parameters));
@@ -33,11 +34,18 @@ export class Access {
     return token;
   }
 
-  /** Sends a GET request. */
+  /** Sends a GET request. Throws RequestError for one that is longer than servers read. */
   async request(path: string, query: Record<string, string>, accept: string, signal?: AbortSignal): Promise<Response> {
     const token = await this.token();
-    const search = new URLSearchParams(query).toString();
-    return this.#fetch(this.url + path + (search && `?${search}`), {
+    const target = path + search(query);
+    if (target.length > MAX_TARGET) {
+      throw new RequestError(
+        "these are too many topics for one address: follow them over WebSocket, or all instruments by *",
+        414,
+        "too_long",
+      );
+    }
+    return this.#fetch(this.url + target, {
       headers: { Accept: accept, ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) },
       cache: "no-store",
       ...(signal ? { signal } : {}),
@@ -62,4 +70,14 @@ export class Access {
     const { tokens, name } = (await response.json()) as { tokens?: boolean; name?: string | null };
     return tokens === false || typeof name === "string";
   }
+}
+
+/** Servers and proxies read lines of 8 KiB. */
+const MAX_TARGET = 7_500;
+
+/** The query of an address. Topics stay readable: `:`, `,` and `@` need no escape there. */
+function search(query: Record<string, string>): string {
+  const escape = (text: string): string => encodeURIComponent(text).replace(/%(3A|2C|40)/g, decodeURIComponent);
+  const pairs = Object.entries(query).map(([name, value]) => `${escape(name)}=${escape(value)}`);
+  return pairs.length ? `?${pairs.join("&")}` : "";
 }

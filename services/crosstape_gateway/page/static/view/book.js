@@ -15,7 +15,7 @@ export class Book {
 
   constructor(tape, { table, scroll, title, meta, shares, note }) {
     Object.assign(this, { tape, scroll, title, meta, shares, note, event: null });
-    const head = ["Price", "Size", "Venues", "Share of each venue"].map((text, at) =>
+    const head = ["Price", "Size", "Venues", "Share"].map((text, at) =>
       element("th", { scope: "col", class: ["number price", "number size", "at", "split"][at], text }),
     );
     this.asks = element("tbody");

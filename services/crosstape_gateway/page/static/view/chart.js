@@ -14,7 +14,7 @@ import { NOTHING, counted, dayAndTime, number, whyOld } from "./words.js";
 const HISTORY = 600;
 const RIGHT_BARS = 4;
 const MOST_EMPTY = 120; // places of missing bars that are drawn in a row
-const FEW_BARS = 90; // shown at first
+const BAR_PX = 8; // width of a bar at first
 
 /** Returns the topic of a choice: `bar:1m:BTC-USDT@consolidated`. */
 export function topicOfChart({ instrument, timeframe, source }) {
@@ -149,7 +149,8 @@ export class Chart {
     // Lightweight Charts 5.2.1 draws a late bar for an empty place over the candle behind it: then all are drawn again.
     const filled = [...this.older, this.#drawn].some((open) => !this.#points.has(open));
     const many = this.older.size > 50 || this.#points.size > 2 * MOST; // the chart itself forgets nothing
-    if (this.#drawn === null || filled || many) this.#drawAll();
+    const forgotten = this.#drawn !== null && !this.#bars.at(this.#drawn); // a hidden tab draws nothing for a long time
+    if (this.#drawn === null || filled || many || forgotten) this.#drawAll();
     else this.#drawChanges();
     this.older.clear();
     this.tick();
@@ -170,7 +171,7 @@ export class Chart {
     this.#drawn = bars.length ? ms(bars.at(-1).open_ts) : null;
     if (range) this.chart.timeScale().setVisibleLogicalRange(range);
     else if (bars.length && this.loaded) {
-      this.chart.timeScale().setVisibleLogicalRange({ from: prices.length - FEW_BARS, to: prices.length + RIGHT_BARS });
+      this.chart.timeScale().setVisibleLogicalRange({ from: prices.length - this.box.clientWidth / BAR_PX, to: prices.length + RIGHT_BARS });
       this.#fitted = true;
     }
   }
@@ -182,7 +183,10 @@ export class Chart {
   }
 
   #drawChanges() {
-    for (const open of this.older) if (open < this.#drawn) this.#update(this.#bars.at(open), true);
+    for (const open of this.older) {
+      const bar = this.#bars.at(open); // null: so old that it was forgotten
+      if (bar && open < this.#drawn) this.#update(bar, true);
+    }
     for (let bar = this.#bars.at(this.#drawn); bar; bar = this.#bars.at(ms(bar.close_ts))) {
       this.#update(bar, false); // the newest one that was drawn, as it is now, and those after it
       this.#drawn = ms(bar.open_ts);

@@ -17,7 +17,7 @@ const HEAD = [
   ["number price ask", "Ask", ""],
   ["number size ask-size", "Ask size", ""],
   ["at ask-at", "Best ask at", ""],
-  ["number bps", "Spread bps", "Spread in basis points of the mid"],
+  ["number bps", "Bps", "Spread in basis points of the mid"],
   ["state", "Market", "Normal, locked, crossed, one-sided or empty; and how many legs count"],
 ];
 const AGE = ["number age", "Age", "Since the moment for which the quote is true"];
@@ -176,7 +176,10 @@ class QuoteRow {
     this.cells.name.append(element("span", { class: "twist", "aria-hidden": "true" }), element("b", { text: this.name }));
     for (const [type] of HEAD.slice(1)) add(type.split(" ").at(-1), type);
     add("age", "number age");
-    for (const window of this.windows()) add(`vwap ${window}`, "number vwap");
+    for (const window of this.windows()) {
+      add(`vwap ${window}`, "number vwap");
+      this.cells[`vwap ${window}`].dataset.window = window;
+    }
     if (this.quote) this.draw(this.quote);
     for (const leg of this.legs) leg.node.remove();
     this.legs = [];

@@ -70,7 +70,7 @@ class VenueRow {
     const others = feeds.filter((status) => status.state !== "live").reverse();
     setText(this.cells[3], feeds.length ? (others.length ? `${live} of ${feeds.length} live` : `${feeds.length} live`) : NOTHING);
     const offset = this.status?.clock_offset_ns;
-    setText(this.cells[4], offset === null || offset === undefined ? NOTHING : `${(Number(offset) / 1e6).toFixed(1).replace("-", "−")} ms`);
+    setText(this.cells[4], offset === null || offset === undefined ? NOTHING : milliseconds(offset));
     const texts = others.slice(0, FEEDS_SHOWN).map((status) => [status.state, `${status.instrument} ${status.kind}`, status.reason]);
     if (others.length > FEEDS_SHOWN) texts.push(["", `${others.length - FEEDS_SHOWN} more feeds are not live`, ""]);
     while (this.feedRows.length < texts.length) {
@@ -112,6 +112,11 @@ class VenueRow {
     this.node.classList.toggle("old", !alive);
     return alive;
   }
+}
+
+function milliseconds(ns) {
+  const text = (ns / 1e6).toFixed(1);
+  return `${text === "-0.0" ? "0.0" : text.replace("-", "−")} ms`;
 }
 
 function grouped(statuses) {

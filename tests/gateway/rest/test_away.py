@@ -64,7 +64,8 @@ async def test_before_the_first_look_nothing_is_called_unknown(client: Redis, va
     """A gateway that starts without the bus does not know yet which instruments there are."""
     async with proxy(valkey) as between, serving(fast(between.url)) as gateway:
         between.refusing = True
-        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "bus_away")
+        for path in ("/api/trades?instrument=BTC-USDT", "/api/candles/stream?symbol=BTC-USDT&timeframe=1m"):
+            assert (await gateway.ask(path)).error[:2] == (503, "bus_away")
 
 
 async def test_only_a_few_requests_read_streams_at_once(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:

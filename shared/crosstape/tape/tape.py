@@ -20,7 +20,7 @@ from crosstape.tape.followed_queue import FollowedQueue
 from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
 from crosstape.tape.losses import OnMissed
-from crosstape.tape.selection import select
+from crosstape.tape.selection import VENUE_KINDS, select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
 from crosstape_schemas import AnyEvent, Event
@@ -81,10 +81,11 @@ class Tape(ByKind):
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
         A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds; those of whole venues are of the
-        instrument `*`. Whether a state is still the present one
-        says `is_current`. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none.
+        instrument `*`. Whether a state is still the present one says `is_current`. Raises `BusError` if the server does not answer,
+        `UnknownName` for a name that is none, `ValueError` for `*` with other kinds.
         """
-        select(kind, (instrument,), None)
+        if select(kind, (instrument,), None).is_open and kind not in VENUE_KINDS:
+            raise ValueError(f"{kind}: the last values of one instrument are read at a time")
         found = await last_by_venue(self._connection, kind, instrument)
         await self._connection.know_life()
         return found

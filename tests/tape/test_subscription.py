@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from crosstape import BusError, Missed, Quote, Start, Status, Tape, Trade, UnknownName
 from crosstape.settings import MaxLen
+from crosstape.tape import source
 from crosstape_schemas import VENUE_WIDE, FeedState
 from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, Gaps, fast, ids, numbers, publishing, quote, stamped, status, trade, whole
 from tests.tape.reading import bar, begun, is_current, taken, tape_and_publisher, taping, write
@@ -200,6 +201,21 @@ async def test_newest_keeps_every_closed_bar(client: Redis, valkey: str) -> None
             await client.xadd(name, {"d": stamped(one, 5, seq)})
         events = await taken(tape.bars(BTC, "1m", newest=True, start=Start.BEGINNING), 3)
         assert [(event.seq, event.closed) for event in events] == [(3, True), (6, True), (8, False)]
+
+
+async def test_newest_leaves_closed_bars_on_the_server(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When many wait in memory no more are read: none is dropped for want of room."""
+    monkeypatch.setattr(source, "NEWEST_AHEAD", 100, raising=False)
+    monkeypatch.setattr(source, "NEWEST_LIMIT", 2_500)
+    name = KEYS.stream("bar:1m", BTC)
+    async with client.pipeline() as pipe:
+        for seq in range(1, 5_001):
+            pipe.xadd(name, {"d": stamped(bar(seq, closed=True), 5, seq)})
+        await pipe.execute()
+    async with taping(valkey) as tape:
+        bars = tape.bars(BTC, "1m", newest=True, start=Start.BEGINNING)
+        assert numbers([*await taken(bars, 5_000)]) == whole(5_000)
+        assert bars.missed == 0
 
 
 async def test_bars_are_the_consolidated_ones_unless_a_venue_is_named(client: Redis, valkey: str) -> None:

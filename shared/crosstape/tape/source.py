@@ -22,8 +22,10 @@ Starts: TypeAlias = Position | Mapping[str, Position]
 
 LOOK_S: Final = 1.0
 """How often to look for streams that are new, for a selection of all instruments."""
-NEWEST_LIMIT: Final = 100_000
-"""With `newest`, closed bars that wait in memory at most."""
+NEWEST_AHEAD: Final = 20_000
+"""With `newest`, no more is read while so many closed bars wait in memory: they stay on the server."""
+NEWEST_LIMIT: Final = 200_000
+"""With `newest`, closed bars that are kept in any case: one answer of the server comes on top of `NEWEST_AHEAD`."""
 MORE_S: Final = 0.02
 """With `newest`, how long to wait for an answer before it is looked again whether there is more."""
 NEWEST_S: Final = 2.0
@@ -144,12 +146,15 @@ class EventSource:
     async def _next_newest(self, queue: EventQueue, timeout_s: float | None) -> Entry | None:
         """`next_entry`, after what is there was read: a state that is returned is the newest."""
         while not self.closed:
-            await self._fill(0 if queue else timeout_s)
-            self._put_ready(queue)
-            until_s = time.monotonic() + NEWEST_S
-            while self.reader.has_more and not self.closed and time.monotonic() < until_s:
-                await self._fill(MORE_S)
+            until_s = None
+            wait_s = 0 if queue else timeout_s
+            while queue.events < NEWEST_AHEAD and not self.closed:
+                await self._fill(wait_s)
                 self._put_ready(queue)
+                until_s = until_s or time.monotonic() + NEWEST_S
+                if not self.reader.has_more or time.monotonic() >= until_s:
+                    break
+                wait_s = MORE_S
             if self.closed:
                 break
             item = queue.get()

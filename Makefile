@@ -70,6 +70,7 @@ bench: $(VENV)/.ready ## run small benchmarks; each prints one JSON line
 	@$(PY) benchmarks/aggregator.py --events 100000 --instruments 10 200
 	@$(PY) benchmarks/latency.py --rate 2000 --seconds 4
 	@$(PY) benchmarks/book.py --updates 5000 --runs 2
+	@$(PY) benchmarks/gateway.py --clients 200 --seconds 1 --only gathered
 
 new-venue: $(VENV)/.ready ## write the skeleton of a venue: make new-venue NAME=okx
 	@$(PY) -m docs.new_venue "$(NAME)"

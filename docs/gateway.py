@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_gateway.openapi import MESSAGES, document
-from crosstape_gateway.openapi_texts import ERRORS, PARAMETERS
+from crosstape_gateway.openapi_texts import ERRORS, INSTRUMENT_NEEDED, PARAMETERS
 from crosstape_gateway.rest.inventory import InstrumentOnTape, VenueState
 from crosstape_schemas.export import field_docs
 
@@ -47,6 +47,8 @@ def _paths() -> Iterator[list[str]]:
             for one in operation.get("parameters", ()):
                 name = one["$ref"].rpartition("/")[2] if "$ref" in one else one["name"]
                 names.append(f"**`{name}`**" if one.get("required") else f"`{name}`")
+            if operation.get("description") == INSTRUMENT_NEEDED:
+                names = ["**`instrument`** or **`symbol`**", *(name for name in names if name not in {"`instrument`", "`symbol`"})]
             yield [f"{method.upper()} `{path}`", operation["summary"], ", ".join(names)]
 
 

@@ -22,7 +22,7 @@ _EVENTS: Final = tuple(f"crosstape_schemas.{name}" for name in ("event", "events
 
 GROUPS: Final = (
     ("Read the tape", ("crosstape.tape", "crosstape.bus.read.entry", "crosstape.bus.read.continuity")),
-    ("For code that expects them", ("crosstape.tape.candle_provider", "crosstape.tape.stream_collector")),
+    ("Candle providers and stream collectors", ("crosstape.tape.candle_provider", "crosstape.tape.stream_collector")),
     ("Read streams by their names", ("crosstape.bus", "crosstape.liveness")),
     ("Publish", ("crosstape.bus.publish.publisher",)),
     ("Events", (*_EVENTS, "crosstape_schemas.timeframes")),

@@ -40,12 +40,13 @@ class Indicators:
         before = self.bars.get(bar.open_ts)
         if bar.close is None or (before and before.revision >= bar.revision) or (self.bars and bar.open_ts < next(iter(self.bars))):
             return False
-        if newest and bar.open_ts > newest.close_ts:  # bars are missing: what comes after says nothing about what was before
+        has_all = not bar.timeframe.endswith("s")  # a second without trades has no bar
+        if newest and bar.open_ts > newest.close_ts and has_all:  # bars are missing: what comes after says nothing about what was before
             print(f"{bar.instrument} bars are missing before {when(bar)}: the indicators begin again", file=sys.stderr, flush=True)
             self.bars.clear()
             newest = None
         self.bars[bar.open_ts] = bar
-        if newest and bar.open_ts == newest.close_ts and len(self.bars) <= 2 * KEPT:
+        if newest and bar.open_ts >= newest.close_ts and len(self.bars) <= 2 * KEPT:
             self._add(bar)
         else:  # a revision, or the first one, or there are too many: compute all from the bars that are kept
             self.bars = dict(sorted(self.bars.items())[-KEPT:])

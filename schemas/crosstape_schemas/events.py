@@ -97,5 +97,13 @@ def stamp(event: Event, epoch: int, seq: int) -> bytes:
     return data
 
 
-decode = msgspec.json.Decoder(AnyEvent).decode
-"""Returns the event of these bytes. Raises `msgspec.DecodeError` (malformed) or `msgspec.ValidationError` (no event of ours)."""
+_decode = msgspec.json.Decoder(AnyEvent).decode
+
+
+def decode(data: bytes | str) -> AnyEvent:
+    """Returns the event of these bytes. Raises `msgspec.DecodeError` (malformed) or `msgspec.ValidationError` (no event of ours)."""
+    try:
+        event: AnyEvent = _decode(data)
+    except (UnicodeDecodeError, RecursionError) as exc:  # not UTF-8, or nested without end: anybody may write to the bus
+        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
+    return event

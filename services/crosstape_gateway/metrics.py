@@ -32,6 +32,9 @@ REQUEST_SECONDS: Final = prometheus.Histogram(
     ["path"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+FOREIGN: Final = prometheus.Counter(
+    "crosstape_gateway_foreign", "Times that an entry, a last value or a key was skipped, because it is no event of crosstape"
+)
 LAG: Final = prometheus.Histogram(
     "crosstape_gateway_lag_seconds",
     "From receiving an event from the venue to sending it to clients, gathering included; the oldest event of each write",

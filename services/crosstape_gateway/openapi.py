@@ -13,7 +13,7 @@ from aiohttp import web
 
 from crosstape_gateway import messages
 from crosstape_gateway.access import session_routes, sessions
-from crosstape_gateway.openapi_texts import DESCRIPTION, ERRORS, PARAMETERS, STREAM_NOTE, WEBSOCKET_NOTE
+from crosstape_gateway.openapi_texts import DESCRIPTION, ERRORS, INSTRUMENT_NEEDED, PARAMETERS, STREAM_NOTE, WEBSOCKET_NOTE
 from crosstape_gateway.rest import edges, history, inventory, last_values, operation
 from crosstape_gateway.streams import sse
 from crosstape_gateway.streams.websocket import NAMES as WEBSOCKET_NAMES
@@ -87,11 +87,11 @@ def _paths() -> dict[str, Any]:
         "/api/venues": _get(inventory.venues, inventory.VENUES, _rows("venues", "VenueState")),
         "/api/instruments": _get(inventory.tape_instruments, inventory.INSTRUMENTS, _rows("instruments", "InstrumentOnTape")),
         "/api/quotes": _get(last_values.quotes, last_values.QUOTES, _rows("quotes", "Cbbo", "Quote")),
-        "/api/depth": _get(last_values.depth, last_values.DEPTH, _rows("depths", "Depth"), required="instrument"),
+        "/api/depth": _get(last_values.depth, last_values.DEPTH, _rows("depths", "Depth"), note=INSTRUMENT_NEEDED),
         "/api/last": _get(last_values.last, last_values.LAST, _rows("events", *_kinds()), required="topics"),
-        "/api/trades": _get(history.trades, history.TRADES, _rows("trades", "Trade", ids=True), required="instrument"),
-        "/api/bars": _get(history.bars, history.BARS, _rows("bars", "Bar"), required="instrument"),
-        "/api/candles": _get(history.candles, history.CANDLES, _rows("candles", "Candle", "Bar"), required="symbol"),
+        "/api/trades": _get(history.trades, history.TRADES, _rows("trades", "Trade", ids=True), note=INSTRUMENT_NEEDED),
+        "/api/bars": _get(history.bars, history.BARS, _rows("bars", "Bar"), note=INSTRUMENT_NEEDED),
+        "/api/candles": _get(history.candles, history.CANDLES, _rows("candles", "Candle", "Bar"), note=INSTRUMENT_NEEDED),
         "/api/gaps": _get(history.gaps, history.GAPS, _rows("gaps", "Gap")),
         "/api/edges": _get(edges.edges, edges.EDGES, _rows("edges", "Edge")),
     }
@@ -115,10 +115,13 @@ def _paths() -> dict[str, Any]:
     return rows | streams | {"/api/session": session} | others
 
 
-def _get(handler: Callable[..., Any], names: Sequence[str], answer: dict[str, Any], *, required: str = "") -> dict[str, Any]:
+def _get(
+    handler: Callable[..., Any], names: Sequence[str], answer: dict[str, Any], *, required: str = "", note: str = ""
+) -> dict[str, Any]:
     return {
         "get": {
             **_head(handler),
+            **({"description": note} if note else {}),
             "parameters": _named(names, required),
             "responses": {"200": _content(answer), **_errors(400, 401, 403, 404, 429, 503)},
         }

@@ -48,6 +48,9 @@ PARAMETERS: Final[dict[str, tuple[str, Any, Any]]] = {
 }
 """Name → what it means, its schema, an example."""
 
+INSTRUMENT_NEEDED: Final = "One of `instrument` and `symbol` is required; they mean the same."
+"""OpenAPI has no form for it: neither is required alone."""
+
 STREAM_NOTE: Final = """Server-Sent Events: unnamed messages, each with one JSON object. First comes `connected`, then the newest
 values, then what is new, and every `gateway.heartbeat_s` at least a `heartbeat`. A client that reads too slowly gets the newest of each
 state, and `missed` says which events it did not get. On a reconnect EventSource sends `Last-Event-ID`, and the stream goes on there."""

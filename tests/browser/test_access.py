@@ -12,6 +12,7 @@ from crosstape_schemas import CONSOLIDATED, EdgeChange, Exclusion, FeedState, Ma
 from tests.browser.market import BTC, DOGE, Stage, bar, depth, edge, gap, status
 from tests.browser.rig import Gateway
 from tests.browser.tab import Tab, opened
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -48,16 +49,17 @@ async def findings(tab: Tab) -> list[Any]:
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm ci --prefix tests/browser")
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("width", [1440, 390])
-async def test_axe_finds_nothing_serious(stage: Stage, gateway: Gateway, chromium: Browser, scheme: Any, width: int) -> None:
-    """With every panel filled; with all of it not current; and on the form for a token."""
+async def test_axe_finds_nothing_serious(stage: Stage, gateway: Gateway, chromium: Browser, scheme: Any) -> None:
+    """With every panel filled, on a desk and on a phone; with all of it not current; and on the form for a token."""
     await full(stage)
-    async with opened(chromium, viewport={"width": width, "height": 850}, color_scheme=scheme, reduced_motion="reduce") as tab:
+    async with opened(chromium, color_scheme=scheme, reduced_motion="reduce") as tab:
         await tab.open(gateway.url)
         await expect(tab.row(DOGE)).to_be_visible()
         await tab.shows("#book-shares", "kraken")
         await tab.shows("#notices", "repaired")
         await tab.shows("#chart-legend", "closed")
+        assert await findings(tab) == []
+        await tab.page.set_viewport_size({"width": 390, "height": 844})
         assert await findings(tab) == []
         assert await tab.run("() => document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
         stage.silent.add(CONSOLIDATED)
@@ -77,20 +79,23 @@ async def test_the_connection_is_announced_rarely(stage: Stage, gateway: Gateway
     await expect(tab.find("#announce")).to_have_text("")
 
 
-async def test_motion_is_reduced_on_demand(stage: Stage, gateway: Gateway, chromium: Browser) -> None:
-    """A price that changes flashes; with reduced motion it does not."""
-    for motion, wanted in (("no-preference", True), ("reduce", False)):
-        async with opened(chromium, reduced_motion=motion) as tab:
-            await stage.publish(stage.quote("100.1", "100.3"))
-            await tab.open(gateway.url)
-            await expect(tab.row(BTC).locator(".bid")).to_have_text("100.1")
-            await tab.run(
-                """() => {
-                    globalThis.flashed = false;
-                    const seen = new MutationObserver(() => { flashed = true; });
-                    seen.observe(document.getElementById("quotes"), { subtree: true, attributeFilter: ["data-flash"] });
-                }"""
-            )
-            await stage.publish(stage.quote("100.2", "100.3"))
-            await expect(tab.row(BTC).locator(".bid")).to_have_text("100.2")
-            assert await tab.run("() => flashed") is wanted
+async def test_motion_is_reduced_on_demand(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """A price that changes is coloured for a moment; with reduced motion it is not."""
+    await stage.publish(stage.quote("100.1", "100.3"))
+    await tab.open(gateway.url)
+    await expect(tab.row(BTC).locator(".bid")).to_have_text("100.1")
+    await tab.run(
+        """() => {
+            globalThis.flashed = [];
+            const seen = new MutationObserver((all) => flashed.push(...all.map(({ target }) => target.getAttribute("data-flash"))));
+            seen.observe(document.getElementById("quotes"), { subtree: true, attributeFilter: ["data-flash"] });
+        }"""
+    )
+    await tab.page.emulate_media(reduced_motion="reduce")
+    await stage.publish(stage.quote("100.2", "100.3"))
+    await expect(tab.row(BTC).locator(".bid")).to_have_text("100.2")
+    assert await tab.run("() => flashed") == []
+    await tab.page.emulate_media(reduced_motion="no-preference")
+    await stage.publish(stage.quote("100.1", "100.3"))
+    await wait_until(lambda: tab.run("() => flashed.length === 2"), what="the price was coloured, and is not any more")
+    assert await tab.run("() => flashed") == ["down", None]

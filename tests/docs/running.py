@@ -97,6 +97,7 @@ class Producers:
     @asynccontextmanager
     async def aggregator(self, epoch: int = 1) -> AsyncIterator[None]:
         """An aggregator that is alive for the length of the block, and stops in order."""
+        await self.publish_life(epoch)
         async with repeated(lambda: self.publish_life(epoch), LIFE_S):
             yield
         await self.publish_life(epoch, FeedState.DOWN)

@@ -63,6 +63,17 @@ async def test_indicators_of_consolidated_bars(client: Redis, valkey: str) -> No
         assert await line(process) == "BTC-USDT 12:22 close 102.2 rsi – atr –"
 
 
+def test_seconds_without_trades_begin_no_indicator_again() -> None:
+    """They have no bar; a minute that is missing does."""
+    indicators = runpy.run_path(str(EXAMPLES / "indicator.py"))["Indicators"]
+    seconds, minutes = indicators(), indicators()
+    for number in (0, 1, 3, 7):
+        assert seconds.apply(msgspec.structs.replace(bar(number, "1"), timeframe="1s"))
+        assert minutes.apply(bar(number, "1"))
+
+    assert (len(seconds.bars), len(minutes.bars)) == (4, 1)
+
+
 @pytest.mark.parametrize(
     ("timeframe", "text"), [("1s", "12:01:00"), ("1m", "12:01"), ("1h", "12:01"), ("1d", "2024-10-04"), ("1M", "2024-10-04")]
 )

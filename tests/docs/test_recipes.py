@@ -92,7 +92,7 @@ async def test_an_excluded_leg_raises_an_alert_once(producers: Producers, valkey
     stale = quote("100", "101", legs=out("kraken", Exclusion.STATE, FeedState.STALE), venues=1)
     settling = quote("100", "101", legs=out("kraken", Exclusion.SETTLING, FeedState.LIVE), venues=1)
     unknown = f"ALERT nothing is known of BTC-USDT: {DEAD}"
-    async with example(*python("excluded_legs.py", valkey, "--after", "0.5")) as process:
+    async with example(*python("excluded_legs.py", valkey, "--after", "1")) as process:
         async with producers.aggregator():
             await producers.publish(good)
             await producers.publish(quote("100", "101", legs=out("binance", Exclusion.SUSPECT, FeedState.LIVE), venues=1), stale)
@@ -137,8 +137,8 @@ def edge(change: EdgeChange, net_bps: str | None, ts: int, reason: str = "") -> 
 async def test_edges_are_printed_when_they_open_and_close(producers: Producers, valkey: str) -> None:
     """With the best that was to be had; a change between is not printed; an edge of a dead aggregator is forgotten, and that is said."""
     where = "BTC-USDT: buy on binance, sell on kraken"
-    async with example(*python("edges.py", valkey)) as process, AsyncExitStack() as stack:
-        await stack.enter_async_context(producers.aggregator())
+    async with AsyncExitStack() as aggregator, example(*python("edges.py", valkey)) as process:
+        await aggregator.enter_async_context(producers.aggregator())
         first = asyncio.create_task(line(process))
         while not first.done():  # it reads from now on, and an edge that is open already is no news
             await producers.publish(edge(EdgeChange.OPEN, "3.126", 10 * 10**9))
@@ -149,7 +149,7 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
         assert await line(process) == f"{where}: over after 2.50 s (prices); at best 4.50 bps"
         await producers.publish(edge(EdgeChange.OPEN, "2", 10 * 10**9))
         assert await line(process) == f"{where}: 2.00 bps after fees, for 0.25 at 100 and 101"
-        await stack.aclose()
+        await aggregator.aclose()
         assert await line(process) == f"{where}: not known any more, {DEAD}"
 
 

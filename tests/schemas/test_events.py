@@ -67,6 +67,9 @@ def test_a_kind_is_its_events_tag(kind: str) -> None:
         b"[]",
         encode(TRADE).replace(b'"12700.00"', b'"12,700"'),
         encode(TRADE).replace(b'"sell"', b'"ask"'),
+        b"\xff\xfe",
+        encode(TRADE).replace(TRADE.venue.encode(), b"\xff"),
+        encode(TRADE)[:-1] + b',"later":' + b"[" * 100_000,
     ],
 )
 def test_what_is_not_an_event_is_refused(bad: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crosstape.tape.sync import SyncTape
+from crosstape import CandleProvider, SyncTape
 from tests.tape.writing import Writer, threads
 
 
@@ -25,4 +25,13 @@ def sync_tape(valkey: str, writer: Writer) -> Iterator[SyncTape]:
     """A blocking tape."""
     with SyncTape(valkey) as tape:
         yield tape
+    assert threads("crosstape") == []
+
+
+@pytest.fixture
+def provider(valkey: str, writer: Writer) -> Iterator[CandleProvider]:
+    """A provider that leaves no thread behind."""
+    provider = CandleProvider(valkey)
+    yield provider
+    provider.stop()
     assert threads("crosstape") == []

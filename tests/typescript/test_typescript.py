@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,7 +81,7 @@ async def test_the_tests_of_the_package_pass_against_a_real_gateway(package: Pat
     )
 
     assert code == 0, output
-    assert "# skipped 0" in output, output
+    assert re.search(r"^. skipped 0$", output, re.MULTILINE), output  # the first character depends on Node's version
 
 
 async def test_the_packed_package_has_types_for_a_strict_program(package: Path, tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ try {
     if (shown.get(quote.instrument) === spread) continue;
     shown.set(quote.instrument, spread);
     const time = new Date(Number(quote.ts / 1_000_000n)).toISOString(); // ts is a bigint: ns since the epoch
-    console.log(`${time} ${quote.instrument} ${spread}: bid ${quote.bid_price} at ${quote.bid_venues}, ask ${quote.ask_price} at ${quote.ask_venues}`);
+    console.log(
+      `${time} ${quote.instrument} ${spread}: bid ${quote.bid_price} at ${quote.bid_venues}, ask ${quote.ask_price} at ${quote.ask_venues}`,
+    );
   }
 } catch (error) {
   if (!(error instanceof AccessError || error instanceof RequestError)) throw error;

@@ -93,10 +93,13 @@ export class Connection {
   /** Looks again at what the owner follows. Changes that come together are made together. */
   update(): void {
     if (this.#closed || this.#changing !== undefined) return;
-    this.#changing = setTimeout(() => {
-      this.#changing = undefined;
-      this.#change();
-    }, this.#running ? GATHER_CHANGES_MS : 0);
+    this.#changing = setTimeout(
+      () => {
+        this.#changing = undefined;
+        this.#change();
+      },
+      this.#running ? GATHER_CHANGES_MS : 0,
+    );
   }
 
   close(): void {
@@ -189,8 +192,8 @@ export class Connection {
         this.#everLive = true;
         this.#heartbeatS = message.heartbeat_s ?? this.#heartbeatS;
         this.#look?.();
-        // Until the gateway has read something it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream with
-        // what came up to two seconds before: its clock is good enough.
+        // Until the gateway has read something, it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream
+        // begins two seconds before the id: the gateway's clock is good enough.
         this.#after ||= `${message.ts / NS_PER_MS}-0`;
         this.#accept(message.topics);
         return;

@@ -1,8 +1,9 @@
 // Parses JSON with every digit of its integers.
 //
-// JSON.parse makes numbers, and a number holds integers up to 2^53 only: a time in ns has 61 bits. Newer engines give the source text to the
-// reviver; Node 20 does not. So such integers are quoted first, and made a bigint afterwards. The gateway can quote them itself (`ints=string`),
-// but then it writes each event again for this client; and a venue's own sequence numbers, which it leaves alone, may be as long.
+// JSON.parse makes numbers, and a number holds integers up to 2^53 only: a time in ns has 61 bits. Newer engines give the source text to
+// the reviver; Node 20 does not. So such integers are quoted first, and made a bigint afterwards. The gateway can quote them itself
+// (`ints=string`), but then it writes each event again for this client; and a venue's own sequence numbers, which it leaves alone, may be
+// as long.
 
 /** Whether an integer field of this name becomes a bigint: times and durations in ns, epochs, and a venue's own sequence numbers. */
 export function isBig(name: string): boolean {

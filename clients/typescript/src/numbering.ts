@@ -23,8 +23,8 @@ export class Numbering {
    * Returns `new` for an event that did not come before, `seen` for a repeated one or a state older than one that came, and `Missed` for a
    * new event behind missing ones.
    *
-   * Nothing is missing before the first event of a venue. Where states and events share numbers (open and closed bars) a gap proves nothing,
-   * since states are conflated: there the gateway says what is missing.
+   * Nothing is missing before the first event of a venue. Where states and events share numbers (open and closed bars) a gap proves
+   * nothing, since states are conflated: there the gateway says what is missing.
    */
   check(event: TapeEvent): "new" | "seen" | Missed {
     const { venue, epoch, seq } = event;

@@ -30,7 +30,7 @@ export class Rest {
     this.#access = access;
   }
 
-  /** Returns the JSON of an answer. Throws `RequestError` or `AccessError` for a refusal, `ProtocolError` for an answer that is no JSON object. */
+  /** Returns the JSON object of an answer. Throws `RequestError` or `AccessError` for a refusal, `ProtocolError` for any other answer. */
   async get(path: string, parameters: Parameters, signal?: AbortSignal): Promise<Record<string, unknown>> {
     const query: Record<string, string> = {};
     for (const [name, value] of Object.entries(parameters)) {

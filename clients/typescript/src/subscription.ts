@@ -26,8 +26,8 @@ interface Waiter<T> {
 }
 
 /**
- * The events of some topics from now on. Iterate over it once; leaving the loop ends it. If the loop is slow, of states (quotes, books, open
- * bars) only the newest comes.
+ * The events of some topics from now on. Iterate over it once; leaving the loop ends it. If the loop is slow, of states (quotes, books,
+ * open bars) only the newest comes.
  *
  * It ends when the tape is closed. It throws `AccessError` or `RequestError` if the gateway refuses it, and the reason of its signal.
  */
@@ -48,7 +48,12 @@ export class Subscription<T extends TapeEvent | Missed> implements AsyncIterable
   #ended: { error?: unknown } | undefined;
 
   /** @internal Made by `Tape`. */
-  constructor(topics: readonly Topic[], options: SubscriptionOptions, onMissed: (missed: Missed) => void, onEnd: (one: Subscription<T>) => void) {
+  constructor(
+    topics: readonly Topic[],
+    options: SubscriptionOptions,
+    onMissed: (missed: Missed) => void,
+    onEnd: (one: Subscription<T>) => void,
+  ) {
     this.topics = topics;
     this.#venue = options.venue ?? "";
     this.#streams = new Set(topics.map(({ kind, instrument }) => `${kind}:${instrument}`));
@@ -144,4 +149,3 @@ export class Subscription<T extends TapeEvent | Missed> implements AsyncIterable
     }
   }
 }
-

@@ -66,7 +66,12 @@ export interface HistoryOptions {
 
 type Options = SubscriptionOptions;
 
-const HISTORIES = new Map([["trade", "/api/trades"], ["gap", "/api/gaps"], ["bar", "/api/bars"], ["candle", "/api/candles"]]);
+const HISTORIES = new Map([
+  ["trade", "/api/trades"],
+  ["gap", "/api/gaps"],
+  ["bar", "/api/bars"],
+  ["candle", "/api/candles"],
+]);
 
 const CONSOLIDATED = "consolidated";
 const HEARTBEAT_S = 5;
@@ -93,7 +98,9 @@ export class Tape {
     this.#options = options;
     const access = new Access(options.url, options.token, options.fetch);
     const connects: Transport =
-      transport === "sse" ? new SseTransport(access, options.gatherMs) : new WebSocketTransport(access, options.gatherMs, options.WebSocket);
+      transport === "sse"
+        ? new SseTransport(access, options.gatherMs)
+        : new WebSocketTransport(access, options.gatherMs, options.WebSocket);
     this.#rest = new Rest(access);
     this.#dispatch = new Dispatch(
       connects,
@@ -221,8 +228,8 @@ export class Tape {
   }
 
   /**
-   * Returns what is on the tape, in order of time: trades, gaps, and of bars and candles the newest revision of each. Throws TypeError for a
-   * kind without history, `RequestError`, `AccessError`, or what `fetch` throws.
+   * Returns what is on the tape, in order of time: trades, gaps, and of bars and candles the newest revision of each. Throws TypeError for
+   * a kind without history, `RequestError`, `AccessError`, or what `fetch` throws.
    */
   async history<K extends Kind>(kind: K, instrument: string, options: HistoryOptions = {}): Promise<Page<EventOf<K>>> {
     const { signal, venue, limit, before, after, fromTs: from_ts, toTs: to_ts } = options;

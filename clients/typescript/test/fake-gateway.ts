@@ -95,14 +95,36 @@ export const EPOCH = 1_790_000_000_123_456_789n;
 
 export function trade(seq: number, changes: object = {}): object {
   return {
-    type: "trade", venue: "kraken", instrument: "BTC-USDT", venue_ts: null, received_ts: EPOCH + BigInt(seq), price: "100.10", size: "0.5",
-    taker: "buy", trade_id: String(seq), backfilled: false, epoch: EPOCH, seq, ...changes,
+    type: "trade",
+    venue: "kraken",
+    instrument: "BTC-USDT",
+    venue_ts: null,
+    received_ts: EPOCH + BigInt(seq),
+    price: "100.10",
+    size: "0.5",
+    taker: "buy",
+    trade_id: String(seq),
+    backfilled: false,
+    epoch: EPOCH,
+    seq,
+    ...changes,
   };
 }
 
 export function quote(seq: number, changes: object = {}): object {
   return {
-    type: "quote", venue: "kraken", instrument: "BTC-USDT", venue_ts: null, received_ts: EPOCH + BigInt(seq), bid_price: "100.10",
-    bid_size: "1", ask_price: "100.20", ask_size: "2", state: "live", epoch: EPOCH, seq, ...changes,
+    type: "quote",
+    venue: "kraken",
+    instrument: "BTC-USDT",
+    venue_ts: null,
+    received_ts: EPOCH + BigInt(seq),
+    bid_price: "100.10",
+    bid_size: "1",
+    ask_price: "100.20",
+    ask_size: "2",
+    state: "live",
+    epoch: EPOCH,
+    seq,
+    ...changes,
   };
 }

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import WsWebSocket from "ws";
 import { AccessError, RequestError, Tape, type ConnectionState, type Missed, type TapeOptions, type Trade } from "../src/index.js";
 import { encode } from "./fake-gateway.js";
+import { take } from "./take.js";
 
 const { CROSSTAPE_GATEWAY: url = "", CROSSTAPE_CONTROL: control = "", CROSSTAPE_TOKEN: token = "" } = process.env;
 const OPTIONS = { skip: url ? false : "CROSSTAPE_GATEWAY names no gateway", timeout: 60_000 };
@@ -29,7 +30,11 @@ function follow(options: Partial<TapeOptions>): Following {
   const states: ConnectionState[] = [];
   const waiting = new Map<string, () => void>();
   const tape = new Tape({
-    url, token, gatherMs: 0, mostDelayS: 0.2, ...options,
+    url,
+    token,
+    gatherMs: 0,
+    mostDelayS: 0.2,
+    ...options,
     onState: (state) => {
       states.push(state);
       waiting.get(state.state)?.();
@@ -52,23 +57,24 @@ let number = 0;
 function trade(instrument: string, changes: object = {}): object {
   number++;
   return {
-    type: "trade", venue: "kraken", instrument, venue_ts: 1_790_000_000_123_456_789n, received_ts: 1_790_000_000_123_456_000n + BigInt(number),
-    price: "64000.10", size: "0.00000001", taker: "buy", trade_id: String(number), ...changes,
+    type: "trade",
+    venue: "kraken",
+    instrument,
+    venue_ts: 1_790_000_000_123_456_789n,
+    received_ts: 1_790_000_000_123_456_000n + BigInt(number),
+    price: "64000.10",
+    size: "0.00000001",
+    taker: "buy",
+    trade_id: String(number),
+    ...changes,
   };
 }
 
-async function take<T>(items: AsyncIterator<T, undefined>, count: number): Promise<T[]> {
-  const taken: T[] = [];
-  while (taken.length < count) {
-    const { done, value } = await items.next();
-    assert.ok(!done, `ended after ${taken.length} of ${count}`);
-    taken.push(value as T);
-  }
-  return taken;
-}
-
 /** Does the same over each transport at the same time, so that one kill of the gateway serves all. */
-async function overEach(body: (following: Following, name: string, ready: () => Promise<void>) => Promise<void>, between: () => Promise<void>): Promise<void> {
+async function overEach(
+  body: (following: Following, name: string, ready: () => Promise<void>) => Promise<void>,
+  between: () => Promise<void>,
+): Promise<void> {
   const following = Object.entries(TRANSPORTS).map(([name, options]) => ({ name, ...follow(options) }));
   let all: () => void;
   const readied = new Promise<void>((resolve) => (all = resolve));
@@ -103,11 +109,22 @@ test("all trades come once and exact, across a killed gateway", OPTIONS, async (
       const last = await take(trades, 1);
 
       const all = [...first, ...more, ...last] as Trade[];
-      assert.deepEqual(all.map(({ seq }) => seq), [1, 2, 3, 4, 5], name);
-      assert.deepEqual(more.map(({ epoch: _, seq: __, backfilled: ___, ...rest }) => rest), unseen, name);
+      assert.deepEqual(
+        all.map(({ seq }) => seq),
+        [1, 2, 3, 4, 5],
+        name,
+      );
+      assert.deepEqual(
+        more.map(({ epoch: _, seq: __, backfilled: ___, ...rest }) => rest),
+        unseen,
+        name,
+      );
       assert.equal(typeof more[0]!.epoch, "bigint", name);
       assert.equal(trades.missed, 0, name);
-      assert.ok(states.some(({ state, reason }) => state === "reconnecting" && reason), name);
+      assert.ok(
+        states.some(({ state, reason }) => state === "reconnecting" && reason),
+        name,
+      );
     },
     async () => {
       await ask("kill");
@@ -139,7 +156,11 @@ test("what is more than the gateway sends again, and what is not on the tape any
 
       assert.equal(reports[0]!.reason, "resume", name);
       assert.equal(reports[0]!.topic, `trade:${instrument}`, name);
-      assert.deepEqual(seen, [...new Set(seen)].sort((a, b) => a - b), name);
+      assert.deepEqual(
+        seen,
+        [...new Set(seen)].sort((a, b) => a - b),
+        name,
+      );
       assert.equal(reports[0]!.first_missing, seen.findIndex((seq, index) => seq !== index + 2) + 2, name);
     },
     async () => {
@@ -177,7 +198,10 @@ for (const [name, options] of Object.entries(TRANSPORTS)) {
   test(`over ${name}: a wrong token and a wrong timeframe are refused with the gateway's words`, OPTIONS, async () => {
     const { tape } = follow({ ...options, token: "not-the-token-of-anyone" });
     try {
-      await assert.rejects(tape.trades("BTC-USDT").next(), (error) => error instanceof AccessError && error.status === 401 && error.code !== "");
+      await assert.rejects(
+        tape.trades("BTC-USDT").next(),
+        (error) => error instanceof AccessError && error.status === 401 && error.code !== "",
+      );
       await assert.rejects(tape.last("trade", "BTC-USDT"), AccessError);
     } finally {
       tape.close();
@@ -187,7 +211,10 @@ for (const [name, options] of Object.entries(TRANSPORTS)) {
     try {
       const neighbour = right.tape.trades("NEIGHBOUR");
       const bars = right.tape.bars("BTC-USDT", "7m");
-      await assert.rejects(bars.next(), (error) => error instanceof RequestError && error.code === "unknown_timeframe" && /7m/.test(error.message));
+      await assert.rejects(
+        bars.next(),
+        (error) => error instanceof RequestError && error.code === "unknown_timeframe" && /7m/.test(error.message),
+      );
       await right.until("live");
       await ask("publish", [trade("NEIGHBOUR")]);
       await take(neighbour, 1);
@@ -201,7 +228,13 @@ test("REST: last values, history page by page, and errors", OPTIONS, async () =>
   const instrument = `HISTORY-${number}`;
   const { tape } = follow({});
   const known = ["kraken", "binance"].map((venue) => ({
-    type: "status", venue, instrument: "*", venue_ts: null, received_ts: 1n, kind: "*", state: "live",
+    type: "status",
+    venue,
+    instrument: "*",
+    venue_ts: null,
+    received_ts: 1n,
+    kind: "*",
+    state: "live",
   }));
   await ask("publish", [...known, ...Array.from({ length: 5 }, () => trade(instrument)), trade(instrument, { venue: "binance" })]);
 
@@ -215,7 +248,10 @@ test("REST: last values, history page by page, and errors", OPTIONS, async () =>
   assert.equal(typeof last[0]!.received_ts, "bigint");
 
   const page = await tape.history("trade", instrument, { venue: "kraken", limit: 2 });
-  assert.deepEqual(page.rows.map(({ seq }) => seq), [4, 5].map((n) => page.rows[0]!.seq + n - 4));
+  assert.deepEqual(
+    page.rows.map(({ seq }) => seq),
+    [4, 5].map((n) => page.rows[0]!.seq + n - 4),
+  );
   assert.ok(page.more && page.before && page.ts > 1_700_000_000n * 1_000_000_000n);
   const before = await tape.history("trade", instrument, { venue: "kraken", limit: 10, before: page.before });
   assert.equal(before.rows.length, 3);
@@ -229,18 +265,41 @@ test("REST: last values, history page by page, and errors", OPTIONS, async () =>
 
 test("the example prints spreads", OPTIONS, async () => {
   const cbbo = {
-    type: "cbbo", venue: "consolidated", instrument: "SPREAD-USD", venue_ts: null, received_ts: 1n, ts: 1_790_000_000_123_456_789n,
-    bid_price: "100.10", bid_size: "1", bid_venues: ["kraken"], ask_price: "100.30", ask_size: "2", ask_venues: ["binance"], mid: "100.20",
-    spread: "0.20", spread_bps: "19.96", market: "normal", venues: 2, vwap: {}, legs: [],
+    type: "cbbo",
+    venue: "consolidated",
+    instrument: "SPREAD-USD",
+    venue_ts: null,
+    received_ts: 1n,
+    ts: 1_790_000_000_123_456_789n,
+    bid_price: "100.10",
+    bid_size: "1",
+    bid_venues: ["kraken"],
+    ask_price: "100.30",
+    ask_size: "2",
+    ask_venues: ["binance"],
+    mid: "100.20",
+    spread: "0.20",
+    spread_bps: "19.96",
+    market: "normal",
+    venues: 2,
+    vwap: {},
+    legs: [],
   };
   await ask("publish", [cbbo]);
   const example = spawn(process.execPath, ["examples/spread.mjs", url, "SPREAD-USD"], {
-    cwd: FOLDER, env: { ...process.env, CROSSTAPE_TOKEN: token }, stdio: ["ignore", "pipe", "inherit"],
+    cwd: FOLDER,
+    env: { ...process.env, CROSSTAPE_TOKEN: token },
+    stdio: ["ignore", "pipe", "inherit"],
   });
-  const ended = once(example, "exit");
-  const lines = createInterface(example.stdout)[Symbol.asyncIterator]();
-  const { value: line } = (await lines.next()) as { value: string };
-  assert.match(line, /SPREAD-USD.*0\.20.*kraken.*binance/);
-  example.kill("SIGINT");
-  assert.equal((await ended)[0], 0);
+  const end = setTimeout(() => example.kill("SIGKILL"), 40_000);
+  try {
+    const ended = once(example, "exit");
+    const [line] = (await once(createInterface(example.stdout), "line")) as [string];
+    assert.match(line, /SPREAD-USD.*0\.20.*kraken.*binance/);
+    example.kill("SIGINT");
+    assert.deepEqual(await ended, [0, null]);
+  } finally {
+    clearTimeout(end);
+    example.kill("SIGKILL");
+  }
 });

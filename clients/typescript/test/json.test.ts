@@ -14,7 +14,12 @@ test("integers of times, epochs and sequences become bigint, others stay numbers
   const text = '{"received_ts":1790000000123456789,"epoch": 9007199254740993 ,"sequence":-5,"venue_ts":null,"seq":7,"price":"1.10"}';
 
   assert.deepEqual(parse(text), {
-    received_ts: 1790000000123456789n, epoch: 9007199254740993n, sequence: -5n, venue_ts: null, seq: 7, price: "1.10",
+    received_ts: 1790000000123456789n,
+    epoch: 9007199254740993n,
+    sequence: -5n,
+    venue_ts: null,
+    seq: 7,
+    price: "1.10",
   });
 });
 
@@ -23,7 +28,7 @@ test("integers that the gateway has quoted already become bigint, too", () => {
 });
 
 test("text within strings is not touched, whatever it looks like", () => {
-  const texts = ['"ts":1790000000123456789', '\\"ts\\":12', '{"epoch":1}', "\\", '"', '\\"epoch"', "x\n\"open_ts\":1"];
+  const texts = ['"ts":1790000000123456789', '\\"ts\\":12', '{"epoch":1}', "\\", '"', '\\"epoch"', 'x\n"open_ts":1'];
   for (const text of texts) {
     const value = { reason: text, [text]: text, list: [text, { a: text }] };
     assert.deepEqual(parse(JSON.stringify(value)), value);
@@ -47,7 +52,10 @@ const json = fc.letrec((tie) => ({
     fc.array(tie("value"), { maxLength: 4 }),
     tie("object"),
   ),
-  object: fc.dictionary(names, fc.oneof(tie("value"), fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n })), { maxKeys: 5, noNullPrototype: true }),
+  object: fc.dictionary(names, fc.oneof(tie("value"), fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n })), {
+    maxKeys: 5,
+    noNullPrototype: true,
+  }),
 }));
 
 /** What `parse` should make of a value that is written as JSON, found without looking at the text. */

@@ -9,7 +9,16 @@ import { EPOCH, quote, trade } from "./fake-gateway.js";
 const check = (numbering: Numbering, one: object): ReturnType<Numbering["check"]> => numbering.check(one as TapeEvent);
 
 function missed(changes: Partial<Missed> = {}): Missed {
-  return { type: "missed", topic: "trade:BTC-USDT", venue: "kraken", epoch: EPOCH, first_missing: 3, count: 2, reason: "numbering", ...changes };
+  return {
+    type: "missed",
+    topic: "trade:BTC-USDT",
+    venue: "kraken",
+    epoch: EPOCH,
+    first_missing: 3,
+    count: 2,
+    reason: "numbering",
+    ...changes,
+  };
 }
 
 test("repeated events are seen, skipped numbers are missing, and nothing is before the first", () => {
@@ -35,14 +44,26 @@ test("a later start of the producer begins with number 1", () => {
 test("skipped numbers of states are no loss; older states are left out", () => {
   const numbering = new Numbering();
 
-  assert.deepEqual([5, 9, 9, 7, 10].map((seq) => check(numbering, quote(seq))), ["new", "new", "seen", "seen", "new"]);
+  assert.deepEqual(
+    [5, 9, 9, 7, 10].map((seq) => check(numbering, quote(seq))),
+    ["new", "new", "seen", "seen", "new"],
+  );
 });
 
 test("a closed bar that comes behind a newer open one is not lost", () => {
-  const bar = (seq: number, closed: boolean): object =>
-    ({ type: "bar", timeframe: "1m", instrument: "BTC-USDT", venue: "consolidated", epoch: EPOCH, seq, closed });
+  const bar = (seq: number, closed: boolean): object => ({
+    type: "bar",
+    timeframe: "1m",
+    instrument: "BTC-USDT",
+    venue: "consolidated",
+    epoch: EPOCH,
+    seq,
+    closed,
+  });
   const numbering = new Numbering();
-  const found = [bar(5, false), bar(9, false), bar(8, true), bar(8, true), bar(6, false), bar(10, true)].map((one) => check(numbering, one));
+  const found = [bar(5, false), bar(9, false), bar(8, true), bar(8, true), bar(6, false), bar(10, true)].map((one) =>
+    check(numbering, one),
+  );
 
   assert.deepEqual(found, ["new", "new", "new", "seen", "seen", "new"]);
 });
@@ -74,7 +95,10 @@ test("events that are passed on and those that are missed are all numbers, each 
           if (found !== "seen") seen.push(next);
         }
       }
-      assert.deepEqual(seen, seen.map((_, index) => index + 2));
+      assert.deepEqual(
+        seen,
+        seen.map((_, index) => index + 2),
+      );
     }),
   );
 });

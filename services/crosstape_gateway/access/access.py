@@ -54,13 +54,13 @@ class Access:
         """Returns who sends a request; None where no token is needed. Raises `RequestError` if it must not be served."""
         path = path_of(request)
         may_use_cookie = self.check_stranger(request)
-        if self.tokens is None or path in self.open_paths or request.match_info.http_exception is not None:
-            return None
-        return self.reader(request, by_cookie=may_use_cookie)
+        needs_none = self.tokens is None or path in self.open_paths or request.match_info.http_exception is not None
+        reader = None if needs_none else self.reader(request, by_cookie=may_use_cookie)
+        self.connections.served(request)
+        return reader
 
     def check_stranger(self, request: web.Request) -> bool:
         """The part of `check` that asks for no token. Returns whether a session's cookie may count."""
-        self.connections.served(request)
         path = path_of(request)
         if path not in HEALTH:
             self._check_rate(request)

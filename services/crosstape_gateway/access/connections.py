@@ -1,4 +1,6 @@
-"""Closes connections that were opened and ask for nothing: each takes a file descriptor, and no limit of requests would count it."""
+"""Closes connections that ask for nothing, or for nothing that they may have: each takes a file descriptor, and no limit of requests would
+count it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from aiohttp import web
 from crosstape_gateway.access.limits import address_of
 
 FIRST_REQUEST_S: Final = 10.0
-"""How long a connection may take until its first request has come completely."""
+"""How long a connection may take until its first request that may be served has come completely."""
 WAITING: Final = 100
 """Connections of one address that may wait with their first request at the same time; beyond that the newest ones are closed."""
 KEEP_S: Final = 75.0
@@ -26,7 +28,7 @@ class Connections:
         self._since_s: dict[web.RequestHandler, float] = {}
 
     def served(self, request: web.Request) -> None:
-        """Note that a connection has sent a request."""
+        """Note that a connection has sent a request that may be served."""
         self._served.add(request.protocol)
 
     def sweep(self, now_s: float) -> int:

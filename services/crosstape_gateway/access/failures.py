@@ -13,7 +13,6 @@ from aiohttp import web
 
 from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.metrics import REFUSED
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,7 +30,6 @@ async def failures_as_json(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except RequestError as exc:
-        REFUSED.labels(exc.code).inc()
         return started(request) or failure(exc)
     except web.HTTPException as exc:
         return started(request) or _http_failure(request, exc)
@@ -74,13 +72,12 @@ def started(request: web.Request) -> web.StreamResponse | None:
 
 def _http_failure(request: web.Request, exc: web.HTTPException) -> web.Response:
     text = {
+        400: "this path speaks WebSocket, and the request is no handshake of it" if path_of(request) == "/ws" else exc.reason,
         404: "there is no such path; see /api/openapi.json",
         405: f"{request.method} is not allowed here",
         413: "the body of the request is too large",
     }.get(exc.status, exc.reason)
-    code = _CODES.get(exc.status, "bad_request")
-    REFUSED.labels(code).inc()
-    answer = failure(RequestError(exc.status, code, text))
+    answer = failure(RequestError(exc.status, _CODES.get(exc.status, "bad_request"), text))
     if "Allow" in exc.headers:
         answer.headers["Allow"] = exc.headers["Allow"]
     return answer

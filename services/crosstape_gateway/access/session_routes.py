@@ -65,7 +65,7 @@ async def begin(request: web.Request) -> web.Response:
             token = _decode(await request.read()).token.strip()
     except TimeoutError:
         raise RequestError(408, "too_slow", f"the body did not come within {BODY_S:g} s") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (web.RequestPayloadError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise RequestError(400, "bad_body", 'expected a JSON object: {"token": "…"}') from None
     if (reader := access.tokens.holder(token)) is None:
         raise RequestError(401, "wrong_token", "this gateway does not know this token")

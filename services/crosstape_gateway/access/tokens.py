@@ -95,7 +95,7 @@ def read_file(path: Path) -> dict[str, Reader]:
 
     Raises `ValueError`, whose text shows nothing of the content, for a file that others can read or that is not right; and `OSError`.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("not a file")
@@ -105,6 +105,11 @@ def read_file(path: Path) -> dict[str, Reader]:
     if len(content) > MAX_BYTES:
         raise ValueError(f"longer than {MAX_BYTES} bytes")
     return parse(decode_utf8(content))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe, too, at once: it is no file, but that is only known once it is open."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def mode_mistake(mode: int, *, read_only: bool) -> str:

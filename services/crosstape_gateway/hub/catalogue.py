@@ -12,6 +12,8 @@ import structlog
 
 from crosstape.bus import Client
 from crosstape.bus.client.call import UNAVAILABLE, execute
+from crosstape.bus.client.reasons import is_hopeless, place, reason
+from crosstape.errors import BusError
 from crosstape_gateway.topics import VENUE, Topic
 from crosstape_schemas import Keys
 
@@ -61,13 +63,18 @@ class Catalogue:
         self._looked = False  # whether a look has succeeded yet
 
     async def run(self) -> None:
-        """Look until cancelled. While the bus is away the streams are those known before."""
+        """Look until cancelled. While the bus is away the streams are those known before.
+
+        Raises `BusError` where no look has succeeded yet and waiting cannot help, as with a wrong password.
+        """
         while True:
             self._wanted.clear()
             try:
                 async with asyncio.timeout(ANSWER_S):
                     await self.look()
             except UNAVAILABLE as exc:  # a TimeoutError is an OSError
+                if not self._looked and is_hopeless(exc):
+                    raise BusError(f"the bus {place(self._client)} cannot be used: {reason(exc)}") from exc
                 self._log_failure(exc)
                 self.on_answer(answered=False)
             else:
@@ -103,7 +110,7 @@ class Catalogue:
         found: set[tuple[str, str]] = set()
         for partition in range(self._keys.partitions):
             names = await execute(self._client, "SMEMBERS", self._keys.registry(partition))
-            found.update(place for name in names if (place := self._keys.parse(name.decode(errors="replace"))) is not None)
+            found.update(one for name in names if (one := self._keys.parse(name.decode(errors="replace"))) is not None)
         fresh, self._looked = self._looked, True
         if new := found - self.streams:
             self.streams |= new
@@ -124,7 +131,7 @@ class Catalogue:
         found: set[tuple[str, str]] = set()
         for topic in topics:
             if topic.is_pattern:
-                found.update(place for place in self.streams if topic.includes(*place))
+                found.update(stream for stream in self.streams if topic.includes(*stream))
             else:
                 found.add((topic.kind, topic.instrument))
         return found

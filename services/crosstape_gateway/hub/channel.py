@@ -15,7 +15,7 @@ Venues: TypeAlias = frozenset[str] | None
 class Channel:
     """What the hub knows of one stream."""
 
-    __slots__ = ("groups", "holds", "is_read", "kind", "memory", "name", "place", "topic", "unused_s")
+    __slots__ = ("groups", "holds", "is_foreign", "is_read", "kind", "memory", "name", "place", "topic", "unused_s")
 
     def __init__(self, name: str, topic: Topic) -> None:
         """`name`: that of the stream. `topic`: without a venue."""
@@ -29,6 +29,8 @@ class Channel:
         """How many clients are about to join."""
         self.is_read = False
         """Whether the reader reads it: once the tape has it."""
+        self.is_foreign = False
+        """Whether some other program has made its key something else than a stream: nothing comes from it, and nobody waits for it."""
         self.memory = Memory()
         self.unused_s: float | None = None
         """Since when nobody follows it, monotonic."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from crosstape.bus import Client, Entry, Missed, Reader
+from crosstape.bus import Client, Entry, Foreign, Missed, Reader
 from crosstape.bus.read.progress import LIMIT_S
 from crosstape.settings import GatewaySettings
 from crosstape_gateway import messages, metrics
 from crosstape_gateway.errors import RequestError
 from crosstape_gateway.hub.catalogue import Catalogue
-from crosstape_gateway.hub.channel import Channel, wanted_venues
 from crosstape_gateway.hub.group import Group
-from crosstape_gateway.hub.item import Item, has_events, item_of, last_value, message_item, parse_id
-from crosstape_gateway.hub.replay import Replays, Wanted
+from crosstape_gateway.hub.item import Item, item_of, last_value, message_item, parse_id
+from crosstape_gateway.hub.joining import Joining
+from crosstape_gateway.hub.replay import Replays
 from crosstape_gateway.hub.routing import Routing
 from crosstape_gateway.hub.subscriber import Subscriber
 from crosstape_gateway.hub.wire import Options
@@ -27,9 +26,6 @@ from crosstape_schemas import Keys
 READ_S: Final = 1.0
 BACKOFF_S: Final = 1.0
 """Longest pause of the reader between two attempts to reach the bus."""
-START_S: Final = 1.0
-"""How long a client waits for its first message until its streams are read. Longer only while the bus does not answer."""
-START_POLL_S: Final = 0.01
 RELIEF_S: Final = 0.025
 """How often clients are looked at for which something waits."""
 TEND_S: Final = 0.25
@@ -47,16 +43,16 @@ class Hub:
         """Since when the bus is away, ns; None: it answers."""
         self.subscribers: set[Subscriber] = set()
         self._settings = settings
-        self._catalogue = catalogue
         self._congested: set[Subscriber] = set()
         self._touched: set[Group] = set()
         self._newest = (-1, 0)
         self._newest_id = ""
         self._stopped = False
         self._gaps: list[Missed] = []
-        self._reader = Reader(client, keys, on_gap=self._gaps.append, backoff_s=BACKOFF_S)
+        self._reader = Reader(client, keys, on_gap=self._gaps.append, on_foreign=self._on_foreign, backoff_s=BACKOFF_S)
         self._routing = Routing(self._reader, keys, catalogue, self._position)
-        self._replays = Replays(client, keys, settings.rows)
+        replays = Replays(client, keys, settings.rows)
+        self._joining = Joining(self._reader, self._routing, catalogue, replays, away_since_ts=lambda: self.away_since_ts)
         catalogue.on_answer = self._on_answer
 
     async def run(self) -> None:
@@ -113,90 +109,12 @@ class Hub:
             raise RequestError(400, "too_many_topics", f"{count} topics: a client may follow {limit}; KIND:* counts as one")
 
     async def follow(self, subscriber: Subscriber, topics: Iterable[Topic], after: str, answer: Item) -> None:
-        """Let a client follow these topics as well: it gets `answer`, their last values, then all that happens after it got the answer.
-
-        With `after`, the events that came since a little before that id come behind the answer: see `replay`. Returns when all these are
-        sent or wait in its outbox, or the client has left.
-        """
-        added = frozenset(topics) - subscriber.topics
-        if any(not topic.is_pattern and (topic.kind, topic.instrument) not in self._catalogue.streams for topic in added):
-            await self._catalogue.next_look()  # so that it is known whether what is there now is old or new to the client
-        if added and after:
-            await self._resume(subscriber, added, after, answer)
-            return
-        subscriber.hold()
-        self._routing.attach(subscriber, subscriber.topics | added)
-        self._greet(subscriber)
-        if added and subscriber.options.last_values:
-            subscriber.put(self._routing.last_values(added, events=True))
-        with contextlib.suppress(TimeoutError):  # the bus does not answer
-            async with asyncio.timeout(START_S):
-                await self._wait_for_start(subscriber, [self._routing.channel(*place) for place in self._routing.places(added)])
-        subscriber.write((answer,))
-        self._release(subscriber, {})
+        """Let a client follow these topics as well: see `Joining.follow`."""
+        await self._joining.follow(subscriber, frozenset(topics) - subscriber.topics, after, answer)
 
     def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> None:
         """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already."""
         self._routing.attach(subscriber, subscriber.topics - frozenset(topics))
-
-    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Item) -> None:
-        places = self._routing.places(added)
-        channels = [self._routing.channel(*place) for place in places]
-        wanted = [(channel, wanted_venues(added, *channel.place)) for channel in channels if has_events(Topic(*channel.place))]
-        for channel in channels:
-            channel.holds += 1
-        try:
-            replay = self._replays.begin(subscriber, Wanted(wanted, parse_id(after)))
-            with contextlib.suppress(TimeoutError):  # the bus does not answer
-                async with asyncio.timeout(START_S):
-                    await self._wait_for_start(subscriber, channels)
-                    await replay.find_starts()
-            subscriber.write((answer,))
-            self._greet(subscriber)
-            await self._wait_for_start(subscriber, channels)
-            await replay.find_starts()
-            async with self._replays.slots:
-                await replay.run(limited=True)
-                subscriber.hold()
-                self._routing.attach(subscriber, subscriber.topics | added)
-                if subscriber.options.last_values:
-                    subscriber.put(self._routing.last_values(added, events=False))
-                await replay.run(limited=False)  # what came since; what comes after this read comes by the group
-                await self._wait_for_reader(subscriber, replay.covered, channels)
-                self._release(subscriber, replay.covered)
-        finally:
-            for channel in channels:
-                channel.holds -= 1
-
-    async def _wait_for_reader(self, subscriber: Subscriber, covered: Mapping[str, str], channels: Sequence[Channel]) -> None:
-        """Wait until the reader has come as far as a replay: then no entry comes by both, as none that is held is sent."""
-        ids = [(channel.name, parse_id(covered[channel.topic])) for channel in channels if channel.topic in covered]
-        with contextlib.suppress(TimeoutError):  # then entries may come twice, which clients notice by their numbers
-            async with asyncio.timeout(START_S):
-                while any(parse_id(self._reader.cursors.get(name, "")) < to for name, to in ids) and not subscriber.ended.is_set():
-                    await asyncio.sleep(START_POLL_S)
-
-    def _release(self, subscriber: Subscriber, covered: Mapping[str, str]) -> None:
-        """Send what was held, and the id after which the client can resume."""
-        if subscriber.group is None:
-            return  # it has left
-        subscriber.group.flush()
-        if not subscriber.release(covered) and subscriber.topics and subscriber.group.last_id:
-            subscriber.say(messages.Heartbeat(time.time_ns(), subscriber.group.last_id))
-
-    def _greet(self, subscriber: Subscriber) -> None:
-        """Tell a new client that the bus is away, if it is."""
-        if not subscriber.greeted and self.away_since_ts is not None:
-            subscriber.say(messages.Bus("away", self.away_since_ts))
-        subscriber.greeted = True
-
-    async def _wait_for_start(self, subscriber: Subscriber, channels: Sequence[Channel]) -> None:
-        """Wait until the reader has found where these streams start: all that comes from then on is handed over."""
-        while not subscriber.ended.is_set():
-            behind = set(self._reader.behind(time.monotonic()))
-            if not any(self._routing.is_starting(channel, behind) for channel in channels):
-                return
-            await asyncio.sleep(START_POLL_S)
 
     # reading
 
@@ -222,6 +140,7 @@ class Hub:
                 continue  # nobody follows it any more
             item = item_of(entry.event, entry.data, channel.topic, entry.id)
             channel.memory.note(entry.event, item)
+            channel.is_foreign = False
             if entry.is_last_value:
                 item = last_value(item)
             for group, venues in followers(channel):
@@ -239,6 +158,11 @@ class Hub:
         if newest > self._newest:
             self._newest, self._newest_id = newest, f"{newest[0]}-{newest[1]}"
 
+    def _on_foreign(self, foreign: Foreign) -> None:
+        metrics.FOREIGN.inc()
+        if not foreign.id and (channel := self._routing.channels.get(foreign.stream)) is not None:
+            channel.is_foreign = True  # the whole key
+
     def _report(self, gap: Missed) -> None:
         """Say to all who follow a stream that entries are missing."""
         channel = self._routing.channels.get(gap.stream)
@@ -253,7 +177,7 @@ class Hub:
 
     def _position(self) -> str:
         """Returns the id up to which everything on the streams was handed to groups; empty while that is not known."""
-        return "" if self._reader.behind(time.monotonic() + LIMIT_S - FRESH_S) else self._newest_id
+        return "" if self._routing.behind(time.monotonic() + LIMIT_S - FRESH_S) else self._newest_id
 
     # tending
 

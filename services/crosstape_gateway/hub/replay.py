@@ -156,7 +156,9 @@ class Replay:
         while not self._subscriber.ended.is_set():
             try:
                 return await execute_raw(self._client, command, *args, key=key) or ()
-            except UNAVAILABLE:
+            except UNAVAILABLE as exc:
+                if str(exc).startswith("WRONGTYPE"):
+                    return ()  # the key is no stream, and waiting would not make it one
                 await asyncio.sleep(PAUSE_S)
         return ()
 

@@ -84,6 +84,10 @@ class Routing:
         """Whether it is still to be found where reading of a stream starts. `behind`: as the reader says."""
         return channel.is_read and (channel.name in self._to_read or channel.name in behind)
 
+    def behind(self, now_s: float) -> set[str]:
+        """Returns the streams that are not known to have been read up to nearly `now_s`, without keys that are no streams."""
+        return {name for name in self._reader.behind(now_s) if (found := self.channels.get(name)) is None or not found.is_foreign}
+
     def last_values(self, topics: frozenset[Topic], *, events: bool) -> list[Item]:
         """Returns the last values of these topics; those of kinds that are always events only with `events`."""
         items: list[Item] = []

@@ -29,7 +29,7 @@ class Subscriber:
 
     __slots__ = (
         "_held", "_keeping", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written",
-        "congested", "ended", "greeted", "group", "options", "topics",
+        "away_since_ts", "congested", "ended", "group", "options", "topics",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, options: Options, settings: GatewaySettings, congested: set[Subscriber]) -> None:
@@ -39,8 +39,8 @@ class Subscriber:
         self.group: Group | None = None
         self.ended = asyncio.Event()
         """Set when the connection is lost, or is to end."""
-        self.greeted = False
-        """Whether it was told if the bus is away: later it hears of changes."""
+        self.away_since_ts: int | None = None
+        """Since when the bus is away, as it was told before it was in a group."""
         self.congested = congested
         self._transport = transport
         self._limit = settings.events_per_client

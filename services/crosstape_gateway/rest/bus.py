@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from aiohttp import web
+from redis.exceptions import ResponseError
 
 from crosstape.bus.client.call import UNAVAILABLE, execute, execute_raw
+from crosstape_gateway import metrics
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.parts import Parts
+from crosstape_gateway.parts import PARTS, Parts
 
 DEADLINE_S: Final = 4.0
 """Longest time for all that one request asks the bus. The bus's own timeout may be longer: a publisher can wait, a page cannot."""
@@ -56,20 +58,23 @@ def away() -> RequestError:
 @contextlib.asynccontextmanager
 async def reading(parts: Parts) -> AsyncIterator[None]:
     """Surrounds all that one request asks the bus. Raises `RequestError` (503) if it does not answer in time."""
-    deadline_s = DEADLINE_S if parts.hub.away_since_ts is None else min(AWAY_S, DEADLINE_S)
     try:
-        async with asyncio.timeout(deadline_s):
+        async with asyncio.timeout(_longest_s(parts)):
             yield
     except UNAVAILABLE as exc:  # a TimeoutError is an OSError
         raise away() from exc
 
 
+def _longest_s(parts: Parts) -> float:
+    return DEADLINE_S if parts.hub.away_since_ts is None else min(AWAY_S, DEADLINE_S)
+
+
 @contextlib.asynccontextmanager
 async def large_read(app: web.Application) -> AsyncIterator[None]:
-    """Holds one of `LARGE_READS` places for the length of the block. Raises `RequestError` (503) if none gets free within `DEADLINE_S`."""
+    """Holds one of `LARGE_READS` places for the length of the block. Raises `RequestError` (503) if none gets free in time."""
     places = app[LARGE]
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(_longest_s(app[PARTS])):
             await places.acquire()
     except TimeoutError:
         raise RequestError(503, "busy", "too many requests read the tape at the moment: try again", retry_after_s=RETRY_S) from None
@@ -92,14 +97,12 @@ async def hash_fields(parts: Parts, names: Sequence[tuple[str, str]]) -> list[li
 
 async def page(parts: Parts, stream: str, newest: str, oldest: str, count: int) -> list[tuple[bytes, list[bytes]]]:
     """Returns up to `count` entries of a stream as (id, fields), newest first, from `newest` back to `oldest` (ids, `+`, `-`)."""
-    found = await execute_raw(parts.client, "XREVRANGE", stream, newest, oldest, "COUNT", count, key=stream.encode())
-    return [(entry[0], entry[1] or []) for entry in found or ()]
+    return await _entries(parts, "XREVRANGE", stream, (newest, oldest), count)
 
 
 async def page_after(parts: Parts, stream: str, after: str, count: int) -> list[tuple[bytes, list[bytes]]]:
     """Returns up to `count` entries of a stream behind the id `after`, oldest first."""
-    found = await execute_raw(parts.client, "XRANGE", stream, f"({after}", "+", "COUNT", count, key=stream.encode())
-    return [(entry[0], entry[1] or []) for entry in found or ()]
+    return await _entries(parts, "XRANGE", stream, (f"({after}", "+"), count)
 
 
 async def newest_of(parts: Parts, streams: Sequence[str], count: int) -> tuple[int, list[list[tuple[bytes, list[bytes]]]]]:
@@ -110,6 +113,18 @@ async def newest_of(parts: Parts, streams: Sequence[str], count: int) -> tuple[i
     seconds, micros, *found = await execute(parts.client, "EVAL", _NEWEST, len(streams), *streams, count)
     entries = [[(entry[0], entry[1] or []) for entry in one] for one in found]
     return int(seconds) * 1_000 + int(micros) // 1_000, entries
+
+
+async def _entries(parts: Parts, command: str, stream: str, places: tuple[str, str], count: int) -> list[tuple[bytes, list[bytes]]]:
+    """Returns entries of a stream as (id, fields); none of a key that some other program has made something else."""
+    try:
+        found = await execute_raw(parts.client, command, stream, *places, "COUNT", count, key=stream.encode())
+    except ResponseError as exc:
+        if not str(exc).startswith("WRONGTYPE"):
+            raise
+        metrics.FOREIGN.inc()
+        return []
+    return [(entry[0], entry[1] or []) for entry in found or ()]
 
 
 async def _scripted(parts: Parts, script: str, names: Sequence[tuple[str, str]]) -> list[Any]:

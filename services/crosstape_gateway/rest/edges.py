@@ -11,7 +11,7 @@ from aiohttp import web
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
-from crosstape_gateway.rest.entries import Budget, backwards
+from crosstape_gateway.rest.entries import Budget, backwards, decoded, is_event
 from crosstape_gateway.rest.instruments import instruments
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_schemas import EdgeChange
@@ -53,9 +53,7 @@ async def open_edges(parts: Parts, stream: str, budget: Budget) -> list[bytes]:
     epoch: int | None = None
     async with aclosing(backwards(parts, stream, ("+", "-"), 0, budget)) as entries:
         async for _, data in entries:
-            try:
-                edge = _decode(data)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            if (edge := decoded(_decode, data)) is None or not is_event(data):
                 continue
             epoch = edge.epoch if epoch is None else epoch
             if edge.epoch < epoch:

@@ -1,16 +1,20 @@
-"""Reads the rows of a stream: newest first in pages, as far as a request needs them. Of an event only what decides is decoded."""
+"""Reads the rows of a stream: newest first in pages, as far as a request needs them. Of an event that is not wanted only what decides is
+decoded; what is sent is an event of ours, as all that the streams send.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from crosstape_gateway import metrics
 from crosstape_gateway.parts import Parts
 from crosstape_gateway.rest import bus
+from crosstape_schemas import decode
 
 PAGE: Final = 1_000
 """Entries in one answer of the bus at most: it does nothing else meanwhile, here for about half a millisecond."""
@@ -64,8 +68,8 @@ class Range(msgspec.Struct, frozen=True):
         """Returns the row of an entry; None if it is not wanted, or is no event."""
         if self.venue.encode() not in data or self.type.encode() not in data:
             return None  # it is not wanted, whatever else it says: most entries are not decoded
-        head = head_of(data)
-        return Row(entry_id.decode(), head, data) if head is not None and self._has(head) else None
+        head = decoded(_decode_head, data)
+        return Row(entry_id.decode(), head, data) if head is not None and self._has(head) and is_event(data) else None
 
     def _has(self, head: Head) -> bool:
         return (
@@ -79,7 +83,8 @@ class Range(msgspec.Struct, frozen=True):
     def newest_id(self) -> str:
         """The id from which reading goes back."""
         if self.before:
-            return f"({self.before}"
+            ms, _, number = self.before.partition("-")
+            return f"({ms}-{number or 0}" if int(ms) or int(number or 0) else "0-0"  # nothing is before the first id; the bus refuses it
         return "+" if self.to_ts is None else str(self.to_ts // 1_000_000 + LATE_MS)
 
     @property
@@ -115,15 +120,22 @@ class Found(NamedTuple):
     """Everything up to this id was read: `after` it are those that came since."""
 
 
-_decode: Final = msgspec.json.Decoder(Head).decode
+T = TypeVar("T")
+_decode_head: Final = msgspec.json.Decoder(Head).decode
 
 
-def head_of(data: bytes) -> Head | None:
-    """Returns the head of an event's JSON; None for anything else, which some other program may have written."""
+def decoded(decode_part: Callable[[bytes], T], data: bytes) -> T | None:
+    """Returns what a decoder makes of an entry; None, which is counted, for what some other program may have written."""
     try:
-        return _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_part(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        metrics.FOREIGN.inc()
         return None
+
+
+def is_event(data: bytes) -> bool:
+    """Whether this is an event of ours as a whole. What is not is counted."""
+    return decoded(decode, data) is not None
 
 
 def data_of(fields: list[bytes]) -> bytes:

@@ -12,6 +12,7 @@ from crosstape.liveness import ALIVE_S
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import object_answer
+from crosstape_gateway.rest.entries import data_of, decoded
 from crosstape_gateway.rest.instruments import ensure_known, instruments
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.topics import VENUE
@@ -22,7 +23,7 @@ INSTRUMENTS: Final = ("instrument", "symbol", "ints")
 STATUSES: Final = 256
 """Newest entries of a venue's stream that are read: several aggregators take turns there, and gaps stand between."""
 
-_decode: Final = msgspec.json.Decoder(Status).decode
+_decode_status: Final = msgspec.json.Decoder(Status).decode
 
 
 class VenueState(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ async def venue_states(parts: Parts) -> list[VenueState]:
     for entries in found:
         newest: dict[tuple[str, str], VenueState] = {}
         for entry_id, fields in entries:
-            status = _status(fields)
+            status = decoded(_decode_status, data_of(fields)) if b'"status"' in data_of(fields) else None  # gaps stand between
             if status is None or status.instrument != VENUE_WIDE or (status.venue, status.kind) in newest:
                 continue
             age_s = max(0.0, (now_ms - int(entry_id.partition(b"-")[0])) / 1_000)
@@ -99,7 +100,7 @@ async def tape_instruments(request: web.Request) -> web.Response:
     """The instruments of the tape, with their kinds and venues."""
     parts = request.app[PARTS]
     parameters = Parameters(request.query, INSTRUMENTS)
-    parameters.whole_numbers_as_text()
+    as_text = parameters.whole_numbers_as_text()
     await ensure_known(parts)
     kinds = {kind for kind, _ in parts.catalogue.streams if kind != VENUE}
     wanted = set(await instruments(parts, parameters, *kinds))
@@ -115,17 +116,7 @@ async def tape_instruments(request: web.Request) -> web.Response:
         InstrumentOnTape(name, tuple(sorted(kinds_of[name], key=_kind_order)), tuple(sorted(venues_of[name])), is_composite(name))
         for name in kinds_of
     ]
-    return object_answer({"instruments": rows, "ts": time.time_ns(), "more": False})
-
-
-def _status(fields: list[bytes]) -> Status | None:
-    for name, value in zip(fields[::2], fields[1::2], strict=False):
-        if name == b"d":
-            try:
-                return _decode(value)
-            except msgspec.MsgspecError:
-                return None
-    return None
+    return object_answer({"instruments": rows, "ts": time.time_ns(), "more": False}, whole_numbers_as_text=as_text)
 
 
 def _kind_order(kind: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from crosstape_gateway.errors import RequestError
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
-from crosstape_gateway.rest.entries import head_of
+from crosstape_gateway.rest.entries import is_event
 from crosstape_gateway.rest.instruments import ensure_known, instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.symbols import instrument_of
@@ -52,6 +52,8 @@ async def last(request: web.Request) -> web.Response:
     parameters = Parameters(request.query, LAST)
     as_text = parameters.whole_numbers_as_text()
     texts = [text for part in parameters.required("topics", example="cbbo:BTC-USDT").split(",") if (text := part.strip())]
+    if not texts:
+        raise RequestError(400, "no_topics", "topics: name one at least, such as topics=cbbo:BTC-USDT")
     if len(texts) > parts.settings.topics_per_client:
         most = parts.settings.topics_per_client
         raise RequestError(
@@ -82,7 +84,7 @@ def _chosen(values: Iterable[tuple[str, bytes]], venues: set[str]) -> Iterator[b
     """Yields the last values of these venues; an empty name stands for all. What is no event of ours is left out."""
     for field, data in sorted(values):
         name, _, of = field.partition(":")
-        if ("" in venues or name in venues) and of != LATE and head_of(data) is not None:
+        if ("" in venues or name in venues) and of != LATE and is_event(data):
             yield data
 
 

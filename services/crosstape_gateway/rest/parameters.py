@@ -60,7 +60,7 @@ class Parameters:
             return text
         raise RequestError(400, "missing_parameter", f"{names[0]} is missing: for example {names[0]}={example}")
 
-    def word(self, name: str, words: Sequence[str], default: str, *, code: str = "bad_value") -> str:
+    def word(self, name: str, words: Sequence[str], default: str, *, code: str = "bad_parameter") -> str:
         """Returns one of `words`. Raises `RequestError` for any other, with the nearest one."""
         text = self.text(name) or default
         if text in words:
@@ -88,7 +88,7 @@ class Parameters:
         if not (text := self.text(name)):
             return min(default, largest)
         if not _WHOLE.fullmatch(text) or not 1 <= int(text) <= largest:
-            raise RequestError(400, "bad_value", f"{name} = {text[:SHOWN]!r}: expected a whole number from 1 to {largest}")
+            raise RequestError(400, "bad_parameter", f"{name} = {text[:SHOWN]!r}: expected a whole number from 1 to {largest}")
         return int(text)
 
     def time(self, name: str) -> int | None:

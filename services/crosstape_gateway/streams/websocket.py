@@ -117,7 +117,7 @@ def _id_of(text: Any) -> int | str | None:
     """Returns the id of a request that is wrong, if it has one."""
     try:
         request = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, TypeError):
+    except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError):
         return None
     found = request.get("id") if isinstance(request, Mapping) else None
     return found if isinstance(found, int | str) else None

@@ -109,14 +109,15 @@ class FeedReader:
 
     async def run(self) -> None:
         """Read until the tape is closed. Raises `BusError` if waiting cannot help, as a subscription does."""
-        looking = asyncio.create_task(self._look(), name="tape.follower.look")
         try:
-            while not self._source.closed:
-                for entry in await self._source.entries(timeout_s=None):
-                    self._pass_on(entry)
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                looking = group.create_task(self._look(), name="tape.follower.look")
+                while not self._source.closed:
+                    for entry in await self._source.entries(timeout_s=None):
+                        self._pass_on(entry)
+                looking.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     def _pass_on(self, entry: Entry) -> None:
         stream = self._streams.get(entry.stream)
@@ -126,7 +127,7 @@ class FeedReader:
                 self._hooks.receive(entry)
 
     async def _look(self) -> None:
-        """Find the instruments that symbols mean, and fetch the past, until both is done for all feeds; again when a feed is added."""
+        """Find the instruments that symbols mean, and fetch the past, as long as there are feeds that need it."""
         while True:
             self._changed.clear()
             done = await self._find_instruments()
@@ -175,20 +176,25 @@ class FeedReader:
             self._hooks.receive(newest)
 
     async def _fetch_past(self) -> bool:
-        """Returns whether all that is wanted was fetched."""
-        for feed, wanted in list(self._wanted.items()):
+        """Fetch the past of one feed that needs it; feeds that were added meanwhile come next. Returns False to be called again later."""
+        for feed, wanted in self._wanted.items():
             if wanted.instrument and not wanted.filled:
-                if self._hooks.past and feed.kind.startswith(FRAMED):
-                    events: list[AnyEvent] = []
-                    try:
-                        events += await self._tape.history(feed.kind, wanted.instrument, venue=feed.venue, limit=self._hooks.past)
-                    except BusError:
-                        return False
-                    except UnknownName:
-                        pass  # the tape has nothing of this instrument yet
-                    if self._wanted.get(feed) is wanted:
-                        self._hooks.fill(feed, events)
-                wanted.filled = True
+                wanted.filled = not self._hooks.past or not feed.kind.startswith(FRAMED) or await self._fetch(feed, wanted)
+                if wanted.filled:
+                    self._changed.set()  # look for the next one
+                return wanted.filled
+        return True
+
+    async def _fetch(self, feed: Feed, wanted: _Wanted) -> bool:
+        events: list[AnyEvent] = []
+        try:
+            events += await self._tape.history(feed.kind, wanted.instrument, venue=feed.venue, limit=self._hooks.past)
+        except BusError:
+            return False
+        except UnknownName:
+            pass  # the tape has nothing of this instrument yet
+        if self._wanted.get(feed) is wanted:
+            self._hooks.fill(feed, events)
         return True
 
     def _stream_of(self, feed: Feed, instrument: str) -> str:

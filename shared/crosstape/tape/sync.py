@@ -159,7 +159,8 @@ class SyncTape(SyncByKind):
     def get(self, timeout_s: float | None = None) -> AnyEvent | Missed | None:
         """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed.
 
-        Any number of threads may wait; each item goes to one. An interrupted call loses none. See `Tape.get`.
+        Any number of threads may wait; each item goes to one. An interrupted call loses none. For many events a loop over a subscription is
+        cheaper: each call here changes threads. See `Tape.get`.
         """
         thread = self._opened
         thread.check()

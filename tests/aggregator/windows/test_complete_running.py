@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.backoff import FullJitterBackoff
 
-from crosstape.bus.client import availability
 from crosstape.bus.read import reader
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import MS, S, X, gap, trade
@@ -46,7 +46,7 @@ async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away
     """
     monkeypatch.setattr(reader, "STREAMS", 1)
     pauses = random.Random(1)
-    monkeypatch.setattr(availability, "wait_random_exponential", lambda **_: lambda _state: pauses.uniform(0.05, 1.5))
+    monkeypatch.setattr(FullJitterBackoff, "compute", lambda *_: pauses.uniform(0.05, 1.5))
     await long_ago(client)
     async with proxy(valkey) as between, venue(valkey, "kraken") as kraken, aggregator(between.url, windows=("5m",), settle_s=0.0):
         await kraken.live_on()

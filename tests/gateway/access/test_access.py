@@ -137,6 +137,7 @@ async def test_behind_tls_the_cookie_is_for_tls_only(client: Redis, valkey: str,
         (b'{"token": 7}', (400, "bad_body")),
         (b"\xff", (400, "bad_body")),
         (b"", (400, "bad_body")),
+        (b'{"later":' + b"[" * 2_000, (400, "bad_body")),
         (b"x" * 3_000, (413, "too_large")),
         (b"x" * 200_000, (413, "too_large")),
     ],
@@ -148,6 +149,14 @@ async def test_a_bad_sign_in_is_refused(client: Redis, valkey: str, tokens_file:
 
     assert answer.error[:2] == expected
     assert "Set-Cookie" not in answer.headers
+
+
+async def test_a_body_that_is_not_what_its_headers_say_is_refused(client: Redis, valkey: str, tokens_file: str) -> None:
+    """It is the client's mistake, not ours."""
+    async with gateway(valkey, tokens_file=tokens_file) as served:
+        answer = await served.ask("/api/session", "POST", data=b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    assert answer.error[:2] == (400, "bad_body")
 
 
 async def test_a_body_without_a_length_is_bounded_too(client: Redis, valkey: str, tokens_file: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from crosstape.settings import GatewaySettings
@@ -127,3 +128,39 @@ async def test_no_request_makes_the_gateway_fail(client: Redis, valkey: str) -> 
         assert (await served.ask("/api/venues")).status == 200
 
     assert {200, 204, 400, 403, 404, 405} <= seen
+
+
+async def test_a_connection_whose_requests_are_all_refused_is_closed(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an address over its limit could keep as many connections as it likes; one that was served once stays."""
+    monkeypatch.setattr(access, "REFRESH_S", 0.02)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.1)
+    stranger = b"GET /api/venues HTTP/1.1\r\nHost: stranger.example\r\n\r\n"
+    async with serving(valkey) as served, connected(served, GET + b"\r\n" + stranger) as good, connected(served, stranger) as refused:
+        async with asyncio.timeout(10):
+            assert b"403" in await refused.readuntil(b"\r\n")
+            await refused.read()  # until it is closed
+            assert b"200" in await good.readuntil(b"\r\n")
+        server = served.app[ACCESS].connections.server
+        assert server is not None
+        assert len(server.connections) == 1
+
+
+async def test_a_refusal_is_counted_once(client: Redis, valkey: str) -> None:
+    """Whether we refuse it or there is no such path."""
+    names = ("unknown_parameter", "not_found")
+
+    def counted() -> list[float]:
+        return [REGISTRY.get_sample_value("crosstape_gateway_refused_total", {"code": name}) or 0.0 for name in names]
+
+    before = counted()
+    async with serving(valkey) as served:
+        for path in ("/api/venues?nothing=1", "/nothing"):
+            await served.ask(path)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1.0, 1.0]
+
+
+async def test_what_is_no_handshake_is_told_so(client: Redis, valkey: str) -> None:
+    """By a browser's address bar, or a program without WebSocket."""
+    async with serving(valkey, streams=True) as served:
+        assert served.parts.hub.away_since_ts is None
+        assert (await served.ask("/ws")).error == (400, "bad_request", "this path speaks WebSocket, and the request is no handshake of it")

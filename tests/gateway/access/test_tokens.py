@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,13 @@ def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_bytes(f"alice:{ALICE}".encode("utf-16"))
     with pytest.raises(SettingsError, match="save it as UTF-8"):
         Tokens(str(tmp_path / "tokens"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Opening one waits for a writer, which may never come, and meanwhile nobody is served."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(SettingsError, match="not a file"):
+        Tokens(str(tmp_path / "pipe"))
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

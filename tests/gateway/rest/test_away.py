@@ -148,3 +148,16 @@ async def test_a_tape_in_partitions_is_read_in_all_of_them(client: Redis, valkey
     assert [row["instrument"] for row in known] == sorted([*names, "BTC-USDT"])
     assert {tuple(row["venues"]) for row in known} == {("kraken",)}
     assert (len(trades), len(venues)) == (1, 1)
+
+
+async def test_none_waits_long_for_a_place_while_the_bus_is_away(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else those that come meanwhile would pile up."""
+    monkeypatch.setattr(bus, "AWAY_S", 0.05)
+    monkeypatch.setattr(bus, "DEADLINE_S", 60.0)
+    await publish(valkey, TRADE)
+    async with serving(valkey) as gateway, asyncio.timeout(30):
+        await gateway.parts.catalogue.look()
+        for _ in range(bus.LARGE_READS):
+            await gateway.app[bus.LARGE].acquire()
+        gateway.parts.hub.away_since_ts = 1
+        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "busy")

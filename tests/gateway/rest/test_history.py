@@ -249,15 +249,16 @@ async def test_gaps_are_those_of_instruments_and_of_whole_venues(client: Redis, 
     ("path", "query", "expected"),
     [
         ("/api/trades", {}, (400, "missing_parameter", "instrument is missing")),
-        ("/api/trades", {"limit": "0"}, (400, "bad_value", "limit = '0': expected a whole number from 1 to 50")),
-        ("/api/trades", {"limit": "51"}, (400, "bad_value", "from 1 to 50")),
-        ("/api/trades", {"limit": "1e3"}, (400, "bad_value", "from 1 to 50")),
+        ("/api/trades", {"limit": "0"}, (400, "bad_parameter", "limit = '0': expected a whole number from 1 to 50")),
+        ("/api/trades", {"limit": "51"}, (400, "bad_parameter", "from 1 to 50")),
+        ("/api/trades", {"limit": "1e3"}, (400, "bad_parameter", "from 1 to 50")),
         ("/api/trades", {"from_ts": "yesterday"}, (400, "bad_time", "from_ts = 'yesterday': expected ns")),
         ("/api/trades", {"from_ts": "1785999960000"}, (400, "bad_time", "look like milliseconds")),
         ("/api/trades", {"from_ts": "1785999960"}, (400, "bad_time", "look like seconds")),
         ("/api/trades", {"from_ts": "2026-02-30T00:00Z"}, (400, "bad_time", "expected ns")),
         ("/api/trades", {"from_ts": str(T0), "to_ts": str(T0)}, (400, "bad_time", "is not before")),
         ("/api/trades", {"after": "yesterday"}, (400, "bad_id", "expected an id that an answer gave")),
+        ("/api/trades", {"before": "-1"}, (400, "bad_id", "expected an id that an answer gave")),
         ("/api/trades", {"after": "1", "before": "2"}, (400, "repeated_parameter", "leave one out")),
         ("/api/trades", {"timeframe": "1m"}, (400, "unknown_parameter", "'timeframe': no such parameter")),
         ("/api/bars", {"timeframe": "1min"}, (400, "unknown_timeframe", "did you mean 1m?")),
@@ -307,3 +308,13 @@ async def test_a_large_answer_is_compressed_for_who_can_read_that(client: Redis,
     assert b",".join(data) in large.body
     assert "Content-Encoding" not in small.headers
     assert head.body == b""
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"), [("0-0", []), ("0", []), (f"{ms(2)}", [0, 1]), (f"{ms(2)}-0", [0, 1]), (f"{ms(2)}-1", [0, 1, 2])]
+)
+async def test_before_any_id_is_what_came_before_it(client: Redis, valkey: str, before: str, expected: list[int]) -> None:
+    """Before the first possible id is nothing. An id without its counter is the first of its millisecond."""
+    await put_trades(client, range(4))
+    async with serving(valkey) as gateway:
+        assert numbers(await gateway.rows("/api/trades", "trades", instrument="BTC-USDT", before=before)) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from redis.asyncio import Redis
 
 from crosstape.settings import GatewaySettings
@@ -127,3 +128,12 @@ async def test_metrics_are_in_the_format_of_prometheus(client: Redis, valkey: st
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert b"crosstape_build_info" in answer.body
+
+
+@pytest.mark.parametrize("path", ["/api/instruments", "/api/venues", "/api/quotes", "/api/gaps", "/api/edges", "/api/last?topics=trade:*"])
+async def test_every_answer_can_have_its_times_as_strings(client: Redis, valkey: str, path: str) -> None:
+    """Also the gateway's clock."""
+    await publish(valkey, status("kraken"))
+    async with serving(valkey) as gateway:
+        answer = await gateway.ask(f"{path}{'&' if '?' in path else '?'}ints=string")
+    assert isinstance(answer.json["ts"], str)

@@ -174,3 +174,16 @@ async def test_the_document_is_served_once_and_without_a_token(client: Redis, va
     assert first.headers["Content-Encoding"] == "gzip"
     assert (again.status, again.body) == (304, b"")
     assert changed.status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/trades", "/api/bars", "/api/candles", "/api/depth"])
+@pytest.mark.parametrize("name", ["instrument", "symbol"])
+async def test_either_name_of_the_instrument_will_do(client: Redis, valkey: str, path: str, name: str) -> None:
+    """So the document requires neither alone, and says that one of them is needed."""
+    await publish(valkey, bar(0), trade(1))
+    operation = document()["paths"][path]["get"]
+    assert not any(one.get("required") for one in operation["parameters"])
+    assert "required" in operation["description"]
+    async with serving(valkey) as gateway:
+        assert (await gateway.get(path, **{name: "BTC-USDT"})).status == 200
+        assert (await gateway.get(path)).error[:2] == (400, "missing_parameter")

@@ -8,6 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher
+from crosstape.errors import BusError
+from crosstape.runtime.exit_codes import leaves
+from crosstape.settings import Settings
+from crosstape_gateway.service import run
 from tests.bus.tape import fast, publishing
 from tests.engines import StartServer
 from tests.gateway.streams.running import MINUTE_NS, Client, bar, gateway, settings, trade
@@ -38,12 +42,14 @@ async def test_away_back_and_all_in_between(client: Redis, valkey: str) -> None:
                     await _until_seq(one, 4)
                 await resuming.count("trade", 4)
                 assert [message["seq"] for message in resuming.of("trade")] == [1, 2, 3, 4]
+                await resuming.count("bus", 2)
             await wait_until(lambda: running.hub.away_since_ts is None, what="it answers")
         kinds = [message["type"] for message in reader.messages if message["type"] != "heartbeat"]
 
     assert [message["state"] for message in reader.of("bus")] == ["away", "back"]
     assert kinds == ["connected", "trade", "bus", "bus", "trade", "trade", "trade"]
-    assert [message["state"] for message in late.of("bus")] == ["away", "back"]
+    for one in (late, resuming):
+        assert [message["state"] for message in one.of("bus")] == ["away", "back"]
 
 
 @pytest.mark.slow
@@ -88,6 +94,19 @@ async def test_what_was_trimmed_meanwhile_is_said(client: Redis, valkey: str) ->
         "reason": "trimmed",
     }  # fmt: skip
     assert not stranger.of("missed")
+
+
+async def test_a_wrong_password_ends_the_start(start_server: StartServer) -> None:
+    """Waiting does not help: the gateway ends and says why, without the password."""
+    server = await start_server(options={"requirepass": "right-one"})
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await run(Settings(bus=fast(server.url, password="wrong-one"), gateway=settings()))
+
+    (error,) = leaves(raised.value)
+    assert isinstance(error, BusError)
+    assert "cannot be used" in str(error)
+    assert "wrong-one" not in str(error)
 
 
 @pytest.mark.slow

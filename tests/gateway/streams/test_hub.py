@@ -86,7 +86,6 @@ async def test_what_is_gathered_is_bounded(client: Redis, valkey: str, monkeypat
             publisher.publish_all([trade(number) for number in range(1, 120)])
             await reader.count("trade", 100)
             assert len(reader.of("trade")) == 100
-            await reader.count("trade", 119)
 
 
 async def test_what_is_counted(client: Redis, valkey: str) -> None:

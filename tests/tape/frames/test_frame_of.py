@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 import pandas as pd
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -181,6 +182,30 @@ def test_frames_of_pandas_put_together_lose_nothing() -> None:
     """They become objects of Python where the digits differ."""
     both = pd.concat([frame_of([trade("1.5")], library="pandas"), frame_of([trade("1E-20")], library="pandas")])
     assert both["price"].tolist() == [Decimal("1.5"), Decimal("1E-20")]
+
+
+def test_what_polars_does_with_exact_columns() -> None:
+    """As the docstring of `frame_of` says; where a newer version does better, the text changes."""
+    prices = frame_of([trade("1.5"), trade("2")])["price"]
+    assert type(prices.mean()) is type(prices.ewm_mean(alpha=0.5)[0]) is type(prices.rolling_mean(2)[1]) is float
+    with pytest.raises(pl.exceptions.ComputeError, match="overflow"):
+        frame_of([trade("9" * 38)] * 2)["price"].sum()
+    rounded = pl.concat([frame_of([trade("1.5")]), frame_of([trade("1E-20")])], how="vertical")["price"]
+    assert rounded.to_list() == [Decimal("1.5"), 0]
+
+
+def test_what_pandas_does_with_exact_columns() -> None:
+    """Likewise."""
+    frame = frame_of([trade("1.01"), trade("1.02")], library="pandas")
+    assert frame["price"].mean() == Decimal("1.02")  # of 1.015
+    assert str(frame["price"].rolling(2).mean().dtype) == "float64"
+    wide = frame_of([trade("1" * 20, "1" * 20)], library="pandas")
+    with pytest.raises(pa.ArrowInvalid, match="precision out of range"):
+        wide["price"] * wide["size"]
+    with pytest.raises(TypeError):
+        frame["price"].cumsum()
+    with pytest.raises(NotImplementedError):
+        frame.set_index("received_ts")["price"].resample("1s").ohlc()
 
 
 def test_times_of_pandas_can_be_an_index() -> None:

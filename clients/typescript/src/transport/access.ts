@@ -18,7 +18,8 @@ export class Access {
     if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
       throw new TypeError(`url: expected http: or https:, got ${parsed.protocol} (the transport is an option of its own)`);
     }
-    if (parsed.username || parsed.password) throw new TypeError("url: expected no user and password in it; a token is an option of its own");
+    if (parsed.username || parsed.password)
+      throw new TypeError("url: expected no user and password in it; a token is an option of its own");
     this.url = (parsed.origin + parsed.pathname).replace(/\/+$/, "");
     this.#token = token;
     this.#fetch = fetcher ?? ((...parameters) => globalThis.fetch(...parameters));
@@ -38,7 +39,11 @@ export class Access {
     const token = await this.token();
     const target = path + search(query);
     if (target.length > MAX_TARGET) {
-      throw new RequestError("these are too many topics for one address: follow them over WebSocket, or all instruments by *", 414, "too_long");
+      throw new RequestError(
+        "these are too many topics for one address: follow them over WebSocket, or all instruments by *",
+        414,
+        "too_long",
+      );
     }
     return this.#fetch(this.url + target, {
       headers: { Accept: accept, ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) },

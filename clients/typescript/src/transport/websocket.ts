@@ -1,5 +1,5 @@
-// WebSocket. Topics change without a new connection. Browsers and Node from 22 on have it; on Node 20 a class such as that of the package `ws`
-// is given to `Tape`. A browser cannot set a header: there a session is opened first, which works for pages of the gateway's own site.
+// WebSocket. Topics change without a new connection. Browsers have it, and Node from 22 on; on Node 20 a class such as that of the package
+// `ws` is given to `Tape`. A browser cannot set a header: there a session is opened first, which works for pages of the gateway's own site.
 
 import type { Attempt, Transport } from "../connection.js";
 import { AccessError, ConnectionLost, CrosstapeError, RequestError, errorOf } from "../errors.js";
@@ -41,7 +41,9 @@ export class WebSocketTransport implements Transport {
   constructor(access: Access, gatherMs: number | undefined, given: WebSocketClass | undefined) {
     const found = given ?? (globalThis.WebSocket as WebSocketClass | undefined);
     if (!found) {
-      throw new CrosstapeError('there is no WebSocket here (Node has it from version 22 on): use transport: "sse", or give a class as WebSocket');
+      throw new CrosstapeError(
+        'there is no WebSocket here (Node has it from version 22 on): use transport: "sse", or give a class as WebSocket',
+      );
     }
     this.#access = access;
     this.#url = `${access.url.replace(/^http/, "ws")}/ws${gatherMs === undefined ? "" : `?gather_ms=${gatherMs}`}`;

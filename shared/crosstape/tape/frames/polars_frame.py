@@ -30,9 +30,38 @@ def polars_frame(columns: Iterable[tuple[str, Sized, Sequence[Any]]]) -> pl.Data
 
 
 def _series(name: str, sized: Sized, values: Sequence[Any]) -> pl.Series:
-    if isinstance(sized, Digits):  # text is read several times as fast as objects of Python, and as exactly
-        return pl.Series(name, [None if value is None else format(value, "f") for value in values], pl.String()).cast(_dtype(sized))
-    return pl.Series(name, values, _dtype(sized))
+    """Nested values are made of flat columns, and decimals of text: polars reads objects of Python several times more slowly."""
+    match sized:
+        case Digits():
+            return pl.Series(name, [None if value is None else format(value, "f") for value in values], pl.String()).cast(_dtype(sized))
+        case SizedRecord(fields):
+            return _structs(name, fields, values)
+        case SizedList(item):
+            return _lists(name, item, values)
+        case _:
+            return pl.Series(name, values, _dtype(sized))
+
+
+def _structs(name: str, fields: Sequence[tuple[str, Sized]], values: Sequence[Any]) -> pl.Series:
+    parts = [_series(part, sized, [None if value is None else value[part] for value in values]) for part, sized in fields]
+    structs = pl.DataFrame(parts).to_struct(name)
+    if None not in values:
+        return structs
+    there = pl.Series([value is not None for value in values], dtype=pl.Boolean())
+    return pl.select(pl.when(there).then(structs).alias(name)).to_series()
+
+
+def _lists(name: str, item: Sized, values: Sequence[Any]) -> pl.Series:
+    """All items in one column, then gathered by the number of their row."""
+    items = _series(name, item, [part for value in values for part in value or ()])
+    rows = pl.Series("_row", [row for row, value in enumerate(values) for _ in value or ()], pl.UInt32())
+    gathered = pl.DataFrame([rows, items]).group_by("_row", maintain_order=True).agg(name)
+    every = pl.DataFrame(
+        [pl.Series("_row", range(len(values)), pl.UInt32()), pl.Series("_there", [value is not None for value in values], pl.Boolean())]
+    )
+    lists = every.join(gathered, on="_row", how="left", maintain_order="left")
+    empty = pl.Series([[]], dtype=_dtype(SizedList(item)))
+    return lists.select(pl.when("_there").then(pl.col(name).fill_null(empty)).alias(name)).to_series()
 
 
 def _dtype(sized: Sized) -> pl.DataType:

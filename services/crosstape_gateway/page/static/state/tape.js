@@ -10,7 +10,7 @@ import { CONSOLIDATED, SignsOfLife } from "./life.js";
 
 export const NOTICES = 200;
 const FEEDS = 20_000;
-const EPOCHS = 4;
+const SEEN = 5000;
 const CLOSED = 2000;
 
 /** Returns the topic, without a venue, of an event. */
@@ -35,7 +35,7 @@ export class Tape {
     this.dropped = 0; // notices that the bound has dropped
   }
 
-  #seen = new Map(); // "topic venue" → Map of epoch → last seq
+  #seen = new Set(); // "topic venue epoch seq" of the newest gaps
   #edgeEpochs = new Map(); // instrument → newest epoch of its edges
   #closed = new Map(); // key of an edge that has closed → its seq: a repeat does not open it again
 
@@ -154,7 +154,8 @@ export class Tape {
   }
 
   #notice(notice) {
-    this.notices.unshift(notice);
+    const older = this.notices.findIndex((one) => one.received_ts <= notice.received_ts);
+    this.notices.splice(older < 0 ? this.notices.length : older, 0, notice);
     if (this.notices.length > NOTICES) {
       this.notices.length = NOTICES;
       this.dropped += 1;
@@ -162,18 +163,12 @@ export class Tape {
     return "notices";
   }
 
-  /** Whether an event has not been here before. Resuming repeats the last seconds. */
+  /** Whether an event has not been here before. Resuming repeats some; a poll has the newest before the stream has those before it. */
   #first(event) {
-    const key = `${topicOf(event)} ${event.venue}`;
-    let epochs = this.#seen.get(key);
-    if (!epochs) {
-      if (this.#seen.size >= FEEDS) this.#seen.delete(this.#seen.keys().next().value);
-      this.#seen.set(key, (epochs = new Map()));
-    }
-    const last = epochs.get(event.epoch);
-    if (last !== undefined && event.seq <= last) return false;
-    epochs.set(event.epoch, event.seq);
-    if (epochs.size > EPOCHS) epochs.delete(epochs.keys().next().value);
+    const id = `${topicOf(event)} ${event.venue} ${event.epoch} ${event.seq}`;
+    if (this.#seen.has(id)) return false;
+    this.#seen.add(id);
+    if (this.#seen.size > SEEN) this.#seen.delete(this.#seen.values().next().value);
     return true;
   }
 

@@ -8,21 +8,21 @@ import { counted, timeOfDay } from "./words.js";
 const SHOWN = 60;
 
 export class Notices {
+  #items = new WeakMap(); // notice → its element
+
   constructor(tape, { list, meta, note }) {
-    Object.assign(this, { tape, list, meta, note, newest: null });
+    Object.assign(this, { tape, list, meta, note });
     this.draw();
   }
 
   draw() {
     const { notices } = this.tape;
-    const fresh = [];
-    for (const notice of notices.slice(0, SHOWN)) {
-      if (notice === this.newest) break;
-      fresh.push(itemOf(notice));
-    }
-    this.newest = notices[0] ?? null;
-    this.list.prepend(...fresh);
-    while (this.list.children.length > SHOWN) this.list.lastChild.remove();
+    this.list.replaceChildren(
+      ...notices.slice(0, SHOWN).map((notice) => {
+        if (!this.#items.has(notice)) this.#items.set(notice, itemOf(notice));
+        return this.#items.get(notice);
+      }),
+    );
     setText(this.meta, notices.length > SHOWN ? `the newest ${SHOWN} of ${notices.length}${this.tape.dropped ? ` kept (${NOTICES} at most)` : ""}` : "");
     setText(this.note, notices.length ? "" : "Nothing is known to be missing since this page was opened.");
   }

@@ -176,7 +176,10 @@ class QuoteRow {
     this.cells.name.append(element("span", { class: "twist", "aria-hidden": "true" }), element("b", { text: this.name }));
     for (const [type] of HEAD.slice(1)) add(type.split(" ").at(-1), type);
     add("age", "number age");
-    for (const window of this.windows()) add(`vwap ${window}`, "number vwap");
+    for (const window of this.windows()) {
+      add(`vwap ${window}`, "number vwap");
+      this.cells[`vwap ${window}`].dataset.window = window;
+    }
     if (this.quote) this.draw(this.quote);
     for (const leg of this.legs) leg.node.remove();
     this.legs = [];

@@ -34,17 +34,23 @@ GROUPS: Final = (
 )
 """Headings, and the modules and packages that their names come from; the longest name that fits decides."""
 
+FIRST: Final = ("Tape", "Subscription", "SyncTape", "SyncSubscription", "Start", "Missed", "History", "frame_of")
+"""Names with which a group begins: what a reader needs first. The others follow in the order of the alphabet."""
+
+MADE: Final = ("Subscription", "SyncSubscription")
+"""Classes that only methods make: how they are made says nothing to a reader."""
+
 VALUES: Final = (*_EVENTS, "crosstape_schemas.timeframes", "crosstape.version")
 """Modules that assign constants and types to public names."""
 
 
 def library() -> Iterator[str]:
-    """Each name under the heading of the module that defines it, in the order of the alphabet."""
+    """Each name under the heading of the module that defines it, `FIRST` first."""
     places = {name: _module(name) for name in crosstape.__all__}
     for heading, _ in GROUPS:
         names = [name for name, module in places.items() if _heading(module) == heading]
         yield f"## {heading}\n"
-        for name in sorted(names, key=str.lower):
+        for name in sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name.lower())):
             yield from _entry(name, getattr(crosstape, name), places[name])
 
 
@@ -108,7 +114,8 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield f"`{name}({cls.__bases__[0].__name__})`\n"
         yield f"{_text(cls)}\n"
         return
-    yield f"`{_signature(name, cls)}`\n"
+    if name not in MADE:
+        yield f"`{_signature(name, cls)}`\n"
     yield from _paragraphs(cls)
     if issubclass(cls, msgspec.Struct):
         docs, types = field_docs(cls), {field.name: field for field in msgspec.structs.fields(cls)}

@@ -35,8 +35,13 @@ def get_log(name: str = NAME) -> Log:
     """Returns the log of a module. Without structlog, a program that has not set up `logging` sees warnings on standard error."""
     if structlog is None:
         return StandardLog(logging.getLogger(name))
-    if not structlog.is_configured():  # structlog's default is standard output, where logs would mix with a program's own output
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    if not structlog.is_configured():
+        # By default structlog writes to standard output, where logs would mix with a program's own output, and shows with an error the
+        # values of all variables, a password among them.
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(
+            processors=[*structlog.get_config()["processors"][:-1], renderer], logger_factory=lambda *_: structlog.PrintLogger(sys.stderr)
+        )
     log: Log = structlog.get_logger(name)
     return log
 

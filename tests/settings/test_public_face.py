@@ -52,6 +52,24 @@ def test_logs_go_to_standard_error() -> None:
     assert "bus.unavailable" in done.stderr
 
 
+def test_an_error_in_the_log_shows_no_variables() -> None:
+    """One of them may be a password."""
+    done = python("""
+from crosstape.log import get_log
+
+def callback(password):
+    raise ValueError("wrong")
+
+try:
+    callback("".join(["hunt", "er2"]))
+except ValueError as exc:
+    get_log().error("tape.callback_failed", exc_info=exc)
+""")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "ValueError: wrong" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 def test_who_has_configured_structlog_keeps_it() -> None:
     """The program configures it before the import or after it."""
     mine = "import structlog; structlog.configure([structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())\n"

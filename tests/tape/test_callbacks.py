@@ -169,6 +169,9 @@ async def test_callbacks_may_be_registered_before_the_tape_is_opened(client: Red
             await wait_until(lambda seq=seq: seen[-1:] == [seq], what="it was called")  # type: ignore[misc]
         await asyncio.wait_for(run, 10)
     assert seen == [1, 1, 2]
+    tape.on("trade", BTC)(print)
+    with pytest.raises(ValueError, match="is read already"):
+        tape.on("trade", BTC, start="5-1")(print)
     tape.on("trade", BTC, venue="kraken", start="5-1")(print)
     with pytest.raises(ValueError, match="is read already"):
         await tape.__aenter__()
@@ -210,3 +213,43 @@ async def test_one_stream_has_one_start_for_all_callbacks(client: Redis, valkey:
             tape.on("quote", ETH, BTC, start=Start.BEGINNING)(print)
         with pytest.raises(TypeError, match="a position is"):
             tape.on("trade", "*", start=7)(print)  # type: ignore[arg-type]
+        tape.on("trade", "*", start=Start.BEGINNING)(print)
+        with pytest.raises(ValueError, match="trade is read already"):
+            tape.on("trade", "*", start=Start.LAST_THEN_NOW)(print)
+
+
+async def test_one_run_at_a_time(client: Redis, valkey: str) -> None:
+    """Two would call one callback at the same time. Another one may follow."""
+    async with taping(valkey) as tape:
+        started, go_on = asyncio.Event(), asyncio.Event()
+
+        @tape.on("trade", BTC, start=Start.BEGINNING)
+        async def waits(_: Trade) -> None:
+            started.set()
+            await go_on.wait()
+
+        await client.xadd(TRADES, {"d": stamped(trade(1), 5, 1)})
+        first = asyncio.create_task(tape.run())
+        async with asyncio.timeout(20):
+            await started.wait()
+            with pytest.raises(BusError, match=r"one tape\.run"):
+                await tape.run()
+            go_on.set()
+        first.cancel()
+        await asyncio.wait({first})
+        await tape.run(seconds=0)
+
+
+async def test_what_cannot_be_called_is_refused(client: Redis, valkey: str) -> None:
+    """At once, and not with the first event."""
+
+    async def report(_: Missed) -> None:
+        raise AssertionError
+
+    async with taping(valkey) as tape:
+        with pytest.raises(TypeError, match="function of one argument"):
+            tape.on("trade", BTC)(7)  # type: ignore[type-var]
+        tape.on("trade", BTC)(print)
+        for on_missed in (report, 7):
+            with pytest.raises(TypeError, match="plain function"):
+                await tape.run(on_missed=on_missed)  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,6 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape import BusError, Missed, Trade, UnknownName
+from crosstape.bus.client.call import execute_raw
 from crosstape.tape import history
 from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, GapCause
 from tests.bus.tape import BTC, KEYS, MINUTE_NS, TRADES, numbers, stamped, status, trade, whole
@@ -107,6 +110,28 @@ async def test_what_was_trimmed_is_said(trades: list[Trade], client: Redis, valk
         found = await tape.history("trade", BTC)
         assert found == []
         assert found.trimmed
+
+
+async def test_a_server_that_loses_its_data_meanwhile(
+    trades: list[Trade], client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is returned, and that there was more is said. So it is when older entries are trimmed meanwhile."""
+    losses: list[Callable[[], Awaitable[object]]] = [client.flushall, lambda: client.xtrim(TRADES, maxlen=3_000, approximate=False)]
+
+    async def lossy(*args: Any, **options: Any) -> Any:
+        page = await execute_raw(*args, **options)
+        if lose:
+            await lose.pop()()
+        return page
+
+    monkeypatch.setattr(history, "execute_raw", lossy)
+    async with taping(valkey) as tape:
+        lose = losses[1:]
+        found = await tape.history("trade", BTC)
+        assert (found, found.trimmed) == (trades[-3_000:], True)
+        lose = losses[:1]
+        found = await tape.history("trade", BTC, from_ts=START_TS)
+        assert (found, found.trimmed) == (trades[-1_000:], True)
 
 
 async def test_what_is_missing_in_between_is_said(client: Redis, valkey: str) -> None:

@@ -54,8 +54,13 @@ def test_instruments_are_named() -> None:
         select("trade", [], None)
     with pytest.raises(TypeError, match="one by one"):
         select("trade", BTC, None)
-    with pytest.raises(TypeError, match="is text"):
-        select("trade", [7], None)  # type: ignore[list-item]
+    for name in (7, [BTC, "ETH-USDT"]):
+        with pytest.raises(TypeError, match=r"is text.* one by one"):
+            select("trade", [name], None)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="kind of event is text"):
+        select(None, [BTC], None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="venue is text"):
+        select("trade", [BTC], ["kraken"])  # type: ignore[arg-type]
 
 
 @given(st.sampled_from(KINDS_WITH_TIMEFRAMES), st.sampled_from([BTC, "ETH-USD-PERP", "BTC-USD*", "BTC-USDT-20261225"]), st.integers(1, 3))

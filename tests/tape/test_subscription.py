@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from crosstape import BusError, Missed, Quote, Start, Status, Tape, Trade, UnknownName
 from crosstape.settings import MaxLen
+from crosstape.tape import source
 from crosstape_schemas import VENUE_WIDE, FeedState
-from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, Gaps, fast, numbers, publishing, quote, stamped, status, trade, whole
+from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, Gaps, fast, ids, numbers, publishing, quote, stamped, status, trade, whole
 from tests.tape.reading import bar, begun, is_current, taken, tape_and_publisher, taping, write
 from tests.waiting import wait_until
 
@@ -202,6 +203,21 @@ async def test_newest_keeps_every_closed_bar(client: Redis, valkey: str) -> None
         assert [(event.seq, event.closed) for event in events] == [(3, True), (6, True), (8, False)]
 
 
+async def test_newest_leaves_closed_bars_on_the_server(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When many wait in memory no more are read: none is dropped for want of room."""
+    monkeypatch.setattr(source, "NEWEST_AHEAD", 100, raising=False)
+    monkeypatch.setattr(source, "NEWEST_LIMIT", 2_500)
+    name = KEYS.stream("bar:1m", BTC)
+    async with client.pipeline() as pipe:
+        for seq in range(1, 5_001):
+            pipe.xadd(name, {"d": stamped(bar(seq, closed=True), 5, seq)})
+        await pipe.execute()
+    async with taping(valkey) as tape:
+        bars = tape.bars(BTC, "1m", newest=True, start=Start.BEGINNING)
+        assert numbers([*await taken(bars, 5_000)]) == whole(5_000)
+        assert bars.missed == 0
+
+
 async def test_bars_are_the_consolidated_ones_unless_a_venue_is_named(client: Redis, valkey: str) -> None:
     """None is all of them."""
     name = KEYS.stream("bar:1m", BTC)
@@ -308,10 +324,11 @@ async def test_a_subscription_has_one_caller_at_a_time(client: Redis, valkey: st
 
 
 async def test_two_hundred_subscriptions_at_once(client: Redis, valkey: str) -> None:
-    """Each gets all of its instrument, and none of the others."""
+    """Each gets all of its instrument, and none of the others. All stay open: each has a connection."""
     names = [f"COIN{n}-USDT" for n in range(200)]
     async with tape_and_publisher(valkey) as (tape, publisher):
-        loops = [asyncio.create_task(taken(tape.trades(name, start=Start.BEGINNING), 5)) for name in names]
+        subscriptions = [tape.trades(name, start=Start.BEGINNING) for name in names]
+        loops = [asyncio.create_task(taken(trades, 5)) for trades in subscriptions]
         for number in range(1, 6):
             publisher.publish_all(trade(number, name) for name in names)
         assert await publisher.drain(20)
@@ -354,6 +371,10 @@ async def test_refused_where_waiting_cannot_help(client: Redis, valkey: str) -> 
     async with taping(valkey, username="nobody", password="wrong") as tape:
         with pytest.raises(BusError, match="cannot be used"):
             await tape.trades(BTC).next()
+        everything = tape.trades("*")
+        for _ in range(2):
+            with pytest.raises(BusError, match="cannot be used"):
+                await everything.read(timeout_s=20)
         with pytest.raises(BusError, match="cannot be asked"):
             await tape.last("trade", BTC)
 
@@ -397,6 +418,53 @@ async def test_a_tape_is_used_while_it_is_open(client: Redis, valkey: str) -> No
         await tape.get()
 
 
+async def test_a_loop_over_all_instruments_says_that_the_server_is_away() -> None:
+    """It has no stream yet whose reading would say so."""
+    async with taping("unix:///nowhere/valkey.sock") as tape:
+        with capture_logs() as logs:
+            reading = asyncio.create_task(tape.trades("*").read())
+            await wait_until(lambda: logs, what="it is logged")
+        assert logs[0]["event"] == "bus.unavailable"
+        reading.cancel()
+        await asyncio.wait({reading})
+
+
+async def test_what_is_read_after_the_end_starts_nothing(client: Redis, valkey: str) -> None:
+    """No task, which nobody would end."""
+    async with taping(valkey) as tape:
+        closed, everything = tape.trades("*"), tape.trades("*")
+        await closed.aclose()
+        assert await closed.read() == []
+    assert await everything.next() is None
+    assert [event async for event in everything] == []
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("tape.")] == []
+
+
+async def test_closing_ends_a_loop_over_the_newest(client: Redis, valkey: str) -> None:
+    """What waited in memory is not returned any more."""
+    async with tape_and_publisher(valkey) as (tape, publisher):
+        publisher.publish_all(quote(1, name) for name in (BTC, ETH))
+        assert await publisher.drain(10)
+        quotes = tape.quotes(BTC, ETH, start=Start.BEGINNING, newest=True)
+        assert len(await taken(quotes, 1)) == 1
+        await quotes.aclose()
+        assert [event async for event in quotes] == []
+
+
+async def test_positions_pass_what_is_not_wanted(client: Redis, valkey: str) -> None:
+    """A venue that is silent for long does not keep the position where the server will trim."""
+    async with tape_and_publisher(valkey) as (tape, publisher):
+        trades = tape.trades(BTC, venue="kraken", start=Start.BEGINNING)
+        await write(publisher, 1, 5)
+        end = (await ids(client))[-1]
+
+        async def passed() -> bool:
+            assert await trades.next(timeout_s=0.01) is None
+            return trades.positions == {TRADES: end}
+
+        await wait_until(passed, what="the position is the stream's end")
+
+
 async def test_what_is_on_the_tape(client: Redis, valkey: str) -> None:
     """Names of instruments and venues, and last values without those of trades that came late."""
     async with publishing(fast(valkey)) as publisher, taping(valkey) as tape:
@@ -410,3 +478,5 @@ async def test_what_is_on_the_tape(client: Redis, valkey: str) -> None:
             assert {venue: event.seq for venue, event in (await tape.last("trade", BTC)).items()} == {"binance": 2}
         assert [log["event"] for log in logs] == ["tape.foreign"]
         assert await tape.last("cbbo", BTC) == {}
+        with pytest.raises(ValueError, match="one instrument"):
+            await tape.last("trade", "*")

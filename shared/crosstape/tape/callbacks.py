@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from crosstape.bus import Entry
+from crosstape.bus import Entry, Start
 from crosstape.errors import BusError
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
@@ -51,12 +51,17 @@ class Callbacks:
         self._starts: dict[Selection, Starts] = {}
         self._connection: TapeConnection | None = None
         self._source: EventSource | None = None
+        self._running = False
 
     def add(self, selection: Selection, callback: Callable[[Any], object], start: Starts) -> None:
         """Register a callback. Raises as `EventSource.select` while the tape is open; else `open` does."""
+        if not callable(callback):
+            raise TypeError(f"a callback is a function of one argument, not {callback!r:.40}")
         if self._connection is not None:
             self._source = self._source or EventSource(self._connection)
             self._source.select(selection, start)
+        elif (known := self._starts.get(selection)) is not None and start not in (Start.NOW, known):
+            raise ValueError(f"{selection.kind} is read already, from {known} on, and one stream has one start here")
         self._starts.setdefault(selection, start)
         self._registered.setdefault(selection, []).append(Registered(callback))
 
@@ -73,6 +78,15 @@ class Callbacks:
         source = self._source
         if source is None:
             raise BusError("no callback is registered: write @tape.on(…) first")
+        if self._running:
+            raise BusError("the callbacks of this tape are being called already: await one tape.run()")
+        self._running = True
+        try:
+            await self._run(source, seconds, on_missed)
+        finally:
+            self._running = False
+
+    async def _run(self, source: EventSource, seconds: float | None, on_missed: OnMissed | None) -> None:
         source.losses.on_missed = on_missed
         deadline = None if seconds is None else time.monotonic() + seconds
         while not source.closed:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol, Self
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final, Protocol, Self
 
 import msgspec
 
@@ -18,6 +18,9 @@ from crosstape.errors import BusError, SettingsError
 from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape_schemas import Event, Keys
+
+LOOKING: Final = 4
+"""Sources of one tape that look into the registry at the same time."""
 
 log = get_log(__name__)
 
@@ -43,6 +46,8 @@ class TapeConnection:
         self._closing: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._life_awaited = False
+        self.looking = asyncio.Semaphore(LOOKING)
+        """Held by a source that looks into the registry: hundreds that do so at once would need as many connections again."""
         self.closed = False
 
     @classmethod
@@ -76,7 +81,8 @@ class TapeConnection:
             async with asyncio.timeout(self._settings.timeout_s):
                 await self._life.start()
         except (TimeoutError, BusError) as exc:
-            log.warning("tape.signs_of_life_unknown", reason=str(exc) or "no answer in time", effect="nothing is current")
+            if not self._life_awaited:  # once, however many wait
+                log.warning("tape.signs_of_life_unknown", reason=str(exc) or "no answer in time", effect="nothing is current")
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self.closed or (task is not None and task.cancelling()):
@@ -89,10 +95,8 @@ class TapeConnection:
 
     async def call(self, *command: str | int | bytes) -> object:
         """Returns the server's answer to one command. Raises `BusError` if there is none within `bus.timeout_s`."""
-        try:
+        with self._errors():
             answer: object = await execute(self.client, *command)
-        except UNAVAILABLE as exc:
-            raise BusError(f"the bus {place(self.client)} cannot be asked: {reason(exc)}") from exc
         return answer
 
     async def registered(self) -> set[tuple[str, str]]:
@@ -100,10 +104,29 @@ class TapeConnection:
 
         Raises `BusError` without an answer, `SettingsError` if the tape has another number of partitions: nothing of it would be read.
         """
+        with self._errors():
+            return await self._registered()
+
+    async def await_registered(self, caller: object) -> set[tuple[str, str]]:
+        """The same, and waits for the server. Raises `BusError` as a first read does: where waiting cannot help."""
+        return await self._availability.until_answered(self._registered, caller)
+
+    def stream(self, kind: str, name: str) -> str:
+        """Returns the name of the stream of a (kind, instrument), or of ("venue", venue)."""
+        return self.keys.venue(name) if kind == "venue" else self.keys.stream(kind, name)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except UNAVAILABLE as exc:
+            raise BusError(f"the bus {place(self.client)} cannot be asked: {reason(exc)}") from exc
+
+    async def _registered(self) -> set[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
         other = False
         for partition in range(self.keys.partitions):
-            names = await self.call("SMEMBERS", self.keys.registry(partition))
+            names = await execute(self.client, "SMEMBERS", self.keys.registry(partition))
             assert isinstance(names, list | set)
             for name in (raw.decode(errors="replace") for raw in names):
                 if (place_of := self.keys.parse(name)) is not None:
@@ -113,16 +136,12 @@ class TapeConnection:
                         other = True
         if not found:
             elsewhere = msgspec.structs.replace(self.keys, partitions=1 if self.keys.partitions > 1 else 2)
-            other = bool(await self.call("EXISTS", elsewhere.registry()))
+            other = bool(await execute(self.client, "EXISTS", elsewhere.registry()))
         if other and not any(kind != "venue" for kind, _ in found):  # else the number was changed, and some old names are left
             raise SettingsError(
                 f"bus.partitions = {self.keys.partitions}, but the tape {self.keys.prefix!r} on {place(self.client)} has another number"
             )
         return found
-
-    def stream(self, kind: str, name: str) -> str:
-        """Returns the name of the stream of a (kind, instrument), or of ("venue", venue)."""
-        return self.keys.venue(name) if kind == "venue" else self.keys.stream(kind, name)
 
     def _close_source(self, source: Closing) -> None:
         if source in self.sources:

@@ -120,7 +120,7 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     if foreign:
         log.warning("tape.foreign", stream=stream, entries=foreign)
     events, more = reading.result()
-    trimmed = not stopped and (numbering.begins_later if info.removed is None else info.removed > 0) and _begins_after(info, wanted)
+    trimmed = not stopped and await _is_trimmed(connection, stream, info, numbering, wanted)
     return History(events, trimmed=trimmed, more=more, missed=tuple(numbering.missed()))
 
 
@@ -212,6 +212,14 @@ async def _check_known(connection: TapeConnection, selection: Selection) -> None
         if known and name not in known:
             nearest = nearest_instrument(name, known)
             raise UnknownName(f"the tape has no instrument {name!r}" + (f"; did you mean {nearest!r}?" if nearest else ""))
+
+
+async def _is_trimmed(connection: TapeConnection, stream: str, before: StreamInfo, numbering: BackwardNumbering, wanted: Range) -> bool:
+    """Whether entries of the range are gone, after all was read that there is: also those that were removed while we read."""
+    after = await _info(connection, stream)
+    if parse_id(after.id) < parse_id(before.id):  # the server lost its data while we read
+        return True
+    return (numbering.begins_later if after.removed is None else after.removed > 0) and _begins_after(after, wanted)
 
 
 def _begins_after(info: StreamInfo, wanted: Range) -> bool:

@@ -20,12 +20,22 @@ class Losses:
 
     def __init__(self, wanting: Callable[[str], Iterable[Selection]], on_missed: OnMissed | None) -> None:
         """`wanting` returns the selections that a stream is read for."""
-        if inspect.iscoroutinefunction(on_missed):
-            raise TypeError("on_missed is a plain function: it is called while events are read")
+        self.on_missed = on_missed
         self.count = 0
         self._wanting = wanting
-        self.on_missed = on_missed
         self._logged: set[str] = set()
+
+    @property
+    def on_missed(self) -> OnMissed | None:
+        """What is called; None: the first of each stream is logged."""
+        return self._on_missed
+
+    @on_missed.setter
+    def on_missed(self, on_missed: OnMissed | None) -> None:
+        """Raises `TypeError` for what is no plain function."""
+        if on_missed is not None and (not callable(on_missed) or inspect.iscoroutinefunction(on_missed)):
+            raise TypeError("on_missed is a plain function: it is called while events are read")
+        self._on_missed = on_missed
 
     def note(self, missed: Missed) -> None:
         """Count, and call back or log once a stream, unless what is missing is of a venue that is not wanted."""

@@ -67,6 +67,11 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._items) + len(self._missed)
 
+    @property
+    def events(self) -> int:
+        """How many items wait that are no states."""
+        return len(self._events)
+
     def put(self, item: Entry | Missed) -> None:
         """Add an event, or that some are missing here."""
         key = state_key(item) if isinstance(item, Entry) else None

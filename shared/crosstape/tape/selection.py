@@ -68,6 +68,14 @@ def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selectio
     """
     if isinstance(instruments, str):
         raise TypeError("instruments are given one by one, or as a list")
+    if not isinstance(kind, str):
+        raise TypeError(f"a kind of event is text, such as 'trade', not {kind!r:.40}")
+    names = list(instruments)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of an instrument is text, not {name!r:.40}; several are given one by one: 'BTC-USDT', 'ETH-USDT'")
+    if venue is not None and not isinstance(venue, str):
+        raise TypeError(f"the id of a venue is text, not {venue!r:.40}: one subscription is of one venue, or of all")
     tag, colon, timeframe = kind.partition(":")
     if tag not in KINDS:
         raise UnknownName(f"{kind!r:.40} is no kind of event{_meant(tag, KINDS, kind)}; kinds are {', '.join(KINDS)}")
@@ -77,7 +85,7 @@ def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selectio
         check_timeframe(timeframe)
     elif colon:
         raise UnknownName(f"{kind!r:.40}: {tag} has no timeframe")
-    names = tuple(dict.fromkeys(instruments))
+    names = list(dict.fromkeys(names))
     if not names:
         raise ValueError(f"{kind}: name at least one instrument, or {ALL!r} for all")
     for name in names:
@@ -87,7 +95,7 @@ def select(kind: str, instruments: Iterable[str], venue: str | None) -> Selectio
         lower = venue.strip().lower()
         guess = f"; did you mean {lower!r}?" if _ID.fullmatch(lower) else ""
         raise UnknownName(f"{venue!r:.40} is no id of a venue{guess}")
-    return Selection(kind, KINDS[tag], () if ALL in names else names, venue)
+    return Selection(kind, KINDS[tag], () if ALL in names else tuple(names), venue)
 
 
 def check_timeframe(timeframe: str) -> None:
@@ -100,8 +108,6 @@ def check_timeframe(timeframe: str) -> None:
 
 def check_instrument(name: str) -> None:
     """Raise `UnknownName` if a name has not the form of an instrument's."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of an instrument is text, not {name!r:.40}")
     if parsed(name.removesuffix(COMPOSITE)) is None:
         guess = _respelled(name)
         raise UnknownName(

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from crosstape.bus import Entry, Missed, Position, Start
 from crosstape.bus.read.entry import check_position
-from crosstape.errors import BusError, SettingsError
+from crosstape.errors import BusError, CrosstapeError, SettingsError
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.losses import Losses, OnMissed
@@ -22,8 +22,10 @@ Starts: TypeAlias = Position | Mapping[str, Position]
 
 LOOK_S: Final = 1.0
 """How often to look for streams that are new, for a selection of all instruments."""
-NEWEST_LIMIT: Final = 100_000
-"""With `newest`, closed bars that wait in memory at most."""
+NEWEST_AHEAD: Final = 20_000
+"""With `newest`, no more is read while so many closed bars wait in memory: they stay on the server."""
+NEWEST_LIMIT: Final = 200_000
+"""With `newest`, closed bars that are kept in any case: one answer of the server comes on top of `NEWEST_AHEAD`."""
 MORE_S: Final = 0.02
 """With `newest`, how long to wait for an answer before it is looked again whether there is more."""
 NEWEST_S: Final = 2.0
@@ -50,7 +52,7 @@ class EventSource:
         """Stream → id up to which its events were returned."""
         self._looked: set[Selection] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._failure: SettingsError | None = None
+        self._failure: CrosstapeError | None = None
         self._busy = False
         self._closed = False
 
@@ -67,6 +69,8 @@ class EventSource:
         """
         for name, position in start.items() if isinstance(start, Mapping) else [("start", start)]:
             check_position(name, position)
+        if (known := self._starts.get(selection)) is not None and start not in (Start.NOW, known):
+            raise ValueError(f"{selection.kind} is read already, from {known} on, and one stream has one start here")
         names = list(selection.streams(self._connection.keys))
         for name in names:
             if name in self._wanted and _start_of(name, start) not in (Start.NOW, self._start_of[name]):
@@ -75,7 +79,7 @@ class EventSource:
             self._add(selection, names, start)
             self._selections.append(selection)
             self._starts[selection] = start
-            if self._looking is not None:
+            if self._looking is not None and not self.closed:
                 self._begin_looking()
 
     def deselect(self, selection: Selection) -> None:
@@ -118,6 +122,7 @@ class EventSource:
         if not self._ready:
             await self._fill(timeout_s)
         if not self._ready:
+            self.positions.update(self.reader.cursors)  # behind what was read and is not wanted
             return None
         entry = self._ready.popleft()
         if self._ready:
@@ -130,6 +135,8 @@ class EventSource:
         """End it: a caller that waits gets nothing."""
         self._closed = True
         self._ready.clear()
+        if self._newest is not None:
+            self._newest = EventQueue(NEWEST_LIMIT)
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -138,19 +145,25 @@ class EventSource:
 
     async def _next_newest(self, queue: EventQueue, timeout_s: float | None) -> Entry | None:
         """`next_entry`, after what is there was read: a state that is returned is the newest."""
-        while True:
-            await self._fill(0 if queue else timeout_s)
-            self._put_ready(queue)
-            until_s = time.monotonic() + NEWEST_S
-            while self.reader.has_more and not self.closed and time.monotonic() < until_s:
-                await self._fill(MORE_S)
+        while not self.closed:
+            until_s = None
+            wait_s = 0 if queue else timeout_s
+            while queue.events < NEWEST_AHEAD and not self.closed:
+                await self._fill(wait_s)
                 self._put_ready(queue)
+                until_s = until_s or time.monotonic() + NEWEST_S
+                if not self.reader.has_more or time.monotonic() >= until_s:
+                    break
+                wait_s = MORE_S
+            if self.closed:
+                break
             item = queue.get()
             if not queue:
                 self.positions.update(self.reader.cursors)
             if not isinstance(item, Missed):
                 return item
             self.losses.note(item)
+        return None
 
     def _put_ready(self, queue: EventQueue) -> None:
         for entry in self._ready:
@@ -165,7 +178,7 @@ class EventSource:
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         try:
-            if self._looking is None:
+            if self._looking is None and not self.closed:
                 self._begin_looking()
             while not self._ready and not self.closed:
                 left = None if deadline is None else max(0.0, deadline - loop.time())
@@ -193,19 +206,27 @@ class EventSource:
         self._looking = asyncio.create_task(self._look(), name="tape.look")
 
     async def _look(self) -> None:
-        """Look into the registry: once, or again and again if all instruments are wanted. While the server is away the reader says so."""
+        """Look into the registry: once, or again and again if all instruments are wanted."""
         while True:
+            is_open = any(selection.is_open for selection in self._selections)
             try:
-                self._find_streams(await self._connection.registered())
-                if not any(selection.is_open for selection in self._selections):
+                async with self._connection.looking:
+                    self._find_streams(await (self._connection.await_registered(self) if is_open else self._connection.registered()))
+                if not is_open:
                     return
-            except SettingsError as exc:  # nothing would ever come: whoever waits gets the error
-                self._failure = exc
-                await self.reader.aclose()
+            except BusError as exc:
+                if is_open:  # the reader has no stream that would say so
+                    await self._fail(exc)
+                    return
+            except SettingsError as exc:  # nothing would ever come
+                await self._fail(exc)
                 return
-            except BusError:
-                pass  # the reader waits for the server, too
             await asyncio.sleep(LOOK_S)
+
+    async def _fail(self, exc: CrosstapeError) -> None:
+        """Raise this where somebody waits."""
+        self._failure = exc
+        await self.reader.aclose()
 
     def _find_streams(self, found: set[tuple[str, str]]) -> None:
         """Add the streams of open selections, and warn of an instrument that is probably mistyped.

@@ -20,7 +20,7 @@ from crosstape.tape.followed_queue import FollowedQueue
 from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
 from crosstape.tape.losses import OnMissed
-from crosstape.tape.selection import select
+from crosstape.tape.selection import VENUE_KINDS, select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
 from crosstape_schemas import AnyEvent, Event
@@ -81,10 +81,11 @@ class Tape(ByKind):
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
         A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds; those of whole venues are of the
-        instrument `*`. Whether a state is still the present one
-        says `is_current`. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none.
+        instrument `*`. Whether a state is still the present one says `is_current`. Raises `BusError` if the server does not answer,
+        `UnknownName` for a name that is none, `ValueError` for `*` with other kinds.
         """
-        select(kind, (instrument,), None)
+        if select(kind, (instrument,), None).is_open and kind not in VENUE_KINDS:
+            raise ValueError(f"{kind}: the last values of one instrument are read at a time")
         found = await last_by_venue(self._connection, kind, instrument)
         await self._connection.know_life()
         return found
@@ -136,7 +137,7 @@ class Tape(ByKind):
 
         It is a function or a coroutine function of one argument, and may be registered before the tape is opened. `kind`, `instruments`,
         `venue` and `start` are as in `events`, `start` from the beginning of `run` on. A stream is read once for all callbacks: raises
-        `ValueError` if another one has another start there.
+        `ValueError` if another one has another start there, `TypeError` for what cannot be called.
         """
         selection = select(kind, instruments, venue)
 
@@ -151,14 +152,14 @@ class Tape(ByKind):
 
         One callback runs at a time, each in the order of its streams; a coroutine is awaited before the next is called. An error that one
         raises is logged (`tape.callback_failed`, of each callback once a minute), and the others are called all the same. While they are
-        slow, events stay on the server. Another `run` continues behind the last event. Raises `BusError` if there is no callback, or as a
-        subscription does.
+        slow, events stay on the server; while the server is away, it waits. Another `run` continues behind the last event. Raises
+        `BusError` if there is no callback or another `run` is under way, or as a subscription does.
         """
         assert self._connection  # raises if it is not open
         await self._callbacks.run(seconds, on_missed)
 
     def follow(self, kind: str, *instruments: str, venue: str | None = None, start: Starts = Start.NOW) -> None:
-        """Reads these events into the queue that `get` polls, beside what is followed already. The parameters are as in `events`.
+        """Reads these events into the queue that `get` polls, beside what is followed already. Parameters and errors are as in `events`.
 
         The queue holds the newest of each state (per stream and venue), and `queue_events` other events, trades and closed bars among
         them. When more come, the oldest are dropped, and `get` says so with an exact count.
@@ -170,7 +171,8 @@ class Tape(ByKind):
         self._followed.unfollow(select(kind, instruments, venue))
 
     async def get(self, timeout_s: float | None = None) -> AnyEvent | Missed | None:
-        """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed.
+        """Returns the next event of what is followed, or a `Missed`; None if none came within `timeout_s`, or when the tape is closed
+        meanwhile. With 0 it returns what is there; with None, it waits without end.
 
         A `Missed` comes before the events that follow what is missing: `count` events of its stream, venue and epoch, the first of which is
         `first_missing`, were dropped from the full queue or had left the tape. Any number of tasks may wait; each item goes to one. Raises
@@ -181,7 +183,8 @@ class Tape(ByKind):
     async def collect(self, subscription: Subscription[E], *, n: int = 1_000, seconds: float | None = None) -> list[E]:
         """Returns the next `n` events of a subscription, oldest first; fewer if `seconds` are over, or when it is closed.
 
-        The subscription stays open and continues behind them. Raises as a loop over it does.
+        The subscription stays open and continues behind them. Raises as a loop over it does. When it is cancelled, what it had gathered is
+        lost: give it `seconds` rather than a timeout around it. `ValueError` for `n` below one.
         """
         return await collect(subscription, n, seconds)
 

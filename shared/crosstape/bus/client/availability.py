@@ -64,21 +64,13 @@ class Availability:
         `BusError` while `starting`, where waiting cannot help.
         """
         try:
-            answer = await call()
-        except UNAVAILABLE as exc:
-            await self._note_failure(exc, caller)
-        else:
-            self._answered = True
-            if self._lost:
-                self._note_answer(caller)
-            return answer
-        try:
             for failures in itertools.count():
                 try:
                     answer = await call()
                 except UNAVAILABLE as exc:
                     await self._note_failure(exc, caller)
-                    await asyncio.sleep(self._pauses.compute(min(failures, FAILURES)))
+                    if failures:  # a connection that was only closed meanwhile is made again at once
+                        await asyncio.sleep(self._pauses.compute(min(failures - 1, FAILURES)))
                 else:
                     self._note_answer(caller)
                     return answer

@@ -22,6 +22,8 @@ from crosstape.settings import BusSettings
 from crosstape.text_file import byte_order_mark_note
 
 READ_BYTES: Final = 1 << 17
+CONNECTIONS: Final = 10_000
+"""Connections of one client at most: each subscription has one. redis-py's own limit of 100 would leave the others without an answer."""
 CLUSTER_ATTEMPTS: Final = 2
 """Attempts of a cluster client within one call: it learns from the failure of the first where a slot is."""
 
@@ -59,6 +61,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
         "socket_read_size": READ_BYTES,
+        "max_connections": CONNECTIONS,
         # RESP2: no greeting, no push messages, and a reply to XREAD that is a list as it comes. RESP3 was not faster.
         "protocol": 2,
     }

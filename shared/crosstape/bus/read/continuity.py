@@ -19,6 +19,7 @@ class Missed(msgspec.Struct, frozen=True, gc=False):
     """
 
     stream: str
+    """Name of the stream."""
     venue: str
     """The producer's venue; `consolidated` for an aggregator."""
     epoch: int

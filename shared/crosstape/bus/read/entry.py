@@ -57,6 +57,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     id: str
     """The server's id: its ms since the epoch and a counter, such as `1526919030474-55`."""
     event: AnyEvent
+    """A struct of its kind, such as `Trade`."""
     data: bytes = b""
     """The event's JSON, byte for byte as it is on the tape."""
     is_last_value: bool = False
@@ -67,7 +68,9 @@ class Foreign(msgspec.Struct, frozen=True):
     """Something on a stream that is no event of ours. `id` is empty if the key itself is no stream."""
 
     stream: str
+    """Name of the stream."""
     id: str
+    """As `Entry.id`."""
     reason: str
     """What is wrong with it, as a sentence."""
 

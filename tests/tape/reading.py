@@ -21,8 +21,8 @@ TASKS = ("tape.", "bus.reader", "bus.signs_of_life")
 
 @contextlib.asynccontextmanager
 async def taping(url: str, *, queue_events: int = 10_000, **changes: Any) -> AsyncIterator[Tape]:
-    """A tape of this server, which leaves no task behind."""
-    async with Tape(fast(url, **changes), queue_events=queue_events) as tape:
+    """A tape of this server, which leaves no task behind. It waits for an answer as long as a busy machine may take."""
+    async with Tape(fast(url, **{"timeout_s": 20.0, **changes}), queue_events=queue_events) as tape:
         yield tape
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith(TASKS)] == []
 

@@ -6,7 +6,7 @@
 
 A publisher in this process writes events of 400 bytes to a server; a gateway in a second process sends them to clients in a third one,
 which only reads and counts bytes. CPU is that of the gateway's process, user and system, reading from the bus included. A delivery is one
-event sent to one client. `unbatched`: each event is sent at once, and events are so far apart that each is a write of its own. `gathered`:
+event sent to one client. `unbatched`: each event is sent at once, and the next one is published when the last client has it. `gathered`:
 events are gathered for 50 ms. `aiohttp_sse`: the same reader of the bus, and `send` of aiohttp-sse for each client in a loop. Prints one
 JSON line a result.
 """
@@ -176,12 +176,26 @@ def event(number: int, padding: int) -> Trade:
     return Trade("bench", "BTC-USDT", None, time.time_ns(), Decimal("57000.10"), Decimal("0.01414016"), Side.BUY, trade_id)
 
 
-async def publish(one: Publisher, count: int, rate: float) -> int:
-    """Publish events at a rate. Returns the bytes of one."""
+@contextlib.asynccontextmanager
+async def echo(port: int) -> AsyncIterator[asyncio.StreamReader]:
+    """One more client, the last in each round."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /api/stream?topics={TOPIC}&last=0&gather_ms=0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await reader.readuntil(b'"connected"')
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def publish(one: Publisher, count: int, rate: float, seen: asyncio.StreamReader | None = None) -> int:
+    """Publish events at a rate. Returns the bytes of one. `seen`: the next one is published when this client has the one before."""
     padding = EVENT_BYTES - len(encode(event(0, 0))) - 20  # epoch and seq get their digits when it is published
     start = time.monotonic()
     for number in range(count):
         one.publish(event(number, padding))
+        if seen is not None:
+            await seen.readuntil(b'"trade_id":"%09d' % number)
         await asyncio.sleep(max(0.0, start + (number + 1) / rate - time.monotonic()))
     return EVENT_BYTES
 
@@ -216,14 +230,17 @@ async def measure(url: str, options: argparse.Namespace, *, by: str, transport: 
                 assert await asyncio.to_thread(answer, reader) == {"ready": clients}, "not all could connect"
                 memory = (resident_kib(server.pid) - before) / clients
                 assert reader.stdin is not None
-                await publish(one, 3, rate)  # warms up
-                reader.stdin.write(b"\n")
-                reader.stdin.flush()
-                start = harness.cpu_s(server.pid)
-                count = int(options.seconds * rate)
-                size = await publish(one, count, rate)
-                came = await asyncio.to_thread(answer, reader)
-                cpu_s = harness.cpu_s(server.pid) - start
+                async with contextlib.AsyncExitStack() as stack:
+                    seen = None if gather_ms else await stack.enter_async_context(echo(port))
+                    await publish(one, 3, rate, seen)  # warms up
+                    reader.stdin.write(b"\n")
+                    reader.stdin.flush()
+                    start = harness.cpu_s(server.pid)
+                    count = int(options.seconds * rate)
+                    size = await publish(one, count, rate, seen)
+                    await asyncio.sleep(2 * gather_ms / 1000)  # the last write
+                    cpu_s = harness.cpu_s(server.pid) - start
+                    came = await asyncio.to_thread(answer, reader)
     assert came["bytes"] >= count * clients * size * 0.95, f"only {came} of {count} × {clients} × {size} bytes came"
     return {
         "by": by,

@@ -16,6 +16,7 @@ from crosstape_gateway.access.passage import checked
 from crosstape_gateway.access.server_log import hide_contents
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest.bus import LARGE, LARGE_READS
+from crosstape_gateway.rest.closed_bars import CLOSED_BARS, ClosedBars, keeping
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes that a request may send."""
@@ -31,7 +32,8 @@ def make_app(parts: Parts) -> web.Application:
     for route in app.add_routes(page.routes):
         if route.resource is not None:
             access.open_paths.add(route.resource.canonical)
+    app[CLOSED_BARS] = ClosedBars(parts)
     app.on_response_prepare.append(set_headers)
-    app.cleanup_ctx.append(watching)
+    app.cleanup_ctx.extend((watching, keeping))
     hide_contents()
     return app

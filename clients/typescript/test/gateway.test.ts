@@ -291,10 +291,15 @@ test("the example prints spreads", OPTIONS, async () => {
     env: { ...process.env, CROSSTAPE_TOKEN: token },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const ended = once(example, "exit");
-  const lines = createInterface(example.stdout)[Symbol.asyncIterator]();
-  const { value: line } = (await lines.next()) as { value: string };
-  assert.match(line, /SPREAD-USD.*0\.20.*kraken.*binance/);
-  example.kill("SIGINT");
-  assert.equal((await ended)[0], 0);
+  const end = setTimeout(() => example.kill("SIGKILL"), 40_000);
+  try {
+    const ended = once(example, "exit");
+    const [line] = (await once(createInterface(example.stdout), "line")) as [string];
+    assert.match(line, /SPREAD-USD.*0\.20.*kraken.*binance/);
+    example.kill("SIGINT");
+    assert.deepEqual(await ended, [0, null]);
+  } finally {
+    clearTimeout(end);
+    example.kill("SIGKILL");
+  }
 });

@@ -5,6 +5,7 @@ instruments  finds the instrument and venue that a request names
 bus          asks the bus, within a deadline
 entries      reads rows of a stream, newest first
 bars         the newest revision of each bar
+closed_bars  keeps what has closed, of all venues together, for longer than the tape
 last_values  /api/quotes, /api/depth, /api/last
 history      /api/trades, /api/bars, /api/candles, /api/gaps
 edges        /api/edges

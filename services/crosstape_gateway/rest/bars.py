@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
 import msgspec
 
 from crosstape_gateway.parts import Parts
+from crosstape_gateway.rest.closed_bars import ClosedBar
 from crosstape_gateway.rest.entries import PAGE, SKEW_MS, Budget, Range, backwards, decoded, is_event
 
 
@@ -31,11 +33,12 @@ class FoundBars(NamedTuple):
 _decode: Final = msgspec.json.Decoder(_Bar).decode
 
 
-async def newest_bars(parts: Parts, stream: str, wanted: Range) -> FoundBars:
+async def newest_bars(parts: Parts, stream: str, wanted: Range, kept: Iterable[tuple[int, ClosedBar]] = ()) -> FoundBars:
     """Returns the newest bars of one venue whose `open_ts` is in the range, `limit` at most, each as its newest revision says.
 
     A bar comes again with each change, and its revisions may come behind later bars. But none is on the tape before its `open_ts`: so
-    reading goes back from the newest entry to the time at which the oldest bar of the answer opened.
+    reading goes back from the newest entry to the time at which the oldest bar of the answer opened. Bars that are `kept` count like those
+    on the tape.
     """
     newest = _NewestBars(wanted)
     oldest = Range(limit=1, from_ts=wanted.from_ts).oldest_id
@@ -45,6 +48,8 @@ async def newest_bars(parts: Parts, stream: str, wanted: Range) -> FoundBars:
             if newest.is_complete(int(entry_id.partition(b"-")[0])):
                 break
             newest.add(data)
+    for open_ts, bar in kept:
+        newest.add_bar(open_ts, (True, bar.revision, bar.data))
     rows = newest.rows()
     return FoundBars(rows[-wanted.limit :], len(rows) > wanted.limit or budget.cut)
 
@@ -70,18 +75,24 @@ class _NewestBars:
         bar = decoded(_decode, data)
         if bar is None:
             return
-        wanted, open_ts = self._wanted, bar.open_ts
-        if bar.venue != wanted.venue or open_ts < (wanted.from_ts or 0) or (wanted.to_ts is not None and open_ts >= wanted.to_ts):
-            return
-        before = self._found.get(open_ts)
-        if before is not None and (bar.closed, bar.revision) <= before[:2]:
-            return
-        if is_event(data) and (before is not None or self._has_place(open_ts)):
-            self._found[open_ts] = (bar.closed, bar.revision, data)
+        if bar.venue == self._wanted.venue and self._is_newer(bar.open_ts, (bar.closed, bar.revision)) and is_event(data):
+            self.add_bar(bar.open_ts, (bar.closed, bar.revision, data))
+
+    def add_bar(self, open_ts: int, bar: tuple[bool, int, bytes]) -> None:
+        """Apply a bar of the venue: whether it is closed, its revision, its JSON."""
+        if self._is_newer(open_ts, bar[:2]) and (open_ts in self._found or self._has_place(open_ts)):
+            self._found[open_ts] = bar
 
     def rows(self) -> list[bytes]:
         """Returns their JSON by `open_ts`, one more than `limit` if there are more."""
         return [self._found[open_ts][2] for open_ts in sorted(self._found)]
+
+    def _is_newer(self, open_ts: int, revision: tuple[bool, int]) -> bool:
+        """Whether a bar is in the range and says more than what is known."""
+        wanted, before = self._wanted, self._found.get(open_ts)
+        if open_ts < (wanted.from_ts or 0) or (wanted.to_ts is not None and open_ts >= wanted.to_ts):
+            return False
+        return before is None or revision > before[:2]
 
     def _has_place(self, open_ts: int) -> bool:
         if len(self._times) <= self._wanted.limit:

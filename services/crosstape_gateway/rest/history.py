@@ -11,6 +11,7 @@ from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
 from crosstape_gateway.rest.bars import newest_bars
+from crosstape_gateway.rest.closed_bars import CLOSED_BARS
 from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
@@ -87,7 +88,7 @@ async def _bars(request: web.Request, parameters: Parameters, name: str, source:
         raise _not_on_tape(parts, kind, timeframe, which)
     stream = parts.keys.stream(f"{kind}:{timeframe}", which)
     async with bus.large_read(request.app), bus.reading(parts):
-        found = await newest_bars(parts, stream, wanted)
+        found = await newest_bars(parts, stream, wanted, request.app[CLOSED_BARS].of(stream) if of == CONSOLIDATED else ())
     return rows_answer(name, found.rows, more=found.more, whole_numbers_as_text=as_text)
 
 

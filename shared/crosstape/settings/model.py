@@ -85,7 +85,7 @@ class MaxLen(Section, frozen=True):
     gap: Count = 10_000
     cbbo: Count = 20_000
     bar: Count = 20_000
-    """Of each timeframe, with the bars of all venues and those that are open."""
+    """Of each timeframe, with the bars of all venues and those that are open: with five venues, a quarter of an hour."""
     depth: Count = 2_000
     edge: Count = 10_000
 

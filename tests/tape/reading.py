@@ -37,7 +37,7 @@ async def tape_and_publisher(url: str, *, queue_events: int = 10_000, **changes:
 
 async def begun(subscription: Subscription[E], *streams: str) -> None:
     """The subscription has found its place on its streams, or on these."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not subscription.positions.keys() >= set(streams or subscription.streams) or not subscription.positions:
             assert not await subscription.read(timeout_s=0.02)
 
@@ -51,7 +51,7 @@ async def write(publisher: Publisher, first: int, last: int, make: Callable[[int
 async def taken(subscription: Subscription[E], count: int) -> list[E]:
     """The next `count` events of a loop."""
     found: list[E] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in subscription:
             found.append(event)
             if len(found) == count:

@@ -105,10 +105,10 @@ async def test_a_tape_may_be_opened_before_its_server_runs(start_server: StartSe
 
 
 @pytest.mark.slow
-async def test_two_hundred_subscriptions_survive_the_server(start_server: StartServer) -> None:
+async def test_many_subscriptions_survive_the_server(start_server: StartServer) -> None:
     """Each gets all of its instrument, and the outage is logged once for all."""
     server = await start_server(persist=True, options={"appendfsync": "always"})
-    names = [f"COIN{n}-USDT" for n in range(200)]
+    names = [f"COIN{n}-USDT" for n in range(120)]  # redis-py's own limit is 100 connections
     async with tape_and_publisher(server.url) as (tape, publisher):
         loops = [asyncio.create_task(taken(tape.trades(name, start=Start.BEGINNING), 20)) for name in names]
         with capture_logs() as logs:

@@ -307,16 +307,18 @@ async def test_a_subscription_has_one_caller_at_a_time(client: Redis, valkey: st
         await asyncio.wait({first})
 
 
-async def test_two_hundred_subscriptions_at_once(client: Redis, valkey: str) -> None:
+async def test_many_subscriptions_at_once(client: Redis, valkey: str) -> None:
     """Each gets all of its instrument, and none of the others."""
-    names = [f"COIN{n}-USDT" for n in range(200)]
+    names = [f"COIN{n}-USDT" for n in range(120)]  # redis-py's own limit is 100 connections
     async with tape_and_publisher(valkey) as (tape, publisher):
-        loops = [asyncio.create_task(taken(tape.trades(name, start=Start.BEGINNING), 5)) for name in names]
-        for number in range(1, 6):
-            publisher.publish_all(trade(number, name) for name in names)
-        assert await publisher.drain(20)
-        for name, found in zip(names, await asyncio.gather(*loops), strict=True):
-            assert [(event.instrument, event.seq) for event in found] == [(name, seq) for seq in whole(5)]
+        with capture_logs() as logs:
+            loops = [asyncio.create_task(taken(tape.trades(name, start=Start.BEGINNING), 5)) for name in names]
+            for number in range(1, 6):
+                publisher.publish_all(trade(number, name) for name in names)
+            assert await publisher.drain(20)
+            for name, found in zip(names, await asyncio.gather(*loops), strict=True):
+                assert [(event.instrument, event.seq) for event in found] == [(name, seq) for seq in whole(5)]
+    assert not [log for log in logs if log["event"] == "bus.unavailable"]
 
 
 async def test_a_state_is_current_while_its_producer_gives_signs_of_life(client: Redis, valkey: str) -> None:

@@ -16,8 +16,8 @@ from tests.gateway.rest.served import publish, put, serving
 from tests.proxy import proxy
 
 TRADE = Trade("kraken", "BTC-USDT", None, 1_786_000_000_000_000_000, Decimal(1), Decimal(1), None, "1")
-# Below, `timeout_s` is longer than the deadlines under test, but not much: on Python 3.11 redis-py may swallow a cancellation that comes just
-# when its request is written, and then it waits for the answer as long as that.
+# Below, `timeout_s` is longer than the deadlines under test, but not much. On Python 3.11 redis-py may swallow a cancellation that comes
+# just when its request is written; then it waits for the answer as long as that.
 PATHS = ("/api/venues", "/api/instruments", "/api/quotes?venue=kraken&instrument=BTC-USDT", "/api/edges", "/api/gaps",
          "/api/trades?instrument=BTC-USDT", "/api/last?topics=trade:BTC-USDT", "/api/depth?instrument=BTC-USDT")  # fmt: skip
 

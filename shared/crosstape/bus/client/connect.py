@@ -27,6 +27,10 @@ CONNECTIONS: Final = 10_000
 CLUSTER_ATTEMPTS: Final = 2
 """Attempts of a cluster client within one call: it learns from the failure of the first where a slot is."""
 
+CONNECTIONS: Final = 10_000
+"""Connections of one client at most, as many as a server takes by default. Each reader waits on one of its own: with redis-py's limit of
+100, the next reader would be told that the server is away."""
+
 SENTINEL_PORT: Final = 26379
 PORT: Final = 6379
 
@@ -66,7 +70,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         "protocol": 2,
     }
     # Retries are ours: they must neither multiply the timeout nor hide from the publisher that the server was away.
-    once = Retry(NoBackoff(), 0)
+    once = {"retry": Retry(NoBackoff(), 0), "max_connections": CONNECTIONS}
     if settings.username:
         options["username"] = settings.username
     if settings.password:
@@ -80,9 +84,9 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         _check_address(url)
         match url.scheme:
             case "redis" | "rediss" | "unix":
-                return _redis(settings.url, options | {"retry": once}), []
+                return _redis(settings.url, options | once), []
             case "redis+sentinel" | "rediss+sentinel":
-                return _sentinel(url, settings, options | {"retry": once, "ssl": secure})
+                return _sentinel(url, settings, options | once | {"ssl": secure})
             case "redis+cluster" | "rediss+cluster":
                 if settings.partitions == 1:  # then names have no hash tag, and the keys of a script lie in several slots
                     raise SettingsError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")

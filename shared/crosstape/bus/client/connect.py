@@ -22,8 +22,6 @@ from crosstape.settings import BusSettings
 from crosstape.text_file import byte_order_mark_note
 
 READ_BYTES: Final = 1 << 17
-CONNECTIONS: Final = 10_000
-"""Connections of one client at most: each subscription has one. redis-py's own limit of 100 would leave the others without an answer."""
 CLUSTER_ATTEMPTS: Final = 2
 """Attempts of a cluster client within one call: it learns from the failure of the first where a slot is."""
 
@@ -70,7 +68,7 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         "protocol": 2,
     }
     # Retries are ours: they must neither multiply the timeout nor hide from the publisher that the server was away.
-    once = {"retry": Retry(NoBackoff(), 0), "max_connections": CONNECTIONS}
+    once = Retry(NoBackoff(), 0)
     if settings.username:
         options["username"] = settings.username
     if settings.password:
@@ -84,9 +82,9 @@ def _client(settings: BusSettings) -> tuple[Client, list[Redis]]:
         _check_address(url)
         match url.scheme:
             case "redis" | "rediss" | "unix":
-                return _redis(settings.url, options | once), []
+                return _redis(settings.url, options | {"retry": once}), []
             case "redis+sentinel" | "rediss+sentinel":
-                return _sentinel(url, settings, options | once | {"ssl": secure})
+                return _sentinel(url, settings, options | {"retry": once, "ssl": secure})
             case "redis+cluster" | "rediss+cluster":
                 if settings.partitions == 1:  # then names have no hash tag, and the keys of a script lie in several slots
                     raise SettingsError("bus.partitions = 1 does not work on a cluster: set it to more, the same for every service")

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from crosstape import BusError, Event, Missed, Quote, Start, Tape, Trade
-from crosstape.tape import callbacks
+from crosstape.tape import failures
 from tests.bus.tape import BTC, ETH, KEYS, QUOTES, TRADES, fast, numbers, quote, stamped, trade, whole
 from tests.tape.reading import tape_and_publisher, taping, write
 from tests.waiting import wait_until
@@ -75,7 +75,7 @@ async def test_an_error_of_one_callback_stops_no_other(client: Redis, valkey: st
                 run = group.create_task(tape.run())
                 await wait_until(lambda: len(seen) == 5, what="the third was called")
                 assert len(logs) == 2
-                monkeypatch.setattr(callbacks, "LOG_S", 0.0)
+                monkeypatch.setattr(failures, "LOG_S", 0.0)
                 await write(publisher, 6, 6)
                 await wait_until(lambda: len(seen) == 6, what="the third was called again")
                 run.cancel()

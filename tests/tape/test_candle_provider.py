@@ -80,7 +80,7 @@ def test_callbacks_before_and_after_the_start(provider: CandleProvider, writer: 
         *(("second", 12), ("coroutine", 12)),
     ]
     assert {thread for _, _, thread in called} == {"crosstape.candles.callbacks"}
-    assert {log["event"] for log in logs} == {"tape.callback_failed"}
+    assert [log["event"] for log in logs] == ["tape.callback_failed"]  # once a minute
     assert provider.get_candle_updates(0) == []  # they have callbacks
 
 

@@ -9,6 +9,7 @@ collect         events for a list
 source          one reader and what is wanted of it: what these stand on
 connection      what all sources of a tape share: the client, the signs of life, the registry of streams
 losses          counts and reports what was missed
+failures        logs the errors of callbacks
 queue           the bounded queue: the newest of each state, exact counts of dropped events; pure
 selection       checks the names of kinds, timeframes, instruments and venues; pure
 history         the past, from the streams
@@ -16,6 +17,18 @@ numbering       finds what is missing in it; pure
 last            the newest event of each venue
 frames          DataFrames of events
 
-sync…           the same face for blocking code, on a thread of its own: loop_thread, thread_tape, blocking_source
-candle_provider, stream_collector, and what they are made of: classes for programs that expect these
+The same face for blocking code:
+sync, sync_by_kind, sync_subscription, sync_callbacks    as those without `sync`
+loop_thread     a thread with an event loop
+thread_tape     a tape that lives on it
+blocking_source a source for callers on other threads
+
+Classes for programs that expect them:
+candle_provider, stream_collector                        their faces
+follower        follows feeds by symbols in any spelling, on a thread
+feed_reader     finds their instruments, and reads them, on that thread's loop
+receivers       who gets the updates of a feed
+candle_buffer   the newest candles of a feed; pure
+symbols         what all spellings of an instrument have in common; pure
+waiting_queue   a bounded queue between threads, and the thread that calls callbacks
 """

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from crosstape.bus import Entry, Missed
 from crosstape.log import get_log
+from crosstape.tape.failures import name_of
 from crosstape.tape.loop_thread import LoopThread, TapeClosed
-from crosstape.tape.losses import OnMissed, name_of
+from crosstape.tape.losses import OnMissed
 from crosstape.tape.source import EventSource
 
 Pulled: TypeAlias = tuple[list[Entry], dict[str, str]]

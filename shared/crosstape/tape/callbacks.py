@@ -6,41 +6,27 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from crosstape.bus import Entry, Start
 from crosstape.errors import BusError
-from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
-from crosstape.tape.losses import OnMissed, name_of
+from crosstape.tape.failures import Failures
+from crosstape.tape.losses import OnMissed
 from crosstape.tape.selection import Selection
 from crosstape.tape.source import EventSource, Starts
 
-LOG_S: Final = 60.0
-"""A callback that fails again and again is logged once in this time."""
-
-log = get_log(__name__)
-
 
 class Registered:
-    """One callback, and how often it failed."""
+    """One callback, and its errors."""
 
     def __init__(self, call: Callable[[Any], object]) -> None:
         self.call = call
-        self.failures = 0
-        self._logged_s = float("-inf")
-        self._logged = 0
+        self._failures = Failures(call)
 
     def note_failure(self, entry: Entry, exc: BaseException) -> None:
-        """Count an error that the callback raised, and log it, at most once in `LOG_S`."""
-        self.failures += 1
-        now = time.monotonic()
-        if now >= self._logged_s + LOG_S:
-            log.error(
-                "tape.callback_failed", callback=name_of(self.call), stream=entry.stream, id=entry.id,
-                failures=self.failures - self._logged, exc_info=exc,
-            )  # fmt: skip
-            self._logged_s, self._logged = now, self.failures
+        """Note an error that the callback raised."""
+        self._failures.note(exc, stream=entry.stream, id=entry.id)
 
 
 class Callbacks:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from crosstape.bus import Missed
 from crosstape.log import get_log
+from crosstape.tape.failures import Failures
 from crosstape.tape.selection import Selection
 
 OnMissed: TypeAlias = Callable[[Missed], object]
@@ -36,13 +37,15 @@ class Losses:
         if on_missed is not None and (not callable(on_missed) or inspect.iscoroutinefunction(on_missed)):
             raise TypeError("on_missed is a plain function: it is called while events are read")
         self._on_missed = on_missed
+        if on_missed is not None:
+            self._failures = Failures(on_missed)
 
     def note(self, missed: Missed) -> None:
         """Count, and call back or log once a stream, unless what is missing is of a venue that is not wanted."""
         if missed.venue and not any(selection.venue in (None, missed.venue) for selection in self._wanting(missed.stream)):
             return
         self.count += 1 if missed.count is None else missed.count
-        if self.on_missed is None:
+        if self._on_missed is None:
             if missed.stream not in self._logged:
                 self._logged.add(missed.stream)
                 log.warning(
@@ -51,11 +54,6 @@ class Losses:
                 )  # fmt: skip
             return
         try:
-            self.on_missed(missed)
+            self._on_missed(missed)
         except Exception as exc:  # the user's code; events still come
-            log.error("tape.callback_failed", callback=name_of(self.on_missed), stream=missed.stream, exc_info=exc)
-
-
-def name_of(callback: Callable[..., object]) -> str:
-    """Returns what a callback is called in the log."""
-    return str(getattr(callback, "__qualname__", None) or type(callback).__name__)
+            self._failures.note(exc, stream=missed.stream)

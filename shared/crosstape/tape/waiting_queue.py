@@ -11,6 +11,7 @@ from typing import Final
 
 from crosstape.bus import Entry, Missed
 from crosstape.log import get_log
+from crosstape.tape.failures import Failures, name_of
 from crosstape.tape.queue import EventQueue
 
 JOIN_S: Final = 30.0
@@ -77,18 +78,23 @@ class CallbackThread:
         self._deliver = deliver
         self._note_missed = note_missed
         self._runner: asyncio.Runner | None = None
+        self._failures: dict[str, Failures] = {}
+        """Name of a callback → its errors. Callbacks come and go; their names are few."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def call(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Calls a function, or runs a coroutine function to its end. An error that it raises is logged. Only within `deliver`."""
+        """Calls a function, or runs a coroutine function to its end. An error of it is logged, once a minute. Only within `deliver`."""
         try:
             result = callback(*arguments)
             if inspect.isawaitable(result):
                 self._runner = self._runner or asyncio.Runner()
                 self._runner.run(_awaited(result))
         except Exception as exc:  # the user's code: others are called all the same
-            log.error("tape.callback_failed", callback=getattr(callback, "__qualname__", type(callback).__name__), exc_info=exc)
+            name = name_of(callback)
+            if name not in self._failures:
+                self._failures[name] = Failures(callback)
+            self._failures[name].note(exc)
 
     def stop(self) -> None:
         """Drop what waits, and join the thread when the callback that runs has returned. A callback may call this."""

@@ -40,6 +40,12 @@ LIFE_S: Final = 0.5
 D = Decimal
 
 
+class Minute:
+    """The present minute of a test: one for all its bars, whenever they are made."""
+
+    opened_ts = time.time_ns() // MINUTE_NS * MINUTE_NS
+
+
 class Stage:
     """The publishers of one test."""
 
@@ -94,6 +100,7 @@ class Stage:
 @contextlib.asynccontextmanager
 async def staged(url: str) -> AsyncIterator[Stage]:
     """A stage for the length of the block; its producers are alive."""
+    Minute.opened_ts = time.time_ns() // MINUTE_NS * MINUTE_NS
     async with contextlib.AsyncExitStack() as stack:
         publishers = {
             venue: await stack.enter_async_context(publishing(fast(url), producer=f"test.{venue}")) for venue in (*VENUES, CONSOLIDATED)
@@ -115,9 +122,9 @@ def status(
 
 
 def bar(minute: int, close: str, *, closed: bool = True, revision: int = 0, complete: bool = True, trades: int = 9) -> Bar:
-    """A consolidated bar of the minute that began so many minutes ago; 0: the present one."""
+    """A consolidated bar of the minute that began so many minutes before the test's present one."""
     now = time.time_ns()
-    opened = now // MINUTE_NS * MINUTE_NS - minute * MINUTE_NS
+    opened = Minute.opened_ts - minute * MINUTE_NS
     price = D(close)
     return Bar(
         CONSOLIDATED, BTC, None, now, "1m", opened, opened + MINUTE_NS, price - 1, price + 2, price - 3, price, D("1.50"), price, trades,

@@ -16,6 +16,8 @@ from crosstape_gateway.service import run
 from tests.bus.tape import fast
 from tests.waiting import wait_until
 
+HEARTBEAT_S = 2.0
+"""The page opens its stream again after three of them without a message: a busy machine must not come near that."""
 ONE_HOP = frozenset({hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING, hdrs.CONNECTION})
 """Headers that are about one connection."""
 
@@ -27,7 +29,7 @@ class Gateway:
         self.port = free_ports(1)[0]
         self.settings = Settings(
             bus=fast(bus),
-            gateway=GatewaySettings(port=self.port, heartbeat_s=0.5, **settings),
+            gateway=GatewaySettings(port=self.port, heartbeat_s=HEARTBEAT_S, **settings),
             telemetry=TelemetrySettings(http_enabled=False),
         )
         self._task: asyncio.Task[None] | None = None

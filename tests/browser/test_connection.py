@@ -79,6 +79,7 @@ async def test_without_a_stream_the_page_polls(stage: Stage, gateway: Gateway, t
 
 async def test_a_page_has_one_stream(stage: Stage, gateway: Gateway, tab: Tab) -> None:
     """Another instrument means another stream with all topics, from the last id on; the one before is closed."""
+    tab.expected += NETWORK  # of the proxy's end
     await stage.publish(stage.quote("1", "2"), stage.quote("3", "4", instrument="ETH-USDT"))
     async with proxying(gateway.url) as proxy:
         await tab.open(proxy.url)
@@ -99,6 +100,7 @@ async def test_a_page_has_one_stream(stage: Stage, gateway: Gateway, tab: Tab) -
 
 async def test_a_browser_without_exact_numbers_asks_for_text(stage: Stage, gateway: Gateway, tab: Tab) -> None:
     """Where JSON.parse gives no source text, times and epochs come as strings, on the stream and by requests."""
+    tab.expected += NETWORK  # of the proxy's end
     await tab.page.add_init_script(
         """const exact = JSON.parse;
         JSON.parse = (text, revive) => exact(text, revive && function (key, value) { return revive.call(this, key, value); });"""
@@ -137,7 +139,7 @@ async def test_a_bus_that_is_away_is_said(chromium: Browser) -> None:
 
 async def test_a_token_is_asked_for(bus_url: str, stage: Stage, tab: Tab, tmp_path: Path) -> None:
     """A wrong one is refused with words; the right one opens the page, also after a reload; signing out closes it."""
-    tab.expected += ["401"]
+    tab.expected += ["401", *NETWORK]
     file = tmp_path / "tokens"
     file.write_text(f"desk:{TOKEN}\n")
     file.chmod(0o600)

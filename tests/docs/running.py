@@ -124,4 +124,29 @@ async def line(process: Process, *, error: bool = False) -> str:
     """Returns the next line of the program's output."""
     stream = process.stderr if error else process.stdout
     assert stream is not None
-    return (await asyncio.wait_for(stream.readline(), 30)).decode().strip()
+    return (await asyncio.wait_for(stream.readline(), 60)).decode().strip()
+
+
+class Lines:
+    """The lines that an example prints while its aggregator lives.
+
+    A machine may be too busy to bring signs of life in time. What the program then adds is left out: that nothing is current, and what it
+    had printed before that, once more.
+    """
+
+    def __init__(self, process: Process, dead: str) -> None:
+        """`dead`: what all lines have that say so."""
+        self._process = process
+        self._dead = dead
+        self._newest = ""
+
+    async def next(self) -> str:
+        """Returns the next line."""
+        interrupted = False
+        while True:
+            said = await line(self._process)
+            if self._dead in said:
+                interrupted = True
+            elif not interrupted or said != self._newest:
+                self._newest = said
+                return said

@@ -36,7 +36,7 @@ async def gateway(bus: str, port: int) -> AsyncIterator[Running]:
     program = Program((sys.executable, "-m", "crosstape_cli.main", "gateway"), FOLLOWS, environment)
     async with started({"gateway": program}) as programs:
         one = programs["gateway"]
-        await wait_until(lambda: "gateway.listening" in one.out + one.err, what="the gateway listens", timeout_s=20)
+        await wait_until(lambda: "gateway.listening" in one.out + one.err, what="the gateway listens", timeout_s=60)
         yield one
 
 
@@ -55,7 +55,7 @@ async def stream_has(command: list[str], *expected: str) -> str:
     assert process.stdout is not None
     found = ""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(text in found for text in expected):
                 data = await process.stdout.read(65536)
                 assert data, found
@@ -81,7 +81,7 @@ async def test_the_commands_of_the_pages_are_answered(client: Redis, valkey: str
                 assert said.startswith('data: {"type":"connected"')
                 continue
             process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-            out, _ = await asyncio.wait_for(process.communicate(), 20)
+            out, _ = await asyncio.wait_for(process.communicate(), 60)
             rows = next(value for value in json.loads(out).values() if isinstance(value, list))
             assert rows, command
 
@@ -94,7 +94,7 @@ async def test_the_reader_of_a_websocket(client: Redis, valkey: str, tmp_path: P
     how = Follows("stream", r"^(\d+) \d+$")
     async with sending(client) as tape, gateway(valkey, port), started({"": Program((sys.executable, str(file)), how)}) as programs:
         one = programs[""]
-        await wait_until(lambda: len(one.printed()) > 5, what="it prints quotes", timeout_s=20)
+        await wait_until(lambda: len(one.printed()) > 5, what="it prints quotes", timeout_s=60)
         last = tape.sent
         await wait_until(lambda: one.newest() >= last, what="it prints the newest")
     printed = one.printed()
@@ -122,7 +122,7 @@ async def test_the_page_of_an_event_source_follows_through_a_restart(client: Red
         async with gateway(valkey, port):
             await page.goto(f"http://127.0.0.1:{port}/api/venues")
             await page.evaluate(f"(() => {{ {code} }})()")
-            await wait_until(lambda: newest() > 0, what="it prints a quote", timeout_s=20)
+            await wait_until(lambda: newest() > 0, what="it prints a quote", timeout_s=60)
         before = tape.sent
         async with gateway(valkey, port):
-            await wait_until(lambda: newest() > before, what="it prints quotes of the new gateway", timeout_s=30)
+            await wait_until(lambda: newest() > before, what="it prints quotes of the new gateway", timeout_s=60)

@@ -75,7 +75,7 @@ async def test_the_strategy_prints_its_alerts_legs_and_gaps(tmp_path: Path) -> N
             async def prints(*lines: str) -> None:
                 """Wait before the next event is sent: streams have no order between each other."""
                 expected.extend(lines)
-                await wait_until(lambda: program.out.splitlines() == expected, what=f"it prints {lines[-1]}", timeout_s=20)
+                await wait_until(lambda: program.out.splitlines() == expected, what=f"it prints {lines[-1]}", timeout_s=60)
 
             await prints("ALERT the spread is 0.5")
             await send(following.trade(1))

@@ -21,8 +21,8 @@ TASKS = ("tape.", "bus.reader", "bus.signs_of_life")
 
 @contextlib.asynccontextmanager
 async def taping(url: str, *, queue_events: int = 10_000, **changes: Any) -> AsyncIterator[Tape]:
-    """A tape of this server, which leaves no task behind."""
-    async with Tape(fast(url, **changes), queue_events=queue_events) as tape:
+    """A tape of this server, which leaves no task behind. It waits for an answer as long as a busy machine may take."""
+    async with Tape(fast(url, **{"timeout_s": 20.0, **changes}), queue_events=queue_events) as tape:
         yield tape
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith(TASKS)] == []
 
@@ -37,7 +37,7 @@ async def tape_and_publisher(url: str, *, queue_events: int = 10_000, **changes:
 
 async def begun(subscription: Subscription[E], *streams: str) -> None:
     """The subscription has found its place on its streams, or on these."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not subscription.positions.keys() >= set(streams or subscription.streams) or not subscription.positions:
             assert not await subscription.read(timeout_s=0.02)
 
@@ -51,7 +51,7 @@ async def write(publisher: Publisher, first: int, last: int, make: Callable[[int
 async def taken(subscription: Subscription[E], count: int) -> list[E]:
     """The next `count` events of a loop."""
     found: list[E] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in subscription:
             found.append(event)
             if len(found) == count:

@@ -73,8 +73,10 @@ async def test_what_was_trimmed_during_an_outage_is_missed(start_server: StartSe
         await taken(trades, 1)
         await server.kill()
         await server.start()
-        for seq in range(2, 21):
-            await client.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)}, maxlen=5, approximate=False)
+        async with client.pipeline(transaction=True) as pipe:  # at once: the tape may read again already
+            for seq in range(2, 21):
+                pipe.xadd(TRADES, {"d": stamped(trade(seq), 5, seq)}, maxlen=5, approximate=False)
+            await pipe.execute()
         events = await taken(trades, 5)
         assert numbers([*events]) == [16, 17, 18, 19, 20]
         assert missed == [Missed(TRADES, "binance", 5, 2, 14)]
@@ -103,10 +105,10 @@ async def test_a_tape_may_be_opened_before_its_server_runs(start_server: StartSe
 
 
 @pytest.mark.slow
-async def test_two_hundred_subscriptions_survive_the_server(start_server: StartServer) -> None:
+async def test_many_subscriptions_survive_the_server(start_server: StartServer) -> None:
     """Each gets all of its instrument, and the outage is logged once for all."""
     server = await start_server(persist=True, options={"appendfsync": "always"})
-    names = [f"COIN{n}-USDT" for n in range(200)]
+    names = [f"COIN{n}-USDT" for n in range(120)]  # redis-py's own limit is 100 connections
     async with tape_and_publisher(server.url) as (tape, publisher):
         loops = [asyncio.create_task(taken(tape.trades(name, start=Start.BEGINNING), 20)) for name in names]
         with capture_logs() as logs:

@@ -323,9 +323,9 @@ async def test_a_subscription_has_one_caller_at_a_time(client: Redis, valkey: st
         await asyncio.wait({first})
 
 
-async def test_two_hundred_subscriptions_at_once(client: Redis, valkey: str) -> None:
+async def test_many_subscriptions_at_once(client: Redis, valkey: str) -> None:
     """Each gets all of its instrument, and none of the others. All stay open: each has a connection."""
-    names = [f"COIN{n}-USDT" for n in range(200)]
+    names = [f"COIN{n}-USDT" for n in range(120)]  # redis-py's own limit is 100 connections
     async with tape_and_publisher(valkey) as (tape, publisher):
         subscriptions = [tape.trades(name, start=Start.BEGINNING) for name in names]
         loops = [asyncio.create_task(taken(trades, 5)) for trades in subscriptions]

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -145,16 +146,19 @@ async def test_it_survives_the_death_of_the_server(start_server: StartServer) ->
     writer.redis.close()
 
 
+def interrupted(wait: Callable[[], object]) -> None:
+    """Waits, and is interrupted meanwhile; on a busy machine even before."""
+    threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    wait()
+
+
 def test_an_interrupt_ends_a_loop_and_loses_nothing(sync_tape: SyncTape, writer: Writer) -> None:
     """Ctrl-C while it waits: the error is raised in the loop, which may be entered again."""
     trades = sync_tape.trades(BTC, start=BEGINNING)
     sync_tape.follow("quote", BTC, start=BEGINNING)
     for wait in (lambda: next(trades), sync_tape.get):
-        timer = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
-            wait()
-        timer.join()
+            interrupted(wait)
     writer.write(*(trade(number) for number in range(3)), quote(7))
     assert numbers([next(trades), next(trades), next(trades)]) == [0, 1, 2]
     assert numbers([sync_tape.get(timeout_s=20)]) == [7]

@@ -60,7 +60,7 @@ class Stand:
         settings = folder / "settings.toml"
         settings.write_text(
             f'[bus]\nurl = "{self._bus.url}"\n'
-            f'[gateway]\nport = {self.url.rpartition(":")[2]}\ntokens_file = "{tokens}"\nrows = {ROWS}\nheartbeat_s = 0.5\n'
+            f'[gateway]\nport = {self.url.rpartition(":")[2]}\ntokens_file = "{tokens}"\nrows = {ROWS}\nheartbeat_s = 1.0\n'
             f'allowed_origins = ["{self.control_url}"]\n'
             "[telemetry]\nhttp_enabled = false\n"
         )

@@ -45,11 +45,13 @@ def package() -> Path:
     """The folder of the package, with the packages that its lock names."""
     if why := why_not():
         pytest.skip(why)
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False, timeout=100)
-    if done.returncode:
-        pytest.skip(f"npm cannot install what package-lock.json names: {done.stderr.strip()[-300:]}")
-    subprocess.run(["npm", "run", "build"], cwd=PACKAGE, capture_output=True, check=True, timeout=60)
+    installed = PACKAGE / "node_modules" / ".package-lock.json"
+    if not (installed.exists() and installed.stat().st_mtime >= (PACKAGE / "package-lock.json").stat().st_mtime):
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False, timeout=100)
+        if done.returncode:
+            pytest.skip(f"npm cannot install what package-lock.json names: {done.stderr.strip()[-300:]}")
+    subprocess.run(["npm", "run", "build"], cwd=PACKAGE, capture_output=True, check=True, timeout=100)
     return PACKAGE
 
 

@@ -76,6 +76,7 @@ const HISTORIES = new Map([
 const CONSOLIDATED = "consolidated";
 const HEARTBEAT_S = 5;
 const HEARTBEATS = 3;
+const PROBE_MS = 10_000;
 const FIRST_DELAY_S = 0.25;
 const MOST_DELAY_S = 10;
 
@@ -105,7 +106,7 @@ export class Tape {
     this.#dispatch = new Dispatch(
       connects,
       { heartbeatS, heartbeats: HEARTBEATS, firstDelayS: FIRST_DELAY_S, mostDelayS },
-      (topics) => this.#rest.get("/api/last", { topics: topics.join(",") }),
+      (topics) => this.#rest.get("/api/last", { topics: topics.join(",") }, AbortSignal.timeout(PROBE_MS)),
       (state) => this.#call(() => options.onState?.(state)),
     );
     if (options.signal?.aborted) this.close();

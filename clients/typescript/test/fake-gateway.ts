@@ -47,8 +47,12 @@ export class FakeGateway {
 
   /** Ends as a killed process does; `start` begins again on the same port. */
   async stop(): Promise<void> {
-    this.#server?.closeAllConnections();
-    await new Promise((resolve) => this.#server?.close(resolve) ?? resolve(undefined));
+    const server = this.#server;
+    this.#server = undefined;
+    if (!server) return;
+    const closed = new Promise((resolve) => server.close(resolve)); // first, so that no connection comes after those that are closed
+    server.closeAllConnections();
+    await closed;
   }
 
   /** Returns the nth stream that a client opens, from 0 on. */
@@ -59,7 +63,7 @@ export class FakeGateway {
 
   #serve(request: http.IncomingMessage, response: http.ServerResponse): void {
     const { pathname, searchParams: query } = new URL(request.url!, this.url);
-    const answer = this.answer(pathname, query);
+    const answer = this.answer(pathname, query) ?? (pathname === "/api/stream" ? undefined : { status: 200, body: { events: [] } });
     if (answer) {
       const body = typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body);
       response.writeHead(answer.status, { "Content-Type": "application/json", ...answer.headers }).end(body);

@@ -238,7 +238,7 @@ test("REST: last values, history page by page, and errors", OPTIONS, async () =>
   }));
   await ask("publish", [...known, ...Array.from({ length: 5 }, () => trade(instrument)), trade(instrument, { venue: "binance" })]);
 
-  const waited = Date.now() + 10_000; // the gateway looks for new streams once a second
+  const waited = Date.now() + 30_000; // the gateway looks for new streams once a second
   let last = await tape.last("trade", instrument).catch(() => []);
   while (last.length < 2 && Date.now() < waited) {
     await new Promise((resolve) => setTimeout(resolve, 50));

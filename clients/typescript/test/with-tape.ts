@@ -4,7 +4,7 @@ import { after, before, beforeEach } from "node:test";
 import { Tape, type ConnectionState, type TapeOptions } from "../src/index.js";
 import { FakeGateway } from "./fake-gateway.js";
 
-export const TIMEOUT = { timeout: 20_000 };
+export const TIMEOUT = { timeout: 60_000 };
 
 /** One for the tests of a file; it begins each of them afresh. */
 export const gateway = new FakeGateway();

@@ -16,12 +16,19 @@ _ID: Final = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
 
 def check_names(query: Mapping[str, str], known: Collection[str]) -> None:
-    """Raise `RequestError` for a parameter that there is not; it names the nearest one that there is."""
-    for name in query:
+    """Raise `RequestError` for a parameter that there is not (it names the nearest one that there is), or that is given twice.
+
+    `topics` may be: they add up.
+    """
+    found: set[str] = set()
+    for name in [name for name, _ in query.items()]:  # keys come once each, however often they are given
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"parameters are {', '.join(sorted(known))}"
             raise RequestError(400, "unknown_parameter", f"{name[:40]!r}: there is no such parameter; {hint}")
+        if name in found and name != "topics":
+            raise RequestError(400, "repeated_parameter", f"{name}: given more than once")
+        found.add(name)
 
 
 def topics_of(texts: Iterable[str]) -> frozenset[Topic]:

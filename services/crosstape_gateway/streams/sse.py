@@ -15,6 +15,7 @@ from crosstape_gateway.hub.item import Item
 from crosstape_gateway.hub.wire import Options, Transfer
 from crosstape_gateway.messages import Connected, encode
 from crosstape_gateway.parts import PARTS
+from crosstape_gateway.rest.instruments import ensure_known
 from crosstape_gateway.streams import query as q
 from crosstape_gateway.streams.connection import transport_of
 from crosstape_gateway.symbols import instrument_of
@@ -67,6 +68,7 @@ async def candles(request: web.Request) -> web.StreamResponse:
         raise RequestError(400, "unknown_timeframe", f"timeframe={query['timeframe'][:20]!r}: expected one of {frames}")
     venue = query.get("venue") or CONSOLIDATED
     kind = f"{'bar' if venue == CONSOLIDATED else 'candle'}:{query['timeframe']}"
+    await ensure_known(parts)
     instrument = instrument_of(query["symbol"], parts.catalogue.instruments)
     topic = Topic.parse(f"{kind}:{instrument}@{venue}")
     resume = q.resume_id(query, request.headers.get("Last-Event-ID", ""))

@@ -86,7 +86,7 @@ async def test_the_file_of_tokens_is_read_again_while_it_serves(
         await wait_until(lambda: is_in(f"carol-{ALICE}"), what="the new token counts")
         assert not await is_in(ALICE)
         with pytest.raises(aiohttp.ClientError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await streams[0].content.read()
         await wait_until(lambda: served.app[ACCESS].streams.total == 1, what="the place of the stream that was cut is free")
         assert streams[1].connection is not None
@@ -281,13 +281,13 @@ async def test_every_answer_has_the_headers_that_guard_a_page(client: Redis, val
 
 async def test_an_address_that_asks_too_often_is_told_to_wait(client: Redis, valkey: str) -> None:
     """Health is answered all the same: who restarts a busy gateway makes it worse."""
-    async with gateway(valkey, requests_per_s=0.2) as served:
-        answers = [await served.ask("/api/venues") for _ in range(4)]
+    async with gateway(valkey, requests_per_s=0.1) as served:
+        answers = [await served.ask("/api/venues") for _ in range(3)]
         health = await served.ask("/healthz")
 
-    assert [answer.status for answer in answers] == [200, 200, 429, 429]
+    assert [answer.status for answer in answers] == [200, 429, 429]
     assert answers[2].error[1] == "too_many_requests"
-    assert answers[2].headers["Retry-After"] in ("4", "5")
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 10
     assert health.status == 200
 
 

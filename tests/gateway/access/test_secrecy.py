@@ -45,7 +45,7 @@ async def raw(served: Served, *lines: bytes) -> bytes:
     """Sends lines that no client library would, and returns what comes back until the connection is closed."""
     reader, writer = await asyncio.open_connection(urlsplit(served.url).hostname, urlsplit(served.url).port)
     writer.write(b"\r\n".join(lines) + b"\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         answer = await reader.read()
     writer.close()
     return answer

@@ -77,7 +77,7 @@ async def serving(
     bus: BusSettings | str, settings: GatewaySettings | None = None, *, routes: list[web.RouteDef] | None = None, streams: bool = False
 ) -> AsyncIterator[Served]:
     """A gateway for the length of the block; `routes` are served beside its own. With `streams` its hub runs, too."""
-    bus = fast(bus) if isinstance(bus, str) else bus
+    bus = fast(bus, timeout_s=20.0) if isinstance(bus, str) else bus
     settings = settings or GatewaySettings(port=0)
     keys = Keys(bus.prefix, bus.partitions)
     async with connect(bus) as client, aiohttp.ClientSession() as http:

@@ -16,6 +16,8 @@ from tests.gateway.rest.served import publish, put, serving
 from tests.proxy import proxy
 
 TRADE = Trade("kraken", "BTC-USDT", None, 1_786_000_000_000_000_000, Decimal(1), Decimal(1), None, "1")
+# Below, `timeout_s` is longer than the deadlines under test, but not much. On Python 3.11 redis-py may swallow a cancellation that comes
+# just when its request is written; then it waits for the answer as long as that.
 PATHS = ("/api/venues", "/api/instruments", "/api/quotes?venue=kraken&instrument=BTC-USDT", "/api/edges", "/api/gaps",
          "/api/trades?instrument=BTC-USDT", "/api/last?topics=trade:BTC-USDT", "/api/depth?instrument=BTC-USDT")  # fmt: skip
 
@@ -30,7 +32,7 @@ async def test_while_the_bus_is_away_the_answer_is_503_and_soon(
     edge = Edge("consolidated", "BTC-USDT", None, 1, 1, EdgeChange.OPEN, "a", "b", one, one, one, one, one, one, one, 1, None, None)
     gap = Gap("kraken", "BTC-USDT", None, 1, "trade", 1, 1, None, GapCause.BUS)
     await publish(valkey, TRADE, gap, edge, Status("kraken", "*", None, 1, "*", FeedState.LIVE))
-    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=30.0)) as gateway:
+    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=10.0)) as gateway:
         await gateway.parts.catalogue.look()
         setattr(between, how, True)
         if how == "refusing":
@@ -38,6 +40,7 @@ async def test_while_the_bus_is_away_the_answer_is_503_and_soon(
         answers = await asyncio.gather(*(gateway.ask(path) for path in PATHS))
         setattr(between, how, False)
         between.cut()
+        monkeypatch.setattr(bus, "DEADLINE_S", 20.0)
         again = await gateway.ask("/api/trades?instrument=BTC-USDT")
 
     for answer in answers:
@@ -46,17 +49,19 @@ async def test_while_the_bus_is_away_the_answer_is_503_and_soon(
     assert len(again.json["trades"]) == 1
 
 
-async def test_a_bus_that_is_known_to_be_away_is_not_waited_for_long(client: Redis, valkey: str) -> None:
+async def test_a_bus_that_is_known_to_be_away_is_not_waited_for_long(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub knows: requests must not pile up. Nor does one fail only because the hub has not heard yet that the bus is back."""
     await publish(valkey, TRADE)
-    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=30.0)) as gateway:
+    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=10.0)) as gateway:
         await gateway.parts.catalogue.look()
         gateway.parts.hub.away_since_ts = time.time_ns()
-        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).status == 200
+        monkeypatch.setattr(bus, "DEADLINE_S", 60.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(bus, "AWAY_S", 20.0)
+            assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).status == 200
         between.swallowing = True
-        began_s = time.monotonic()
-        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "bus_away")
-        assert time.monotonic() - began_s < bus.DEADLINE_S
+        async with asyncio.timeout(30):
+            assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "bus_away")
         between.cut()
 
 
@@ -64,18 +69,20 @@ async def test_before_the_first_look_nothing_is_called_unknown(client: Redis, va
     """A gateway that starts without the bus does not know yet which instruments there are."""
     async with proxy(valkey) as between, serving(fast(between.url)) as gateway:
         between.refusing = True
-        assert (await gateway.ask("/api/trades?instrument=BTC-USDT")).error[:2] == (503, "bus_away")
+        for path in ("/api/trades?instrument=BTC-USDT", "/api/candles/stream?symbol=BTC-USDT&timeframe=1m"):
+            assert (await gateway.ask(path)).error[:2] == (503, "bus_away")
 
 
 async def test_only_a_few_requests_read_streams_at_once(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that finds no place in time is told to come again."""
-    monkeypatch.setattr(bus, "DEADLINE_S", 0.2)
     await publish(valkey, TRADE)
     async with serving(valkey) as gateway:
         await gateway.parts.catalogue.look()
         for _ in range(bus.LARGE_READS):
             await gateway.app[bus.LARGE].acquire()
-        answer = await gateway.ask("/api/trades?instrument=BTC-USDT")
+        with monkeypatch.context() as patch:
+            patch.setattr(bus, "DEADLINE_S", 0.2)
+            answer = await gateway.ask("/api/trades?instrument=BTC-USDT")
         quotes = await gateway.ask("/api/quotes")
         gateway.app[bus.LARGE].release()
         again = await gateway.ask("/api/trades?instrument=BTC-USDT")
@@ -90,13 +97,13 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_another_ones(
 ) -> None:
     """A call that is given up leaves its answer on the connection: the next call must not get it."""
     await publish(valkey, TRADE, Status("kraken", "*", None, 1, "*", FeedState.LIVE))
-    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=30.0)) as gateway:
+    async with proxy(valkey) as between, serving(fast(between.url, timeout_s=10.0)) as gateway:
         await gateway.parts.catalogue.look()
         monkeypatch.setattr(bus, "DEADLINE_S", 0.1)
         between.delay_s = 0.3
         late = await asyncio.gather(*(gateway.ask(path) for path in PATHS))
         between.delay_s = 0.0
-        monkeypatch.setattr(bus, "DEADLINE_S", 10.0)
+        monkeypatch.setattr(bus, "DEADLINE_S", 20.0)
         for _ in range(5):
             answers = await asyncio.gather(*(gateway.ask(path) for path in PATHS))
             for path, answer in zip(PATHS, answers, strict=True):

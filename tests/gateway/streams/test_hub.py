@@ -96,7 +96,7 @@ async def test_what_is_counted(client: Redis, valkey: str) -> None:
         for transport in ("sse", "websocket")
     }
     refused = counted("refused_total", code="bad_topic")
-    async with publishing(fast(valkey)) as publisher, gateway(valkey) as running:
+    async with publishing(fast(valkey)) as publisher, gateway(valkey, settings(heartbeat_s=600.0)) as running:
         publisher.publish(trade(0))
         assert await publisher.drain(10)
         async with running.sse(TRADES) as reader, running.websocket() as (socket, listener):

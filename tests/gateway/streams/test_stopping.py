@@ -42,7 +42,7 @@ async def test_streams_end_in_order(client: Redis, valkey: str) -> None:
                     await reader.count("trade", number + 1)
             closing = asyncio.create_task(last_message(socket))
             started = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - started < 10
+        assert asyncio.get_running_loop().time() - started < 30  # it would be a minute if it waited for who does not read
         body = await answer.content.read()  # raises if it was cut
         message = await closing
 

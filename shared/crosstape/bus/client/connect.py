@@ -22,10 +22,12 @@ from crosstape.settings import BusSettings
 from crosstape.text_file import byte_order_mark_note
 
 READ_BYTES: Final = 1 << 17
-CONNECTIONS: Final = 10_000
-"""Connections of one client at most: each subscription has one. redis-py's own limit of 100 would leave the others without an answer."""
 CLUSTER_ATTEMPTS: Final = 2
 """Attempts of a cluster client within one call: it learns from the failure of the first where a slot is."""
+
+CONNECTIONS: Final = 10_000
+"""Connections of one client at most, as many as a server takes by default. Each reader waits on one of its own: with redis-py's limit of
+100, the next reader would be told that the server is away."""
 
 SENTINEL_PORT: Final = 26379
 PORT: Final = 6379

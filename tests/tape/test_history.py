@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from crosstape import BusError, Missed, Trade, UnknownName
+from crosstape import BusError, FrameError, Missed, Trade, UnknownName
 from crosstape.bus.client.call import execute_raw
 from crosstape.tape import history
 from crosstape_schemas import VENUE_WIDE, Event, FeedState, Gap, GapCause
@@ -255,3 +255,12 @@ async def test_a_frame_of_the_past(trades: list[Trade], valkey: str) -> None:
         empty = await tape.frame("trade", BTC, venue="nobody", library="pandas", decimals="float")
         assert list(empty.columns) == frame.columns
         assert len(empty) == 0
+
+
+async def test_a_frame_that_cannot_be_made_is_refused_before_the_past_is_read() -> None:
+    """That may take seconds; here there is no server at all."""
+    async with taping("unix:///nowhere/valkey.sock") as tape:
+        with pytest.raises(FrameError, match="polars"):
+            await tape.frame("trade", BTC, library="polar")  # type: ignore[arg-type]
+        with pytest.raises(BusError):
+            await tape.frame("trade", BTC)

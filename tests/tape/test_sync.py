@@ -202,6 +202,10 @@ def test_callbacks_can_be_registered_before_it_is_open(valkey: str, writer: Writ
     tape = SyncTape(valkey)
     seen: list[int] = []
     tape.on("trade", BTC, start=BEGINNING)(lambda event: seen.append(event.seq))
+    with pytest.raises(ValueError, match="one stream has one start"):
+        tape.on("trade", BTC, start="5-0")(print)
+    with pytest.raises(TypeError, match="function of one argument"):
+        tape.on("trade", BTC)(7)  # type: ignore[type-var]
     writer.write(trade(1), trade(2))
     with tape:
         with pytest.raises(ValueError, match="one stream has one start"):

@@ -69,6 +69,8 @@ async def test_wrong_settings_are_said_when_the_tape_is_opened(monkeypatch: pyte
     """With the setting's name."""
     with pytest.raises(SettingsError, match="not one of redis"):
         await seen("http://localhost")
+    with pytest.raises(TypeError, match="url of a server as text"):
+        await seen(b"redis://localhost")  # type: ignore[arg-type]
     monkeypatch.setenv("CROSSTAPE_BUS__PARTITIONS", "none")
     with pytest.raises(SettingsError, match="CROSSTAPE_BUS__PARTITIONS"):
         await seen()

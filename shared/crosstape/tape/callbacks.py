@@ -29,6 +29,14 @@ class Registered:
         self._failures.note(exc, stream=entry.stream, id=entry.id)
 
 
+def check_callback(callback: object, selection: Selection, start: Starts, known: Starts | None) -> None:
+    """Raise `TypeError` for what cannot be called, `ValueError` if the same events have another start for another callback: `known`."""
+    if not callable(callback):
+        raise TypeError(f"a callback is a function of one argument, not {callback!r:.40}")
+    if known is not None and start not in (Start.NOW, known):
+        raise ValueError(f"{selection.kind} is read already, from {known} on, and one stream has one start here")
+
+
 class Callbacks:
     """The callbacks of one tape, which may be registered before it is open. One source reads for all; one callback runs at a time."""
 
@@ -41,13 +49,10 @@ class Callbacks:
 
     def add(self, selection: Selection, callback: Callable[[Any], object], start: Starts) -> None:
         """Register a callback. Raises as `EventSource.select` while the tape is open; else `open` does."""
-        if not callable(callback):
-            raise TypeError(f"a callback is a function of one argument, not {callback!r:.40}")
+        check_callback(callback, selection, start, self._starts.get(selection))
         if self._connection is not None:
             self._source = self._source or EventSource(self._connection)
             self._source.select(selection, start)
-        elif (known := self._starts.get(selection)) is not None and start not in (Start.NOW, known):
-            raise ValueError(f"{selection.kind} is read already, from {known} on, and one stream has one start here")
         self._starts.setdefault(selection, start)
         self._registered.setdefault(selection, []).append(Registered(callback))
 

@@ -231,6 +231,7 @@ class SyncTape(SyncByKind):
         """
         from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
 
+        frame_of([], kind, library=library, decimals=decimals)  # raises before the past is read, and not after it
         events = self.history(kind, instrument, from_ts=from_ts, to_ts=to_ts, venue=venue, limit=limit)
         return frame_of(events, kind, library=library, decimals=decimals)
 

@@ -11,7 +11,7 @@ from typing import Any
 from crosstape.bus import Entry
 from crosstape.errors import BusError
 from crosstape.tape.blocking_source import BlockingSource
-from crosstape.tape.callbacks import Registered
+from crosstape.tape.callbacks import Registered, check_callback
 from crosstape.tape.loop_thread import LoopThread
 from crosstape.tape.losses import OnMissed
 from crosstape.tape.selection import Selection
@@ -35,6 +35,7 @@ class SyncCallbacks:
         if self._thread is not None:
             self._thread.check()
         with self._setup:
+            check_callback(callback, selection, start, self._starts.get(selection))
             if self._thread is not None:
                 self._select(self._thread, selection, start)
             self._starts.setdefault(selection, start)

@@ -233,6 +233,7 @@ class Tape(ByKind):
         """
         from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
 
+        frame_of([], kind, library=library, decimals=decimals)  # raises before the past is read, and not after it
         events = await self.history(kind, instrument, from_ts=from_ts, to_ts=to_ts, venue=venue, limit=limit)
         return frame_of(events, kind, library=library, decimals=decimals)
 
@@ -256,9 +257,11 @@ class Tape(ByKind):
 
 
 def bus_settings(bus: str | BusSettings | None) -> BusSettings:
-    """Returns the settings of the server: see `Tape`. Raises `SettingsError` or `BusError`."""
+    """Returns the settings of the server: see `Tape`. Raises `SettingsError`, `BusError`, or `TypeError` for what is neither."""
     if isinstance(bus, BusSettings):
         return bus
     if bus is not None:
+        if not isinstance(bus, str):
+            raise TypeError(f"bus is the url of a server as text, or BusSettings, not {type(bus).__name__}")
         return BusSettings(url=bus)
     return located(load()).bus

@@ -196,7 +196,7 @@ export class Chart {
   #update(bar, isOlder) {
     this.candles.update(candleOf(bar), isOlder);
     this.volumes.update(volumeOf(bar), isOlder);
-    this.#points.add(ms(bar.open_ts));
+    if (bar.open !== null) this.#points.add(ms(bar.open_ts));
   }
 
   /** Draw the legend: the bar under the pointer, else the newest. */

@@ -13,13 +13,14 @@ from typing import Final
 
 import pytest
 from _pytest.nodeid import coerce_node_id
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from tests import engines
 from tests.engines import NOTHING, Server, StartServer
 
-settings.register_profile("crosstape", deadline=None)  # how long one example takes depends on what runs beside it
+# How long it takes to make an example, and to use it, depends on what runs beside it.
+settings.register_profile("crosstape", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("crosstape")
 
 FIRST_LINES: Final = 10

@@ -10,7 +10,7 @@ import msgspec
 
 from crosstape.errors import UnknownName
 from crosstape.settings.words import nearest
-from crosstape.tape.symbols import respelled
+from crosstape.tape import symbols
 from crosstape_schemas import KINDS, TIMEFRAMES, AnyEvent, Event, Keys
 from crosstape_schemas.instruments import COMPOSITE, asset, parsed
 from crosstape_schemas.timeframes import LENGTHS
@@ -109,7 +109,7 @@ def check_timeframe(timeframe: str) -> None:
 def check_instrument(name: str) -> None:
     """Raise `UnknownName` if a name has not the form of an instrument's."""
     if not _is_name(name):
-        guess = _spelled(name)
+        guess = respelled(name)
         hint = f"did you mean {guess!r}?" if guess else "one looks like BTC-USDT, that of a perpetual like BTC-USDT-PERP"
         raise UnknownName(f"{name!r:.40} is no name of an instrument; {hint}")
 
@@ -137,9 +137,9 @@ def _meant(name: str, known: Iterable[str], given: str) -> str:
     return f"; did you mean {guess!r}?" if guess and guess != given else ""
 
 
-def _spelled(name: str) -> str | None:
+def respelled(name: str) -> str | None:
     """Returns the name as we would write it: `btc/usdt` and `BTCUSDT` are `BTC-USDT`, `BTC/USDT:USDT` is `BTC-USDT-PERP`."""
-    text = re.sub(r"[\s/_:.-]+", "-", respelled(name.upper()).strip())
+    text = re.sub(r"[\s/_:.-]+", "-", symbols.respelled(name.upper()).strip())
     star = COMPOSITE if text.endswith(COMPOSITE) else ""
     text = text.removesuffix(COMPOSITE)
     base, dash, contract = text.partition("-")

@@ -110,7 +110,7 @@ async def test_a_wrong_password_ends_the_start(start_server: StartServer) -> Non
 async def test_the_server_is_killed_while_trades_come(start_server: StartServer) -> None:
     """Twice, while clients of two gateways follow: each trade and each closed bar arrives once, after repeats are dropped."""
     server = await start_server(persist=True)
-    total, bars = 1_200, 60
+    total, bars = 600, 60
     async with publishing(fast(server.url)) as publisher, publishing(fast(server.url), producer="aggregator.0") as aggregator:
         publisher.publish(trade(0))
         aggregator.publish(bar(0, closed=True))
@@ -128,7 +128,7 @@ async def test_the_server_is_killed_while_trades_come(start_server: StartServer)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_feed(publisher, aggregator, total, bars))
                 for outage in range(2):
-                    await reader.count("trade", 200 + 400 * outage)
+                    await reader.count("trade", 100 + 200 * outage)
                     await server.kill()
                     await reader.count("bus", 1 + 2 * outage)
                     await server.start()

@@ -104,14 +104,16 @@ def test_a_frame_of_an_unknown_instrument_is_empty(sync_tape: SyncTape, writer: 
     assert [log["event"] for log in logs] == ["tape.unknown_instrument"]
 
 
-async def test_a_timeframe_that_the_tape_does_not_have(client: Redis, valkey: str, writer: Writer) -> None:
-    """The warning names those that it has. Of other kinds there may be none for days."""
+async def test_a_kind_or_timeframe_that_the_tape_does_not_have(client: Redis, valkey: str, writer: Writer) -> None:
+    """The warning names those that it has. Of some kinds there may be none for days."""
     writer.write(bar(1), candle(1), trade(1, "BTC-USD"))
     async with taping(valkey) as tape:
         with capture_logs() as logs:
             assert await tape.history("bar:3m", "BTC-USD") == []
             assert await tape.history("candle:1h", "BTC-USD") == []
-            assert await tape.last("liquidation", "BTC-USD") == {}
+            assert await tape.last("depth", "BTC-USD") == {}
+            for kind in ("liquidation", "gap", "edge", "status"):
+                assert await tape.last(kind, "BTC-USD") == {}
     assert [(log["event"], log["kind"], log["hint"]) for log in logs] == [
         (
             "tape.unknown_timeframe",
@@ -123,6 +125,7 @@ async def test_a_timeframe_that_the_tape_does_not_have(client: Redis, valkey: st
             "candle:1h",
             "the tape has no candles of 1h of it yet; it has candle:1m; venues.VENUE.candles sets which are published",
         ),
+        ("tape.unknown_kind", "depth", "the tape has none of it yet; it has bar:1m, candle:1m, trade"),
     ]
 
 

@@ -17,6 +17,8 @@ CLOSE: Final = 0.8
 """How alike two names of instruments are for one to be meant by the other; names of two assets with one quote asset are alike by 0.6."""
 NAMED: Final = 3
 """Names in one hint."""
+RARE: Final = ("status", "gap", "liquidation", "edge")
+"""Kinds that an instrument may rightly have none of: it has no such stream until the first one happens."""
 LIMIT: Final = 10_000
 """What was said is remembered of so many; beyond that the oldest may be said again."""
 STEADY: Final = ("trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", *FRAMED)
@@ -32,7 +34,7 @@ class Absent:
         self._said: dict[tuple[str, ...], None] = {}
 
     def check(self, kind: str, instrument: str, registered: Iterable[tuple[str, str]]) -> bool:
-        """Warn if the tape, which has these (kind, instrument), does not have an instrument, or not its candles or bars of a timeframe.
+        """Warn if the tape, which has these (kind, instrument), does not have an instrument, or not this kind or timeframe of it.
 
         `instrument`: a name or another spelling. Returns whether nothing of this is missing.
         """
@@ -42,8 +44,12 @@ class Absent:
             self._say("tape.unknown_instrument", instrument=instrument, kind=kind, hint=of_instrument(instrument, known))
             return False
         tag, _, timeframe = kind.partition(":")
-        if tag not in FRAMED or (kind, instrument) in places:
+        if (kind, instrument) in places or tag in RARE:
             return True
+        if tag not in FRAMED:
+            kinds = ", ".join(sorted(one for one, name in places if name == instrument))
+            self._say("tape.unknown_kind", instrument=instrument, kind=kind, hint=f"the tape has none of it yet; it has {kinds}")
+            return False
         there = [frame for frame in TIMEFRAMES if (f"{tag}:{frame}", instrument) in places]
         has = f"it has {', '.join(f'{tag}:{frame}' for frame in there)}" if there else f"it has {tag}s of no timeframe"
         hint = f"the tape has no {tag}s of {timeframe} of it yet; {has}; {_setting(tag)}"

@@ -132,9 +132,9 @@ class Tape(ByKind):
 
         Raises `UnknownName` for a text that is no kind, timeframe, or name of an instrument or venue (`BTC/USDT`, `btc-usdt`), with the
         nearest right one; `ValueError` without an instrument. What the tape does not have may come later, and is followed: one warning of
-        each (log events `tape.unknown_instrument`, `tape.unknown_timeframe`, `tape.unknown_venue`) names the nearest that it has. The first
-        read raises `SettingsError` if the tape has another number of partitions (nothing would ever come), `BusError` if the server
-        refuses us.
+        each (log events `tape.unknown_instrument`, `tape.unknown_kind`, `tape.unknown_timeframe`, `tape.unknown_venue`) names what it has
+        instead. The first read raises `SettingsError` if the tape has another number of partitions (nothing would ever come), `BusError`
+        if the server refuses us.
         """
         return self._subscribe(kind, instruments, venue=venue, start=start, newest=newest, on_missed=on_missed)
 

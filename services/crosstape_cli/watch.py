@@ -95,7 +95,7 @@ async def _watch(settings: Settings, instruments: tuple[str, ...]) -> None:
                 f"{counted(len(quotes.latest), 'instrument')} on {where}",
                 *(quotes.why_nothing() if missing or not quotes.latest else ()),
             ]
-            return "; ".join([*parts, f"not on the tape: {', '.join(map(quotes.named, missing))}"] if missing else parts)
+            return quotes.titled("; ".join([*parts, f"not on the tape: {', '.join(map(quotes.named, missing))}"] if missing else parts))
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(quotes.run(), name="follow quotes")

@@ -15,20 +15,26 @@ class Connected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
 
     version: str
     topics: tuple[str, ...]
+    """What is followed, as the tape spells it."""
     ts: int
     """The gateway's clock: compare it with your own before you compute ages."""
     resumed: bool = False
     """Whether events after the id that the client named follow first."""
     heartbeat_s: float = 5.0
     """Something comes at least this often. A client that gets nothing for three times as long has lost its connection."""
+    resolved: dict[str, str] = {}
+    """Topics that were asked for in another spelling → those that are followed in their place."""
 
 
 class Subscribed(msgspec.Struct, frozen=True, tag_field="type", tag="subscribed"):
     """WebSocket: these topics are followed now, beside those before."""
 
     topics: tuple[str, ...]
+    """As the tape spells them."""
     id: int | str | None = None
     """The `id` of the request."""
+    resolved: dict[str, str] = {}
+    """Topics that were asked for in another spelling → those that are followed in their place."""
 
 
 class Unsubscribed(msgspec.Struct, frozen=True, tag_field="type", tag="unsubscribed"):
@@ -70,11 +76,19 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
-    """A request that was refused. The connection goes on, unless it says otherwise by closing."""
+    """A request that was refused. The connection goes on, unless it says otherwise by closing.
+
+    The code `not_on_tape` refuses nothing: the tape does not have this topic yet, which is followed all the same.
+    """
 
     code: str
     message: str
     id: int | str | None = None
+    """The `id` of the request that was refused."""
+    topic: str = ""
+    """Of `not_on_tape`: the topic that is followed."""
+    nearest: tuple[str, ...] = ()
+    """Of `not_on_tape`: topics that the tape has and that were perhaps meant, the nearest first."""
 
 
 Message = Connected | Subscribed | Unsubscribed | Missed | Bus | Heartbeat | Failed

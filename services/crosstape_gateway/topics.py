@@ -15,6 +15,7 @@ from typing import Final, Self
 
 import msgspec
 
+from crosstape.tape.symbols import respelled
 from crosstape_gateway.errors import RequestError
 from crosstape_schemas import KINDS, TIMEFRAMES, VENUE_WIDE, Event, Gap, Status, feed_kind
 
@@ -39,7 +40,7 @@ class Topic(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> Self:
         """Returns the topic of a text. Raises `RequestError` for a text that names none: it says which part is wrong."""
         name, at, venue = text.partition("@")
-        kind, _, instrument = name.rpartition(":")
+        kind, instrument = _divided(name)
         tag, _, timeframe = kind.partition(":")
         shown = f"{text[:MAX_LENGTH]!r}"
         if len(text) > MAX_LENGTH or not text.isascii() or not text.isprintable() or not (kind and instrument) or (at and not venue):
@@ -65,6 +66,14 @@ class Topic(msgspec.Struct, frozen=True, order=True):
     def includes(self, kind: str, instrument: str) -> bool:
         """Whether events of this stream belong to the topic, as far as the stream decides it."""
         return self.kind == kind and self.instrument in (instrument, ALL)
+
+
+def _divided(name: str) -> tuple[str, str]:
+    """Returns kind and instrument. A derivative as ccxt writes it has a colon of its own: `cbbo:BTC/USDT:USDT`."""
+    kind, _, instrument = name.rpartition(":")
+    before, colon, pair = kind.rpartition(":")
+    symbol = f"{pair}:{instrument}"
+    return (before, symbol) if colon and respelled(symbol) != symbol else (kind, instrument)
 
 
 def topic_of(event: Event) -> Topic:

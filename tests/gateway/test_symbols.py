@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape.tape.symbols import plain
+from crosstape.tape.symbols import meant_by, plain
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.symbols import instrument_of
+from crosstape_gateway.symbols import Names, instrument_of, spelled
 
 KNOWN = ["BTC-USDT", "BTC-USD", "ETH-USDT", "BTC-USDT-PERP", "BTC-USD*", "1000PEPE-USDT"]
 ASSETS = st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=2, max_size=8)
@@ -71,3 +71,33 @@ def test_an_unknown_symbol_is_answered_with_the_nearest() -> None:
     """The spelling of the suggestion is ours."""
     with pytest.raises(RequestError, match=r"did you mean BTC-USDT\?"):
         instrument_of("btcusdr", ["BTC-USDT", "ETH-USDT"])
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("BTC/USDT", "BTC-USDT"),
+        ("btcusdt", "BTC-USDT"),
+        ("btc_usdt", "BTC-USDT"),
+        ("XBT/USD", "BTC-USD"),
+        ("BTC/USDT:USDT", "BTC-USDT-PERP"),
+        ("BTC/USDT:USDT-261225", "BTC-USDT-20261225"),
+        ("ethusdtperp", "ETH-USDT-PERP"),
+        ("BTC-USD*", "BTC-USD*"),
+        ("BTC-USDX", "BTC-USDX"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_symbol_that_the_tape_does_not_have_yet_is_spelled_as_ours(symbol: str, name: str) -> None:
+    """So that it is found when its instrument comes."""
+    assert spelled(symbol) == name
+    assert Names([]).resolve(symbol) == name
+
+
+@given(
+    symbol=st.text(alphabet="abBTCUSDX-/_:*", max_size=12),
+    known=st.lists(st.text(alphabet="ABCUSDTX-*", min_size=1, max_size=9), max_size=6),
+)
+def test_the_index_of_names_finds_what_a_search_of_all_finds(symbol: str, known: list[str]) -> None:
+    """It only looks at fewer names."""
+    assert Names(known).meant_by(symbol) == meant_by(symbol, known)

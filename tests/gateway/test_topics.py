@@ -25,6 +25,9 @@ from tests.gateway.streams.running import bar, quote
         "venue:kraken",
         "venue:*",
         "cbbo:BTC-USD*",
+        "cbbo:BTC/USDT:USDT",
+        "bar:1m:BTC/USDT:USDT@binance",
+        "trade:BTC/USDT:USDT-261225",
     ],
 )
 def test_a_topic_is_written_as_it_was_read(text: str) -> None:

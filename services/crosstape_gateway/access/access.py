@@ -31,6 +31,8 @@ HEALTH: Final = frozenset({"/healthz", "/readyz"})
 OPEN: Final = HEALTH | {"/api/session", "/api/openapi.json"}
 """Paths that need no token, beside those of the page."""
 _BEARER: Final = "bearer"
+TOKEN_NAMES: Final = frozenset({"token", "access_token"})
+"""Parameters by which clients of other services send a token in the address."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +85,8 @@ class Access:
             if (reader := sessions.holder(cookie, self.tokens.readers, time.time())) is None:
                 raise RequestError(401, "session_ended", "this session has ended: sign in again with the token")
             return reader
-        raise RequestError(401, "missing_token", "a token is needed: send the header Authorization: Bearer TOKEN")
+        unread = "; a token in the address is not read, since addresses are logged" if TOKEN_NAMES & {*request.query} else ""
+        raise RequestError(401, "missing_token", f"a token is needed: send the header Authorization: Bearer TOKEN{unread}")
 
     @contextmanager
     def streaming(self, request: web.Request, reader: Reader | None) -> Iterator[None]:

@@ -56,6 +56,8 @@ class Catalogue:
         self.streams: set[tuple[str, str]] = set()
         self.on_new: OnNew = lambda places, *, fresh: None
         self.on_answer: OnAnswer = lambda *, answered: None
+        self.answers = False
+        """Whether the last look has succeeded: what it has not found, the tape does not have."""
         self._wanted = asyncio.Event()
         self._next_look = asyncio.Event()
         self._lost_s = 0.0  # since when the bus does not answer; 0: it does
@@ -75,9 +77,11 @@ class Catalogue:
             except UNAVAILABLE as exc:  # a TimeoutError is an OSError
                 if not self._looked and is_hopeless(exc):
                     raise BusError(f"the bus {place(self._client)} cannot be used: {reason(exc)}") from exc
+                self.answers = False
                 self._log_failure(exc)
                 self.on_answer(answered=False)
             else:
+                self.answers = True
                 self._log_answer()
                 self.on_answer(answered=True)
             looked, self._next_look = self._next_look, asyncio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from crosstape.bus import Client, Entry, Foreign, Missed, Reader
@@ -17,6 +17,7 @@ from crosstape_gateway.hub.group import Group
 from crosstape_gateway.hub.item import Item, item_of, last_value, message_item, parse_id
 from crosstape_gateway.hub.joining import Joining
 from crosstape_gateway.hub.replay import Replays
+from crosstape_gateway.hub.resolving import Resolver
 from crosstape_gateway.hub.routing import Routing
 from crosstape_gateway.hub.subscriber import Subscriber
 from crosstape_gateway.hub.wire import Options
@@ -52,8 +53,10 @@ class Hub:
         self._reader = Reader(client, keys, on_gap=self._gaps.append, on_foreign=self._on_foreign, backoff_s=BACKOFF_S)
         self._routing = Routing(self._reader, keys, catalogue, self._position)
         replays = Replays(client, keys, settings.rows)
-        self._joining = Joining(self._reader, self._routing, catalogue, replays, away_since_ts=lambda: self.away_since_ts)
-        catalogue.on_answer = self._on_answer
+        self._joining = Joining(self._reader, self._routing, replays, away_since_ts=lambda: self.away_since_ts)
+        self._catalogue = catalogue
+        self._resolver = Resolver(catalogue)
+        catalogue.on_answer = self._on_look
 
     async def run(self) -> None:
         """Read until cancelled; then end all clients. Raises `BusError` where waiting cannot help: see `Reader.read`."""
@@ -108,13 +111,50 @@ class Hub:
         if (count := len({*topics, *already})) > limit:
             raise RequestError(400, "too_many_topics", f"{count} topics: a client may follow {limit}; KIND:* counts as one")
 
-    async def follow(self, subscriber: Subscriber, topics: Iterable[Topic], after: str, answer: Item) -> None:
-        """Let a client follow these topics as well: see `Joining.follow`."""
-        await self._joining.follow(subscriber, frozenset(topics) - subscriber.topics, after, answer)
+    async def resolve(self, topics: Collection[Topic]) -> dict[Topic, Topic]:
+        """Returns for each topic the one of the tape that it means; a topic of what the tape does not have yet, as it would be spelled.
 
-    def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> None:
-        """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already."""
-        self._routing.attach(subscriber, subscriber.topics - frozenset(topics))
+        Looks first whether the tape has what is not known. Raises `RequestError` where several instruments may be meant.
+        """
+        resolved = self._resolver.resolve(topics)
+        if self._resolver.knows(resolved.values()):
+            return resolved
+        await self._catalogue.next_look()
+        return self._resolver.resolve(topics)
+
+    async def follow(self, subscriber: Subscriber, resolved: Mapping[Topic, Topic], after: str, answer: Item) -> None:
+        """Let a client follow topics as well, as `resolve` has returned them: see `Joining.follow`.
+
+        It is told behind the answer which of them the tape does not have; while the bus is away, once that can be known.
+        """
+        added = frozenset(resolved.values()) - subscriber.topics
+        subscriber.asked.update(resolved)
+        answers = [answer]
+        if self._catalogue.answers:
+            answers += map(message_item, self._resolver.notices(added))
+        else:
+            subscriber.unchecked |= added
+        await self._joining.follow(subscriber, added, after, answers)
+
+    def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> frozenset[Topic]:
+        """Let a client follow these topics no more. Nothing of them is sent from now on but what waits already.
+
+        A topic is named as it was asked for, or as it is followed. One that was asked for in another spelling, too, is still followed.
+        Returns those that are not followed.
+        """
+        asked = subscriber.asked
+        ended = set()
+        for topic in topics:
+            if topic in asked:
+                ended.add(asked.pop(topic))
+                continue
+            ended.add(topic)
+            for spelling in [spelling for spelling, followed in asked.items() if followed == topic]:
+                del asked[spelling]
+        ended -= set(asked.values())
+        subscriber.unchecked -= ended
+        self._routing.attach(subscriber, subscriber.topics - ended)
+        return frozenset(ended)
 
     # reading
 
@@ -215,3 +255,13 @@ class Hub:
             return
         for group in self._routing.groups.values():
             group.send_now(message_item(message))
+
+    def _on_look(self, *, answered: bool) -> None:
+        """Say which topics the tape does not have to clients that named them while that could not be known."""
+        self._on_answer(answered=answered)
+        if not answered:
+            return
+        for subscriber in self.subscribers:
+            if subscriber.unchecked and subscriber.group is not None:  # it has its answer, or what is put waits behind it
+                topics, subscriber.unchecked = subscriber.unchecked, frozenset()
+                subscriber.put([message_item(notice) for notice in self._resolver.notices(topics)])

@@ -10,7 +10,6 @@ from typing import Final
 
 from crosstape.bus import Reader
 from crosstape_gateway import messages
-from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.channel import Channel, wanted_venues
 from crosstape_gateway.hub.item import Item, has_events, parse_id
 from crosstape_gateway.hub.replay import Replays, Wanted
@@ -26,23 +25,21 @@ START_POLL_S: Final = 0.01
 class Joining:
     """The steps by which clients begin to follow topics."""
 
-    def __init__(
-        self, reader: Reader, routing: Routing, catalogue: Catalogue, replays: Replays, *, away_since_ts: Callable[[], int | None]
-    ) -> None:
+    def __init__(self, reader: Reader, routing: Routing, replays: Replays, *, away_since_ts: Callable[[], int | None]) -> None:
         self._reader = reader
         self._routing = routing
-        self._catalogue = catalogue
         self._replays = replays
         self._away_since_ts = away_since_ts
 
-    async def follow(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Item) -> None:
+    async def follow(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Sequence[Item]) -> None:
         """Let a client follow topics that are new to it: it gets `answer`, their last values, then all that happens after the answer.
+
+        Call `Catalogue.next_look` before for those that are not known, so that it is known whether what is there now is old or new to the
+        client.
 
         With `after`, the events that came since a little before that id come behind the answer: see `replay`. Returns when all these are
         sent or wait in its outbox, or the client has left.
         """
-        if any(not topic.is_pattern and (topic.kind, topic.instrument) not in self._catalogue.streams for topic in added):
-            await self._catalogue.next_look()  # so that it is known whether what is there now is old or new to the client
         if added and after:
             await self._resume(subscriber, added, after, answer)
             return
@@ -55,10 +52,10 @@ class Joining:
         with contextlib.suppress(TimeoutError):  # the bus does not answer
             async with asyncio.timeout(START_S):
                 await self._wait_for_start(subscriber, [self._routing.channel(*place) for place in self._routing.places(added)])
-        subscriber.write((answer,))
+        subscriber.write(answer)
         self._release(subscriber, {})
 
-    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Item) -> None:
+    async def _resume(self, subscriber: Subscriber, added: frozenset[Topic], after: str, answer: Sequence[Item]) -> None:
         places = self._routing.places(added)
         channels = [self._routing.channel(*place) for place in places]
         wanted = [(channel, wanted_venues(added, *channel.place)) for channel in channels if has_events(Topic(*channel.place))]
@@ -70,7 +67,7 @@ class Joining:
                 async with asyncio.timeout(START_S):
                     await self._wait_for_start(subscriber, channels)
                     await replay.find_starts()
-            subscriber.write((answer,))
+            subscriber.write(answer)
             is_new = subscriber.group is None
             if is_new:
                 self._tell(subscriber)

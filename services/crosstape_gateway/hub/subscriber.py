@@ -29,13 +29,17 @@ class Subscriber:
 
     __slots__ = (
         "_held", "_keeping", "_limit", "_outbox", "_progress_s", "_read", "_rows", "_transport", "_written",
-        "away_since_ts", "congested", "ended", "group", "options", "topics",
+        "asked", "away_since_ts", "congested", "ended", "group", "options", "topics", "unchecked",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, options: Options, settings: GatewaySettings, congested: set[Subscriber]) -> None:
         """`congested`: the subscriber adds itself here while something waits for it to read."""
         self.options = options
         self.topics: frozenset[Topic] = frozenset()
+        self.asked: dict[Topic, Topic] = {}
+        """Topics as the client spelled them → those that it follows in their place."""
+        self.unchecked: frozenset[Topic] = frozenset()
+        """Topics of which it could not be known, since the bus is away, whether the tape has them."""
         self.group: Group | None = None
         self.ended = asyncio.Event()
         """Set when the connection is lost, or is to end."""

@@ -39,6 +39,16 @@ def topics_of(texts: Iterable[str]) -> frozenset[Topic]:
     return found
 
 
+def names_of(topics: Iterable[Topic]) -> tuple[str, ...]:
+    """Returns topics as text, each once, sorted."""
+    return tuple(sorted({str(topic) for topic in topics}))
+
+
+def respelled(resolved: Mapping[Topic, Topic]) -> dict[str, str]:
+    """Returns the topics that are followed under another name than they were asked for by: from that name to this."""
+    return {str(asked): str(followed) for asked, followed in sorted(resolved.items()) if asked != followed}
+
+
 def gather_s_of(query: Mapping[str, str], settings: GatewaySettings) -> float:
     """Returns for how long events are gathered."""
     text = query.get("gather_ms")

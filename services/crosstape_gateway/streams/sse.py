@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -51,8 +51,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
     parts.hub.check_topics(topics)
     resume = q.resume_id(request.query, request.headers.get("Last-Event-ID", ""))
     heartbeat_s = parts.settings.heartbeat_s
-    connected = Connected(__version__, tuple(sorted(map(str, topics))), time.time_ns(), bool(resume), heartbeat_s)
-    return await _serve(request, topics, encode(connected), resume, candle_updates=False)
+    options = _options(request, candle_updates=False)
+    resolved = await parts.hub.resolve(topics)
+    connected = Connected(__version__, q.names_of(resolved.values()), time.time_ns(), bool(resume), heartbeat_s, q.respelled(resolved))
+    return await _serve(request, options, resolved, encode(connected), resume)
 
 
 async def candles(request: web.Request) -> web.StreamResponse:
@@ -73,19 +75,23 @@ async def candles(request: web.Request) -> web.StreamResponse:
     topic = Topic.parse(f"{kind}:{instrument}@{venue}")
     resume = q.resume_id(query, request.headers.get("Last-Event-ID", ""))
     connected = CandlesConnected(query["symbol"], instrument, query["timeframe"], venue, time.time_ns())
-    return await _serve(request, (topic,), msgspec.json.encode(connected), resume, candle_updates=True)
+    options = _options(request, candle_updates=True)
+    return await _serve(request, options, await parts.hub.resolve((topic,)), msgspec.json.encode(connected), resume)
 
 
-async def _serve(request: web.Request, topics: Iterable[Topic], first: bytes, after: str, *, candle_updates: bool) -> web.StreamResponse:
-    """Send the stream until the client leaves or the gateway stops."""
-    hub = request.app[PARTS].hub
-    options = Options(
+def _options(request: web.Request, *, candle_updates: bool) -> Options:
+    return Options(
         Transfer.SSE,
         q.gather_s_of(request.query, request.app[PARTS].settings),
         quote_integers=q.quotes_integers(request.query),
         last_values=q.flag_of(request.query, "last", default=True),
         candle_updates=candle_updates,
     )
+
+
+async def _serve(request: web.Request, options: Options, topics: Mapping[Topic, Topic], first: bytes, after: str) -> web.StreamResponse:
+    """Send the stream until the client leaves or the gateway stops."""
+    hub = request.app[PARTS].hub
     hub.check_running()
     transport = transport_of(request)
     response = web.StreamResponse(headers=HEADERS)

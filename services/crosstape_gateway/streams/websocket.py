@@ -64,7 +64,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     subscriber = parts.hub.join(transport, options)
     try:
         connected = Connected(__version__, (), time.time_ns(), heartbeat_s=parts.settings.heartbeat_s)
-        await parts.hub.follow(subscriber, (), "", message_item(connected))
+        await parts.hub.follow(subscriber, {}, "", message_item(connected))
         await _answer_requests(response, subscriber, parts.hub)
     finally:
         parts.hub.leave(subscriber)
@@ -105,12 +105,13 @@ async def _answer(text: str, subscriber: Subscriber, hub: Hub) -> None:
         return
     topics = q.topics_of(request.topics)
     if request.op == "unsubscribe":
-        hub.unfollow(subscriber, topics)
-        subscriber.say(Unsubscribed(tuple(sorted(map(str, topics))), request.id))
+        subscriber.say(Unsubscribed(q.names_of(hub.unfollow(subscriber, topics)), request.id))
         return
-    hub.check_topics(topics, subscriber.topics)
+    hub.check_topics(topics, subscriber.asked)
     after = q.id_of(request.after) if request.after else ""
-    await hub.follow(subscriber, topics, after, message_item(Subscribed(tuple(sorted(map(str, topics))), request.id)))
+    resolved = await hub.resolve(topics)
+    answer = Subscribed(q.names_of(resolved.values()), request.id, q.respelled(resolved))
+    await hub.follow(subscriber, resolved, after, message_item(answer))
 
 
 def _id_of(text: Any) -> int | str | None:

@@ -109,7 +109,7 @@ def check_timeframe(timeframe: str) -> None:
 def check_instrument(name: str) -> None:
     """Raise `UnknownName` if a name has not the form of an instrument's."""
     if parsed(name.removesuffix(COMPOSITE)) is None:
-        guess = _respelled(name)
+        guess = respelled(name)
         raise UnknownName(
             f"{name!r:.40} is no name of an instrument{f'; did you mean {guess!r}?' if guess else ''}; one looks like BTC-USDT"
         )
@@ -139,7 +139,7 @@ def _meant(name: str, known: Iterable[str], given: str) -> str:
     return f"; did you mean {guess!r}?" if guess and guess != given else ""
 
 
-def _respelled(name: str) -> str | None:
+def respelled(name: str) -> str | None:
     """Returns the name as we would write it: `btc/usdt` and `BTCUSDT` are `BTC-USDT`."""
     text = re.sub(r"[\s/_:.-]+", "-", name.strip().upper())
     if parsed(text.removesuffix(COMPOSITE)) is not None:

@@ -60,7 +60,12 @@ async def test_with_tokens_nothing_of_the_tape_is_read_without_one(client: Redis
         assert (await served.ask("/api/venues", headers=bearer("x" * 20))).error[:2] == (401, "wrong_token")
         assert (await served.ask("/api/venues", headers=bearer(""))).error[:2] == (401, "bad_authorization")
         assert (await served.ask("/api/venues", headers={"Authorization": f"Basic {ALICE}"})).error[:2] == (401, "bad_authorization")
-        assert (await served.ask(f"/api/venues?token={ALICE}")).error[:2] == (401, "missing_token")
+        for name in ("token", "access_token"):
+            status, code, message = (await served.ask(f"/api/venues?{name}={ALICE}")).error
+            assert (status, code) == (401, "missing_token")
+            assert "a token in the address is not read" in message
+            assert ALICE not in message
+        assert "address" not in missing.error[2]
         for path in ("/healthz", "/readyz"):
             assert (await served.ask(path)).status == 200
         for token in (ALICE, BOB):

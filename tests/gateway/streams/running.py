@@ -163,8 +163,8 @@ def settings(**changes: Any) -> GatewaySettings:
 
 
 @contextlib.asynccontextmanager
-async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None) -> AsyncIterator[Running]:
-    """A gateway for the length of the block. It knows already which streams there are, if the bus answers."""
+async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None, *, wait: bool = True) -> AsyncIterator[Running]:
+    """A gateway for the length of the block. It knows already which streams there are, if the bus answers and unless `wait` is false."""
     bus = fast(bus, timeout_s=WAIT_S) if isinstance(bus, str) else bus
     changed = changed or settings()
     keys = Keys(bus.prefix, bus.partitions)
@@ -180,7 +180,7 @@ async def gateway(bus: BusSettings | str, changed: GatewaySettings | None = None
                 try:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(WAIT_S):
-                            while hub.away_since_ts is not None:
+                            while wait and hub.away_since_ts is not None:
                                 await asyncio.sleep(0.005)
                     yield Running(url, hub, catalogue, http)
                 finally:

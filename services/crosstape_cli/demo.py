@@ -17,22 +17,23 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.bus import Client, connect
-from crosstape.bus.client.call import execute
+from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import BusSettings, TelemetrySettings
-from crosstape_cli.demo_services import LOOPBACK, Stand
+from crosstape_cli.demo_services import DRAIN_S, LOOPBACK, Stand
 from crosstape_cli.follow import Quotes
+from crosstape_cli.keep_server import keep_running
 from crosstape_cli.live import show
 from crosstape_cli.options import no_such_venue
 from crosstape_cli.server import command, redis_cli
 from crosstape_cli.simulate import rehearsal
 from crosstape_cli.supervise import Service, supervise
 from crosstape_cli.view import counted, line
-from crosstape_schemas import CONSOLIDATED, Keys, is_composite
+from crosstape_schemas import CONSOLIDATED, Keys, encode, is_composite
 from crosstape_simulator.venues.registry import VENUES, default_listings
 
 SHOWN: Final = ("binance", "coinbase", "kraken", "bitfinex", "binance_usdm")
@@ -42,7 +43,6 @@ LEGS: Final = 3
 """Count of legs that must count at once in one consolidated quote, if so many venues list an instrument; otherwise the demo has shown
 nothing."""
 
-DRAIN_S: Final = 5.0
 START_S: Final = 30.0
 BEGIN_S: Final = 10.0
 """A demo that ends sooner than this with nothing consolidated has not begun yet: the logs have no reason then, so they are not printed."""
@@ -77,8 +77,10 @@ def demo(
     The aggregator also builds bars of 1s and 1m, and consolidated books, and looks for edges between the venues at small fees; it makes the
     composite BTC-USD* if --venues list its parts and their rate (kraken and coinbase do).
 
-    It needs no network and no settings, and leaves nothing behind. It prints the address of its server: a unix socket or, with --port 6379,
-    the address that clients use by default; and that of the page, which the gateway serves to a browser on this machine. It opens nothing.
+    It needs no network and no settings, and leaves nothing behind. A process that dies is started again, the server with all that it had.
+
+    It prints the address of its server: a unix socket or, with --port 6379, the address that clients use by default; and that of the page,
+    which the gateway serves to a browser on this machine. It opens nothing.
     It exits with 5 if no quote was consolidated from three venues (or from fewer, if no instrument is listed by three of --venues).
     """
     names = chosen(venues)
@@ -125,7 +127,7 @@ async def _demo(stand: Stand, seconds: float | None, logs: Path | None, port: in
                 async with _running(services, stand.settings_file(directory), quotes, title, as_json=as_json):
                     await _time_is_over(seconds)
                     last = await _last(client, keys, quotes)  # before the services end: a connector's last event is that it is down
-            except CrosstapeError:
+            except* CrosstapeError:
                 _print_logs(log_directory)
                 raise
         legs = legs_to_show(list(stand.venues))
@@ -146,10 +148,16 @@ async def _demo(stand: Stand, seconds: float | None, logs: Path | None, port: in
 
 @asynccontextmanager
 async def _server(directory: Path, port: int | None) -> AsyncIterator[EmbeddedServer]:
-    server = EmbeddedServer(directory, port=port)
+    """Run the server for the length of the block. If it dies, it is started again on its data: services can also publish while they end."""
+    server = EmbeddedServer(directory, port=port, persist=True)
     await server.start()
     try:
-        yield server
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(keep_running(server), name="keep the server")
+            try:
+                yield server
+            finally:
+                keeping.cancel()
     finally:
         await server.stop()
 
@@ -195,7 +203,7 @@ async def _running(services: list[Service], settings_file: Path, quotes: Quotes,
             running.append(tasks.create_task(quotes.run(), name="follow quotes"))  # type: ignore[arg-type]
             console = Console(stderr=as_json)
             if console.is_terminal or not as_json:
-                showing = show(quotes.latest, console=console, title=lambda: title, silent=quotes.silent)
+                showing = show(quotes.latest, console=console, title=lambda: quotes.titled(title), silent=quotes.silent)
                 running.append(tasks.create_task(showing, name="show quotes"))  # type: ignore[arg-type]
             yield
         finally:
@@ -216,8 +224,14 @@ async def _exists(path: Path, simulator: asyncio.Task[Exit]) -> None:
 
 
 async def _last(client: Client, keys: Keys, quotes: Quotes) -> list[bytes]:
-    """The newest consolidated quote of each instrument, byte for byte as it was published; by name."""
-    found = [await execute(client, "HGET", keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
+    """The newest consolidated quote of each instrument, byte for byte as it was published; by name.
+
+    While the server is away, the newest that was read from it.
+    """
+    try:
+        found = [await execute(client, "HGET", keys.last("cbbo", name), CONSOLIDATED) for name in sorted(quotes.latest)]
+    except UNAVAILABLE:
+        return [encode(quotes.latest[name]) for name in sorted(quotes.latest)]
     return [event for event in found if isinstance(event, bytes)]
 
 

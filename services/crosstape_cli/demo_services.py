@@ -16,6 +16,9 @@ from crosstape_cli.supervise import Service, crosstape
 
 LOOPBACK: Final = "127.0.0.1"
 
+DRAIN_S: Final = 3.0
+"""How long a process of a demo may take to publish what is pending when it ends."""
+
 
 class Stand(msgspec.Struct, frozen=True):
     """What a demo runs, and where it listens. Ports are chosen once, so that they are the same after a restart of a process."""
@@ -49,6 +52,7 @@ class Stand(msgspec.Struct, frozen=True):
         """
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environ |= {"CROSSTAPE_BUS__URL": url, "CROSSTAPE_RUN__DIR": str(directory), "CROSSTAPE_TELEMETRY__LOG_FORMAT": "console"}
+        environ["CROSSTAPE_RUN__DRAIN_S"] = f"{DRAIN_S:g}"
         environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in self.venues}  # they are on this machine
         environ |= outputs(list(self.venues))
         environ |= {"CROSSTAPE_GATEWAY__HOST": LOOPBACK, "CROSSTAPE_GATEWAY__PORT": str(self.page)}

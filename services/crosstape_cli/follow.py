@@ -20,6 +20,8 @@ DISCOVER_S: Final = 1.0
 FIRST_POLL_S: Final = 0.1
 """How often to check whether the tape was read for the first time."""
 
+AWAY: Final = "the server is away, this is from before"
+
 COMPOSITE_NEEDS: Final = "a composite: aggregator.composites must name it, and parts of it must be on the tape"
 
 
@@ -31,6 +33,8 @@ class Quotes:
         """Instrument → its newest consolidated quote."""
         self.most_venues: dict[str, int] = {}
         """Instrument → the most venues that were in one of its quotes so far."""
+        self.away = False
+        """Whether the server did not answer when it was asked last, or what it has published since was not read yet."""
         self._causes = Causes()
         self._is_read = asyncio.Event()
         self._client = client
@@ -46,10 +50,19 @@ class Quotes:
             tasks.create_task(self._read(reader), name="read quotes")
 
     def silent(self) -> dict[str, float]:
-        """Returns the instruments whose aggregator is dead, each with the seconds since its last sign of life."""
+        """Returns the instruments whose aggregator is dead, each with the seconds since its last sign of life.
+
+        While the server is away nobody knows: then there is none.
+        """
+        if self.away:
+            return {}
         now_s, now_ts = time.monotonic(), time.time_ns()
         found = {name: self._causes.silent_s(quote, now_s, now_ts) for name, quote in self.latest.items()}
         return {name: silent_s for name, silent_s in found.items() if silent_s is not None}
+
+    def titled(self, title: str) -> str:
+        """Returns a title that begins with the server, while it is away."""
+        return f"{AWAY}; {title}" if self.away else title
 
     async def read_once(self, timeout_s: float) -> None:
         """Return once the tape has been read up to now for the first time, or `timeout_s` is over."""
@@ -83,10 +96,11 @@ class Quotes:
                 reader.add(await streams(self._client, self._keys, *kinds), Start.LAST_THEN_NOW)
                 is_behind = bool(reader.behind(time.monotonic()))
             except UNAVAILABLE:
-                is_behind = True  # the server is away, and the reader waits for it
+                is_behind = self.away = True  # and the reader waits for the server
             if is_behind:
                 self._is_read.clear()
             else:
+                self.away = False
                 self._is_read.set()
                 pause_s = DISCOVER_S
             await asyncio.sleep(pause_s)

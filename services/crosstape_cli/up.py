@@ -21,17 +21,12 @@ from crosstape.runtime.lifecycle import Exit, main, on_hangup
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
 from crosstape.settings.environment import ignored_variables
+from crosstape_cli.keep_server import START_S, keep_running
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, command, redis_cli
 from crosstape_cli.supervise import supervise
 from crosstape_cli.up_services import ConfiguredServices, check_gateway, enabled
 from crosstape_schemas import Keys
-
-START_S: Final = 120.0
-"""Longest wait for the embedded server to start: it first reads its data from disk."""
-
-WATCH_S: Final = 1.0
-"""Seconds between two checks whether the embedded server still runs."""
 
 PRODUCER: Final = "up"
 """Producer name for the check at the start whether the server lets us publish. `up` itself publishes nothing."""
@@ -73,7 +68,7 @@ async def _up(settings: Settings, file: Path | None, *, i_mean_it: bool) -> Exit
             await server.start(START_S)
             stack.push_async_callback(server.stop)
             stack.enter_context(announced(directory, server.url))
-            server_task = tasks.create_task(_keep_running(server), name="keep the server")
+            server_task = tasks.create_task(keep_running(server), name="keep the server")
             url = environ["CROSSTAPE_BUS__URL"] = server.url
             log.info("server.embedded", url=url, data=str(directory))
         else:
@@ -105,17 +100,6 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-async def _keep_running(server: EmbeddedServer) -> None:
-    """Start the embedded server again whenever it dies. It reads its data from its file; meanwhile the services wait for it."""
-    while True:
-        await asyncio.sleep(WATCH_S)
-        if not server.running:
-            log.error("server.died", log=str(server.log_path))
-            await server.stop()
-            await server.start(START_S)
-            log.info("server.embedded", url=server.url)
 
 
 def _print_hints(url: str, page_url: str | None) -> None:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from playwright.async_api import expect
 
-from crosstape_schemas import encode
-from tests.browser.market import BTC, Stage, bar
+from crosstape_schemas import Candle, encode
+from tests.browser.market import BTC, MINUTE_NS, D, Minute, Stage, bar
 from tests.browser.rig import Gateway, proxying
 from tests.browser.tab import Tab
 from tests.waiting import wait_until
@@ -120,6 +120,25 @@ async def test_the_axis_has_the_digits_of_the_prices(stage: Stage, gateway: Gate
     await tab.shows("#chart-legend", "no trades")
     assert await tab.run("() => crosstape.chart.candles.options().priceFormat.precision") == 8
     await expect(tab.find("#tv-attr-logo")).to_be_visible()
+
+
+async def test_a_timeframe_brings_a_source_that_has_it(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """Where the consolidated ones have no 5m, a venue's candles are shown, and said so; back at 1m it is the source that was chosen."""
+    now = Minute.opened_ts
+    candle = Candle(
+        "kraken", BTC, None, now, "5m", now, now + 5 * MINUTE_NS, D(1), D(2), D(1), D("1.75"), D(3), None, None, None, closed=False
+    )
+    await stage.publish(stage.quote("100.1", "100.3"), bar(1, "100"), candle)
+    await tab.open(gateway.url)
+    await tab.shows("#chart-legend", "C 100")
+    await tab.find("#chart-timeframe").select_option("5m")
+    await tab.shows("#chart-legend", "C 1.75")
+    await expect(tab.find("#chart-source")).to_have_value("candle@kraken")
+    await expect(tab.find("#chart-source option")).to_have_text(["kraken candles"])
+    await expect(tab.find("#chart-title")).to_have_text(f"Candles {BTC}, kraken candles")
+    await tab.find("#chart-timeframe").select_option("1m")
+    await tab.shows("#chart-legend", "C 100")
+    await expect(tab.find("#chart-source")).to_have_value("bar@consolidated")
 
 
 async def test_one_of_several_sources_is_chosen(stage: Stage, gateway: Gateway, tab: Tab) -> None:

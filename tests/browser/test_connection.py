@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
+PANELS = 6
+WATCH = """() => {
+    globalThis.blamed = [];
+    const main = document.querySelector("main");
+    const look = () => blamed.push(...(main.innerText.match(/no sign of life|no aggregator|^0 of|silent for/gm) ?? []));
+    new MutationObserver(look).observe(main, { subtree: true, childList: true, characterData: true });
+}"""
+"""Collects what the page says against venues from now on."""
 TOKEN = "a-token-of-this-test-0123456789"
 NETWORK = ("net::ERR_", "Failed to load resource")
 """What the browser says of requests that fail; the page cannot keep it from saying so."""
@@ -32,11 +41,14 @@ async def test_a_killed_gateway_is_said_and_found_again(stage: Stage, gateway: G
     await gateway.end()
     await tab.link("reconnecting")
     await tab.shows("#announce", "Connection: reconnecting")
+    await expect(tab.find(".as-of")).to_have_text([re.compile(r"^as it was at \d\d:\d\d:\d\d: no connection$")] * PANELS)
+    await expect(tab.row(BTC).locator(".state")).to_have_text("no connection")
     await stage.publish(stage.quote("101.1", "101.3"), gap(5), gap(6))
     await gateway.start()
     await tab.link("live")
     await expect(tab.row(BTC).locator(".bid")).to_have_text("101.1")
     await expect(tab.find("#notices li")).to_have_count(3)
+    await expect(tab.find(".as-of:visible")).to_have_count(0)
     await tab.shows("#announce", "Connection: live")
 
 
@@ -117,7 +129,7 @@ async def test_a_browser_without_exact_numbers_asks_for_text(stage: Stage, gatew
 
 
 async def test_a_bus_that_is_away_is_said(chromium: Browser) -> None:
-    """The stream goes on; the page says that nothing is current, and when the bus is back."""
+    """The stream goes on; every panel says of what time it is and blames no venue; when the bus is back, it is as before."""
     root = Path(tempfile.mkdtemp(prefix="crosstape-"))
     async with engines.running(engines.server("embedded", lambda: root, persist=True)) as server, staged(server.url) as stage:
         await stage.publish(stage.quote("100.1", "100.3"))
@@ -130,11 +142,19 @@ async def test_a_bus_that_is_away_is_said(chromium: Browser) -> None:
             await tab.link("bus away")
             await expect(tab.row(BTC).locator(".state")).to_have_text("bus away")
             await tab.shows("#notices li:first-child", "bus away")
+            await expect(tab.find(".as-of:visible")).to_have_text([re.compile(r"^as it was at \d\d:\d\d:\d\d: bus away$")] * PANELS)
+            await expect(tab.find("#edges-note")).to_have_text("None was open then.")
+            await expect(tab.find("#venues-meta")).to_have_text("2 venues")
+            await expect(tab.find("#venues .venue .state")).to_have_text(["● live"] * 3)
+            await tab.run(WATCH)
             await server.start()
             await tab.link("live")
             await stage.publish(stage.quote("104.1", "104.3"))
             await expect(tab.row(BTC).locator(".bid")).to_have_text("104.1")
             await expect(tab.row(BTC).locator(".state")).to_have_text("normal 2/2")
+            await tab.shows("#venues-meta", "2 of 2 venues alive")
+            await expect(tab.find(".as-of:visible")).to_have_count(0)
+            assert await tab.run("() => blamed") == []
 
 
 async def test_a_token_is_asked_for(bus_url: str, stage: Stage, tab: Tab, tmp_path: Path) -> None:
@@ -174,6 +194,8 @@ async def test_a_session_that_ends_is_noticed(bus_url: str, stage: Stage, tab: T
         await tab.find("#token").fill(TOKEN)
         await tab.page.keyboard.press("Enter")
         await tab.link("live")
+        await expect(tab.find("#leave")).to_be_visible()
         file.write_text(f"other:{TOKEN}-other\n")
         await tab.link("no token")
+        await expect(tab.find("#leave")).to_be_hidden()
         await expect(tab.find("#token")).to_be_focused()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from playwright.async_api import expect
 
-from crosstape_schemas import CONSOLIDATED, EdgeChange, Exclusion, FeedState, Market
-from tests.browser.market import BTC, DOGE, Stage, depth, edge, gap, status
+from crosstape_schemas import CONSOLIDATED, EdgeChange, Exclusion, FeedState, Market, Sweep
+from tests.browser.market import BTC, DOGE, D, Stage, depth, edge, gap, status
 from tests.browser.rig import Gateway
 from tests.browser.tab import Tab
 
@@ -28,6 +29,46 @@ async def test_quotes_move_and_every_digit_is_the_tapes(stage: Stage, gateway: G
     await expect(btc.locator(".bid")).to_have_text("100.20")
     await expect(btc.locator(".state")).to_have_text("locked 2/2")
     await tab.link("live")
+
+
+async def test_what_is_shortened_is_marked(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """A composite's price of more than eight digits ends in …; of several best venues the rest is counted; all is in the title."""
+    both = msgspec.structs.replace(stage.quote("64320.55412345", "64320.5"), bid_venues=("coinbase", "kraken"), instrument="BTC-USD*")
+    await stage.publish(both, stage.quote("100.3", "100.1", market=Market.CROSSED))
+    await tab.open(gateway.url)
+    composite = tab.row("BTC-USD*")
+    await expect(composite.locator(".bid")).to_have_text("64320.554…")
+    await expect(composite.locator(".bid")).to_have_attribute("title", "64320.55412345")
+    await expect(composite.locator(".ask")).to_have_text("64320.5")
+    await expect(composite.locator(".bid-at")).to_have_text("coinbase +1")
+    await expect(composite.locator(".bid-at")).to_have_attribute("title", "coinbase, kraken")
+    await expect(composite.locator(".ask-at")).to_have_text("coinbase")
+    await expect(tab.row(BTC).locator(".state")).to_have_attribute("data-tone", "crossed")
+
+
+async def test_a_desk_shows_eighteen_instruments_and_a_phone_whole_names(stage: Stage, gateway: Gateway, tab: Tab) -> None:
+    """At 1440 by 900 without scrolling in the table; at 390 no name runs into its price, and the search is not cut."""
+    names = ["BTC-USDT-20261225", *(f"AA{letter}-USDT" for letter in "ABCDEFGHIJKLMNOPQ")]
+    await stage.publish(*(stage.quote("64207.76", "64207.77", instrument=name) for name in names))
+    await tab.open(gateway.url)
+    await expect(tab.find("#quotes .quote")).to_have_count(18)
+    await expect(tab.find("#quotes .leg")).to_have_count(2)
+    hidden = (
+        """() => { const { scrollHeight, clientHeight } = document.getElementById("quotes-scroll"); return scrollHeight - clientHeight; }"""
+    )
+    assert await tab.run(hidden) <= 0
+    await tab.page.set_viewport_size({"width": 390, "height": 844})
+    assert (
+        await tab.run(
+            """() => [...document.querySelectorAll("#quotes .quote .name")].filter((name) => {
+            const text = document.createRange();
+            text.selectNodeContents(name);
+            return text.getBoundingClientRect().right > name.parentNode.querySelector(".bid").getBoundingClientRect().left - 4;
+        }).length"""
+        )
+        == 0
+    )
+    assert await tab.run("() => document.getElementById('find').clientWidth") > 300
 
 
 async def test_a_leg_that_does_not_count_says_why(stage: Stage, gateway: Gateway, tab: Tab) -> None:
@@ -65,9 +106,14 @@ async def test_without_signs_of_life_nothing_looks_current(stage: Stage, gateway
 
 async def test_book_edges_venues_and_gaps(stage: Stage, gateway: Gateway, tab: Tab) -> None:
     """Each venue's share of the book, edges until they close, feeds that are not live, and gaps, the newest first."""
+    sweeps = (
+        Sweep(D("1"), D("100.3"), D("100.3"), D("100.1"), D("100.1")),
+        Sweep(D("5"), None, None, D("100"), D("99")),
+        Sweep(D("9"), None, None, None, None),
+    )
     await stage.publish(
         stage.quote("100.1", "100.3"),
-        depth([("100.1", "1", "3"), ("100.0", "1", "1")], [("100.3", "3.00", "1")]),
+        msgspec.structs.replace(depth([("100.1", "1", "3"), ("100.0", "1", "1")], [("100.3", "3.00", "1")]), sweeps=sweeps),
         edge(EdgeChange.OPEN, "1.234567"),
         edge(EdgeChange.OPEN, "2.5", opened_ts=2_000, buy="coinbase", sell="kraken"),
         status("kraken", FeedState.STALE, kind="quote", instrument=DOGE, reason="no message for 43 s"),
@@ -79,6 +125,9 @@ async def test_book_edges_venues_and_gaps(stage: Stage, gateway: Gateway, tab: T
     await tab.shows("#book-shares", "coinbase")
     await tab.shows("#book-shares .share:nth-child(2)", "bid 66.7 %, ask 25.0 %")
     await tab.shows("#book .middle", "spread 0.2")
+    await tab.shows(
+        "#book-note", "1: buy 100.3, sell 100.1; 5: buy –, the book does not hold this size, sell 100; 9: the book does not hold"
+    )
     await expect(tab.find("#edges tbody .net")).to_have_text(["2.5", "1.23"])
     await tab.shows("#venues", "no message for 43 s")
     await tab.shows("#venues", "1 of 2 live")

@@ -189,3 +189,104 @@ async def test_ages_follow_the_gateways_clock(modules: Tab) -> None:
         str(time.time_ns()),
     )
     assert found == [0, 3_600_000, -2_000, "<1 s", "60 min", "−2 s"]
+
+
+CLOCK = """async ([offsetMs, messages]) => {
+    const { Clock } = await import("/page/state/clock.js");
+    let now = 0;
+    const clock = new Clock(() => now);
+    return messages.map(([writtenMs, lateMs, askedMs, setMs]) => {
+        now = writtenMs + lateMs;
+        clock.learn(BigInt(Math.floor(writtenMs + offsetMs + setMs)) * 1_000_000n, askedMs);
+        return clock.offsetMs - offsetMs - setMs;
+    });
+}"""
+"""Returns how wrong the offset is after each message. A message: when it was written, how late it was handled, when it was asked for, and by
+how much the gateway's clock was set before."""
+
+
+async def test_a_late_message_does_not_turn_the_clock_back(modules: Tab) -> None:
+    """The clock is never ahead, and never further behind than the promptest message of the last ten minutes was late."""
+    chance = random.Random(3)
+    for _ in range(20):
+        messages, now = list[tuple[int, int, int | None, int]](), 1_000_000
+        for _ in range(100):
+            now += chance.choice((5, 200, 5_000, 20_000))
+            late = chance.choice((0, 3, 40, 900, 3_000, 12_000))
+            asked = now - chance.choice((0, 2, 700)) if chance.random() < 0.3 else None
+            messages.append((now, late, asked, 0))
+            now += late
+        wrong = await modules.run(CLOCK, [chance.randint(-(10**9), 10**9), messages])
+        for at, found in enumerate(wrong):
+            handled = messages[at][0] + messages[at][1]
+            promptest = min(late for written, late, *_ in messages[: at + 1] if handled - written - late < 600_000)
+            assert -promptest <= found <= 0, (at, found)
+
+
+@pytest.mark.parametrize("set_by", [-3_600_000, -2_000, 2_000, 3_600_000])
+async def test_a_clock_that_is_set_is_followed(modules: Tab, set_by: int) -> None:
+    """At once by the answer to a request; forward also by a message; back by messages alone after ten minutes."""
+    before = [[at * 1_000, 1, None, 0] for at in range(20)]
+    by_answer = await modules.run(CLOCK, [5_000, [*before, [21_000, 40, 20_990, set_by], [30_000, 900, None, set_by]]])
+    assert by_answer[-2:] == [-40, -40]
+    by_messages = await modules.run(CLOCK, [5_000, [*before, *([at * 1_000, 7, None, set_by] for at in range(20, 700))]])
+    assert by_messages[-1] == -7
+    assert by_messages[20] == (-7 if set_by > 0 else -set_by - 1)
+
+
+async def test_a_busy_page_asks_again_for_the_time(modules: Tab) -> None:
+    """It knows by how much its clock may be behind: by as long as the promptest request took."""
+    found = await modules.run(
+        """async () => {
+            const { Clock } = await import("/page/state/clock.js");
+            let now = 10_000;
+            const clock = new Clock(() => now);
+            clock.learn(10_000n * 1_000_000n);
+            const doubts = [String(clock.doubtMs)];
+            clock.learn(9_500n * 1_000_000n, 9_000);
+            doubts.push(clock.doubtMs);
+            now = 20_000;
+            clock.learn(19_990n * 1_000_000n, 19_980);
+            return [...doubts, clock.doubtMs];
+        }"""
+    )
+    assert found == ["Infinity", 502, 12]
+
+
+async def test_silence_is_a_venues_only_where_the_page_would_have_heard_it(modules: Tab) -> None:
+    """Not while the bus or the stream is away, not before a venue had time to speak again, and not while the whole stream is silent."""
+    found = await modules.run(
+        """async () => {
+            const { Clock } = await import("/page/state/clock.js");
+            const { Contact } = await import("/page/state/contact.js");
+            let now = 0;
+            const contact = new Contact(new Clock(() => now));
+            const said = [];
+            const say = (at, given, heard = true) => {
+                now = at;
+                if (heard) contact.heard();
+                said.push([contact.knowsSilent(given), contact.away && [contact.away.why, contact.away.asOfMs]]);
+            };
+            say(1_000, null); // just opened
+            say(4_000, null);
+            say(9_000, 4_500, false); // nothing at all was heard since
+            say(9_000, 4_500);
+            contact.bus(9_500_000_000n);
+            say(20_000, 4_500);
+            contact.bus(null);
+            say(21_000, 4_500);
+            say(23_000, 4_500);
+            contact.lost();
+            say(23_500, 4_500, false); // it may come back at once
+            say(24_500, 4_500, false);
+            contact.found();
+            say(25_000, 4_500);
+            say(27_500, 4_500);
+            return said;
+        }"""
+    )
+    assert found == [
+        [False, None], [True, None], [False, None], [True, None],
+        [False, ["bus away", 9_500]], [False, None], [True, None],
+        [False, None], [False, ["no connection", 23_000]], [False, None], [True, None],
+    ]  # fmt: skip

@@ -8,19 +8,24 @@ import json
 import os
 import re
 import signal
+import time
 import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show, summary
 from crosstape_cli.demo_outputs import outputs
+from crosstape_cli.demo_services import DRAIN_S
 from crosstape_cli.simulate import as_settings
+from crosstape_cli.supervise import MARGIN_S
 from crosstape_connector.venue_choice import check_candles
 from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import Cbbo, decode, encode
@@ -85,6 +90,59 @@ async def test_ctrl_c_ends_a_demo_in_order() -> None:
         assert (done.code, done.err) == (Exit.OK, "")
         assert re.search(rb"^\d+ instruments were consolidated: .*\d from [34] venues", done.out, re.MULTILINE)
         await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
+
+
+async def server_of(pid: int) -> int:
+    """The process of the embedded server, which a shell between the two waits for, once there is one."""
+
+    def found() -> list[int]:
+        below = [grandchild for child in children(pid) for grandchild in children(child)]
+        with contextlib.suppress(FileNotFoundError):  # one has just ended
+            return [one for one in below if Path(f"/proc/{one}/comm").read_text().endswith("-server\n")]
+        return []
+
+    await wait_until(found, what="the server runs")
+    return found()[0]
+
+
+@pytest.mark.slow
+async def test_a_demo_starts_its_server_again(tmp_path: Path) -> None:
+    """With all that it had; the quotes go on. A demo whose server was killed just before Ctrl-C ends in order, too, and leaves nothing."""
+    folder = tmp_path / "tmp"  # short enough for a socket in it
+    folder.mkdir()
+    async with started("demo", "--logs", str(tmp_path / "logs"), variables={"TMPDIR": str(folder)}) as process:
+        url = (await line(process)).removeprefix("the tape is on ")
+        while not re.search(r"[34] venues  normal", await line(process)):
+            pass
+        async with Redis.from_url(url) as client:
+            first = (await client.xrange("tape:cbbo:BTC-USDT", count=1))[0]
+            first_server = await server_of(process.pid)
+            os.kill(first_server, signal.SIGKILL)
+            await wait_until(lambda: not alive(first_server), what="it is dead")
+
+            async def continues() -> bool:
+                with contextlib.suppress(RedisError, OSError):
+                    newest = (await client.xrevrange("tape:cbbo:BTC-USDT", count=1))[0]
+                    milliseconds = int(newest[0].partition(b"-")[0])
+                    return bool(milliseconds > killed_ms)
+                return False
+
+            killed_ms = time.time_ns() // 1_000_000
+            await wait_until(continues, what="new quotes are on the tape", timeout_s=TIMEOUT_S)
+            assert (await client.xrange("tape:cbbo:BTC-USDT", count=1))[0] == first
+
+        family = children(process.pid)
+        os.kill(await server_of(process.pid), signal.SIGKILL)
+        before = time.monotonic()
+        done = await stopped(process)
+
+    assert done.code == Exit.OK
+    assert b"instruments were consolidated" in done.out
+    assert "server.restarted" in done.err
+    assert "service.killed" not in done.err
+    assert time.monotonic() - before < DRAIN_S + MARGIN_S
+    await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ const COMPOSITE = "*";
 export class Choice {
   #known = new Map(); // instrument → {kinds, venues}
   #sources = [[CONSOLIDATED, "consolidated"]];
+  #wanted; // the source that the user chose; another one stands in for it where it has no such candles
+  #isGiven; // whether the user named the source: then it stays, also without candles
 
   /** `changed()` is called when the user chose something else, or there is something to choose for the first time. */
   constructor({ instrument, timeframe, source, changed }) {
@@ -17,6 +19,8 @@ export class Choice {
     this.instrument = said.get("instrument") ?? "";
     this.timeframe = TIMEFRAMES.includes(said.get("timeframe")) ? said.get("timeframe") : "1m";
     this.source = /^(bar|candle)@[\w.]+$/.test(said.get("source") ?? "") ? said.get("source") : CONSOLIDATED;
+    this.#wanted = this.source;
+    this.#isGiven = said.has("source");
     this.nodes = { instrument, timeframe, source };
     this.changed = changed;
     for (const [name, node] of Object.entries(this.nodes)) node.addEventListener("change", () => this.set({ [name]: node.value }));
@@ -26,11 +30,22 @@ export class Choice {
   set(part) {
     const other = part.instrument !== undefined && part.instrument !== this.instrument;
     Object.assign(this, part);
+    if (part.source !== undefined) this.#wanted = part.source;
+    this.#isGiven = part.source !== undefined;
     if (other) this.#suit();
-    history.replaceState(null, "", `#${new URLSearchParams({ instrument: this.instrument, timeframe: this.timeframe, source: this.source })}`);
+    this.#keep();
     this.#draw();
     this.#learnSources();
     this.changed();
+  }
+
+  /** Returns the source as a reader knows it: `consolidated`, `kraken candles`. */
+  get sourceInWords() {
+    return wordsOf(this.source);
+  }
+
+  #keep() {
+    history.replaceState(null, "", `#${new URLSearchParams({ instrument: this.instrument, timeframe: this.timeframe, source: this.source })}`);
   }
 
   /** Learn which instruments there are, as `/api/instruments` says it. */
@@ -71,22 +86,34 @@ export class Choice {
     setOptions(this.nodes.instrument, names.map((name) => [name, name]), this.instrument);
     const frames = this.#frames();
     setOptions(this.nodes.timeframe, (frames.includes(this.timeframe) ? frames : [...frames, this.timeframe]).map((frame) => [frame, frame]), this.timeframe);
-    const sources = this.#sources.some(([name]) => name === this.source) ? this.#sources : [...this.#sources, [this.source, this.source.split("@")[1]]];
+    const sources = this.#sources.some(([name]) => name === this.source) ? this.#sources : [...this.#sources, [this.source, wordsOf(this.source)]];
     setOptions(this.nodes.source, sources, this.source);
   }
 
-  /** Ask which venues have bars, or candles of their own, of what is chosen. */
+  /** Ask which venues have bars, or candles of their own, of what is chosen; if the source has none, another one takes its place. */
   async #learnSources() {
     const { instrument, timeframe } = this;
     if (!instrument) return;
     const answer = await get("api/last", { topics: `bar:${timeframe}:${instrument},candle:${timeframe}:${instrument}` }).catch(() => null);
     if (!answer || instrument !== this.instrument || timeframe !== this.timeframe) return;
-    const found = new Set([CONSOLIDATED, ...rowsOf(answer).map((row) => `${row.type}@${row.venue}`)]);
+    const found = new Set(rowsOf(answer).map((row) => `${row.type}@${row.venue}`));
+    if (!found.size) found.add(CONSOLIDATED);
     const groups = { bar: "bars from trades", candle: "candles as published" };
-    this.#sources = [...found].sort((a, b) => (b === CONSOLIDATED) - (a === CONSOLIDATED) || (a < b ? -1 : 1)).map((name) => {
-      const [type, venue] = name.split("@");
-      return [name, name === CONSOLIDATED ? "consolidated" : type === "candle" ? `${venue} candles` : `${venue} bars`, groups[type]];
-    });
+    const names = [...found].sort((a, b) => (b === CONSOLIDATED) - (a === CONSOLIDATED) || (a < b ? -1 : 1));
+    this.#sources = names.map((name) => [name, wordsOf(name), groups[name.split("@")[0]]]);
+    const better = found.has(this.#wanted) ? this.#wanted : found.has(this.source) ? this.source : names[0];
+    if (this.#isGiven || better === this.source) {
+      this.#draw();
+      return;
+    }
+    this.source = better;
+    this.#keep();
     this.#draw();
+    this.changed();
   }
+}
+
+function wordsOf(source) {
+  const [type, venue] = source.split("@");
+  return source === CONSOLIDATED ? "consolidated" : `${venue} ${type}s`;
 }

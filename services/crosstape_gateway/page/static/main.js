@@ -5,6 +5,7 @@ import { POLL_MS, Stream } from "./wire/stream.js";
 import { ALIVE_MS } from "./state/life.js";
 import { Tape } from "./state/tape.js";
 import { Choice } from "./choice.js";
+import { Away } from "./view/away.js";
 import { Book } from "./view/book.js";
 import { Chart, topicOfChart } from "./view/chart.js";
 import { Frame, setText } from "./view/dom.js";
@@ -19,6 +20,8 @@ import { timeOfDay } from "./view/words.js";
 const TICK_MS = 1000;
 const LOOK_MS = 15_000; // how often new instruments are looked for
 const FIRST_LOOK_MS = 2000; // while none is known, or no bars of it
+const DOUBT_MS = 250; // a clock that is not known better is asked for soon
+const DOUBTS = 5; // so many times
 const STEP_MS = 1000; // a wall clock that jumps by more was set, or the machine slept
 
 const at = (id) => document.getElementById(id);
@@ -33,6 +36,7 @@ const edges = new Edges(tape, { table: at("edges"), meta: at("edges-meta"), note
 const venues = new Venues(tape, { table: at("venues"), meta: at("venues-meta") });
 const notices = new Notices(tape, { list: at("notices"), meta: at("notices-meta"), note: at("notices-note") });
 const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()), exists: (of) => choice.has(of) });
+const away = new Away(tape, at("main"));
 new Theme(at("theme"), () => chart.paint());
 const choice = new Choice({ instrument: at("chart-instrument"), timeframe: at("chart-timeframe"), source: at("chart-source"), changed: follow });
 
@@ -41,10 +45,15 @@ const stream = new Stream({
   onMessage: accept,
   onState(name, detail) {
     state = [name, detail];
+    if (name === "reconnecting") tape.contact.lost();
+    else if (name === "live" || name === "polling") tape.contact.found();
     tape.life.aliveMs = name === "polling" ? ALIVE_MS + POLL_MS : ALIVE_MS; // a poll sees each sign of life later
     at("access").hidden = name !== "token";
     at("main").hidden = name === "token";
-    if (name === "token") at("token").focus();
+    if (name === "token") {
+      at("leave").hidden = true; // there is no session any more
+      at("token").focus();
+    }
     drawLink();
   },
   onPoll: () => Promise.all([loadEdges(), chart.load(20)]),
@@ -91,7 +100,7 @@ function drawQuotes() {
 }
 
 function drawLink() {
-  link.draw(...state, tape.busAwaySince !== null);
+  link.draw(...state, tape.contact.busAwaySince !== null);
 }
 
 /** Follow what is chosen: one stream with all topics. */
@@ -103,17 +112,24 @@ function follow() {
   const topics = ["cbbo:*", "venue:*", "status:*", "gap:*", "edge:*"];
   if (instrument) {
     topics.push(`depth:${instrument}`, topicOfChart(choice));
-    setText(at("chart-title"), `Candles ${instrument}`);
+    setText(at("chart-title"), `Candles ${instrument}, ${choice.sourceInWords}`);
     chart.choose({ instrument, timeframe: choice.timeframe, source: choice.source });
   }
   stream.follow(topics);
 }
 
+/** Returns the answer of a request, and learns from it what the gateway's clock says. */
+async function ask(path) {
+  const askedMs = tape.clock.read();
+  const answer = await get(path);
+  if (answer.ts !== undefined) tape.clock.learn(answer.ts, askedMs);
+  return answer;
+}
+
 async function loadEdges() {
   const known = [...tape.edges.keys()];
   try {
-    const answer = await get("api/edges");
-    if (answer.ts !== undefined) tape.clock.learn(answer.ts);
+    const answer = await ask("api/edges");
     tape.setEdges(rowsOf(answer), answer.more ? [] : known);
     frame.want("edges", () => edges.draw());
   } catch (error) {
@@ -124,7 +140,7 @@ async function loadEdges() {
 /** Look which instruments there are. Returns whether a token is missing. */
 async function look() {
   try {
-    choice.learn(rowsOf(await get("api/instruments")));
+    choice.learn(rowsOf(await ask("api/instruments")));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     return error.status === 401;
@@ -135,7 +151,7 @@ async function look() {
 /** Draw what time alone changes. */
 function tick() {
   if (tape.tidy()) frame.want("edges", () => edges.draw());
-  for (const view of [quotes, book, edges, venues, chart]) view.tick();
+  for (const view of [quotes, book, edges, venues, notices, chart, away]) view.tick();
   setText(at("clock"), tape.clock.known ? timeOfDay(tape.clock.now()) : "--:--:--");
   setText(at("version"), tape.version ? `crosstape ${tape.version}` : "");
 }
@@ -150,11 +166,14 @@ setInterval(() => {
 }, TICK_MS);
 
 let lookedMs = -Infinity;
+let doubts = DOUBTS;
 async function lookNow() {
   const none = !choice.instrument;
-  const soon = none || chart.missing;
+  const doubtful = tape.clock.doubtMs > DOUBT_MS && doubts > 0; // the page was busy when the answers came: ask once more
+  const soon = none || chart.missing || doubtful;
   if (state[0] !== "live" || document.hidden || performance.now() - lookedMs < (soon ? FIRST_LOOK_MS : LOOK_MS)) return;
   lookedMs = performance.now();
+  if (doubtful) doubts -= 1;
   await look();
   if (none && choice.instrument) follow();
   else if (chart.missing) chart.load();

@@ -51,6 +51,12 @@ export class SignsOfLife {
     return given.length ? Math.max(...given) : null;
   }
 
+  /** Whether a venue, or what published a consolidated event, said that it ends. */
+  isDown(venue, epoch = null) {
+    const found = this.#of(venue).filter((sign) => epoch === null || sign.epoch === epoch);
+    return found.length > 0 && found.every((sign) => sign.down);
+  }
+
   /** Returns when the aggregator that published a consolidated event last gave one; null: never. */
   givenBy(event) {
     const given = this.#of(CONSOLIDATED).filter((sign) => sign.epoch === event.epoch).map((sign) => sign.givenMs);

@@ -6,6 +6,7 @@
  */
 
 import { Clock } from "./clock.js";
+import { Contact } from "./contact.js";
 import { CONSOLIDATED, SignsOfLife } from "./life.js";
 
 export const NOTICES = 200;
@@ -24,13 +25,14 @@ export class Tape {
   constructor(read = Date.now) {
     this.clock = new Clock(read);
     this.life = new SignsOfLife();
+    this.contact = new Contact(this.clock);
     this.quotes = new Map(); // instrument → cbbo
     this.depths = new Map(); // instrument → depth
     this.edges = new Map(); // key → edge that is open
+    this.edgesKnown = false; // whether it has been said which ones are open
     this.feeds = new Map(); // "venue kind instrument" → status
     this.venues = new Map(); // venue → newest venue-wide status
     this.notices = []; // newest first
-    this.busAwaySince = null; // ts; null: the bus answers
     this.version = "";
     this.dropped = 0; // notices that the bound has dropped
   }
@@ -41,6 +43,7 @@ export class Tape {
 
   /** Apply one message. Returns what it changed: "quote", "depth", "edges", "venues", "notices", "bar", "bus", "clock", or null. */
   apply(message) {
+    this.contact.heard();
     switch (message.type) {
       case "cbbo":
         return keep(this.quotes, message) ? "quote" : null;
@@ -58,8 +61,8 @@ export class Tape {
       case "connected":
         this.clock.learn(message.ts);
         this.version = message.version;
-        if (this.busAwaySince === null) return "clock";
-        this.busAwaySince = null; // the gateway says it again if it is so
+        if (this.contact.busAwaySince === null) return "clock";
+        this.contact.bus(null); // the gateway says it again if it is so
         return "bus";
       case "heartbeat":
         this.clock.learn(message.ts);
@@ -81,6 +84,7 @@ export class Tape {
 
   /** Apply the answer of a request for open edges. `known`: the keys of those that were open when it was asked; what it lacks has closed. */
   setEdges(edges, known) {
+    this.edgesKnown = true;
     for (const edge of edges) this.#edge(edge);
     const listed = new Set(edges.map(edgeKey));
     for (const key of known) if (!listed.has(key)) this.edges.delete(key);
@@ -89,23 +93,21 @@ export class Tape {
   /** Drop what cannot become current again: edges whose aggregator has been silent for longer than `ms`. Returns whether there were any. */
   tidy(silentMs = 60_000) {
     const before = this.edges.size;
-    const now = this.clock.read();
     for (const [key, edge] of this.edges) {
       const given = this.life.givenBy(edge);
-      if (given !== null && now - given > silentMs) this.edges.delete(key);
+      if (given !== null && this.contact.knowsSilent(given, silentMs)) this.edges.delete(key);
     }
     return this.edges.size !== before;
   }
 
   /** Whether the producer of an event is alive, as far as the bus shows it. */
   isCurrent(event) {
-    return this.busAwaySince === null && this.life.isCurrent(event, this.clock.read());
+    return this.contact.away === null && this.life.isCurrent(event, this.clock.read());
   }
 
-  /** Returns for how many ms the aggregator of an event has given no sign of life; null: it never gave one. */
-  silentMs(event) {
-    const given = this.life.givenBy(event);
-    return given === null ? null : this.clock.read() - given;
+  /** Whether nothing of the market is known yet. */
+  get isEmpty() {
+    return !this.quotes.size && !this.venues.size && !this.feeds.size;
   }
 
   #edge(edge) {
@@ -147,8 +149,8 @@ export class Tape {
 
   #bus(message) {
     const away = message.state === "away";
-    const was = this.busAwaySince !== null;
-    this.busAwaySince = away ? message.since_ts : null;
+    const was = this.contact.busAwaySince !== null;
+    this.contact.bus(away ? message.since_ts : null);
     if (away !== was) this.#notice({ ...message, received_ts: this.#nowTs() });
     return "bus";
   }

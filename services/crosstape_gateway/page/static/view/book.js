@@ -53,7 +53,7 @@ export class Book {
     setText(this.middle, spreadOf(bids, asks, this.tape.quotes.get(instrument), event));
     this.#drawShares(bids, asks);
     const out = event.legs.filter((leg) => leg.excluded !== null).map((leg) => `${sourceOf(leg)} (${whyExcluded(leg)})`);
-    const sweeps = event.sweeps.map((sweep) => `${sweep.size}: buy ${average(sweep.buy_average)}, sell ${average(sweep.sell_average)}`);
+    const sweeps = event.sweeps.map(averages);
     setText(this.note, [out.length ? `Not in it: ${out.join(", ")}.` : "", sweeps.length ? `Average price of a size at once: ${sweeps.join("; ")}.` : ""].join(" ").trim());
     this.tick();
     if (this.#centred !== instrument) {
@@ -149,7 +149,11 @@ class Level {
   }
 }
 
-const average = (text) => (text === null ? "not held" : computed(text));
+function averages({ size, buy_average: buy, sell_average: sell }) {
+  if (buy === null && sell === null) return `${size}: the book does not hold this size`;
+  const side = (name, price) => (price === null ? `${name} –, the book does not hold this size` : `${name} ${computed(price)}`);
+  return `${size}: ${side("buy", buy)}, ${side("sell", sell)}`;
+}
 
 function spreadOf(bids, asks, quote, event) {
   if (!bids.length || !asks.length) return bids.length ? "no asks" : asks.length ? "no bids" : "empty";

@@ -214,7 +214,7 @@ export class Chart {
     this.box.classList.toggle("old", !current);
     const state = bar.closed ? "closed" : "open";
     const flags = [bar.revision ? `revision ${bar.revision}` : "", bar.closed && bar.complete === false ? "not known to be complete" : "", bar.trades === 0 ? "no trades" : ""];
-    const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : "venue silent"}`].filter(Boolean).join(", ");
+    const rest = [state, ...flags, current ? "" : `not current: ${bar.type === "bar" ? whyOld(this.tape, bar) : (this.tape.contact.away?.why ?? "venue silent")}`].filter(Boolean).join(", ");
     const values = { O: bar.open, H: bar.high, L: bar.low, C: bar.close, Vol: bar.volume, Trades: bar.trades === null ? null : String(bar.trades) };
     const picture = JSON.stringify([values, rest, String(bar.open_ts)]);
     if (this.legend.picture === picture) return;

@@ -2,6 +2,7 @@
 
 import { compare } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
+import { CONSOLIDATED } from "../state/life.js";
 import { edgeKey } from "../state/tape.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { counted, number, rounded, span, timeOfDay, whyOld } from "./words.js";
@@ -49,13 +50,22 @@ export class Edges {
     this.table.hidden = !edges.length;
     const all = this.tape.edges.size;
     setText(this.meta, edges.length ? `${counted(all, "edge")}${all > edges.length ? `, the best ${SHOWN} shown` : ""}` : "");
-    setText(this.note, edges.length ? "" : "None is open: no venue sells below what another one pays after both fees. Venues whose fees are not set are not compared.");
     this.tick();
   }
 
   tick() {
     for (const row of this.#rows.values()) row.tick(this.tape);
+    setText(this.note, this.#rows.size ? "" : whyNone(this.tape));
   }
+}
+
+/** Returns what it means that no edge is listed. */
+function whyNone(tape) {
+  const { contact, life } = tape;
+  if (contact.away) return tape.edgesKnown ? "None was open then." : "It is not known which are open.";
+  if (!tape.edgesKnown) return "Not known yet.";
+  if (!life.isAlive(CONSOLIDATED, tape.clock.read()) && contact.knowsSilent(life.givenMs(CONSOLIDATED))) return "No aggregator is alive, so that none is looked for.";
+  return "None is open: no venue sells below what another one pays after both fees. Venues whose fees are not set are not compared.";
 }
 
 class EdgeRow {

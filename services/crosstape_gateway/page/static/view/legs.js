@@ -2,7 +2,7 @@
 
 import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
-import { NOTHING, number, priceText, sourceOf, span, stateMark, whyExcluded } from "./words.js";
+import { NOTHING, number, priceText, sourceOf, span, stateMark, whyExcluded, whySilent } from "./words.js";
 
 export class LegRow {
   constructor(instrument, windows) {
@@ -33,6 +33,8 @@ export class LegRow {
     setNumber(cells.bidSize, number(leg.bid_size), places.size);
     setNumber(cells.bid, priceText(leg.bid_price, quote.instrument), places.price);
     setNumber(cells.ask, priceText(leg.ask_price, quote.instrument), places.price);
+    setAttribute(cells.bid, "title", leg.bid_price);
+    setAttribute(cells.ask, "title", leg.ask_price);
     setNumber(cells.askSize, number(leg.ask_size), places.size);
     const counts = leg.excluded === null;
     const best = (price, top) => counts && price !== null && price === top;
@@ -46,10 +48,8 @@ export class LegRow {
   /** Draw the age, and whether the venue is alive. `current`: whether the quote is. */
   tick(tape, current) {
     const { leg, cells } = this;
-    const now = tape.clock.read();
-    const alive = leg.epoch === 0n || tape.life.isCurrent(this.event, now);
-    const given = tape.life.givenMs(leg.venue);
-    const why = alive ? (leg.excluded === null ? leg.state : whyExcluded(leg)) : given === null ? "no sign of life" : `silent for ${span(now - given)}`;
+    const alive = leg.epoch === 0n || tape.life.isCurrent(this.event, tape.clock.read());
+    const why = alive ? (leg.excluded === null ? leg.state : whyExcluded(leg)) : whySilent(tape, leg.venue);
     const [mark, tone] = leg.excluded === null && alive ? stateMark(leg.state) : alive ? ["×", "warn"] : stateMark("silent");
     const counts = leg.excluded === null && alive && current;
     this.node.classList.toggle("out", !counts);

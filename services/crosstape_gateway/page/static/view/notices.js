@@ -24,7 +24,12 @@ export class Notices {
       }),
     );
     setText(this.meta, notices.length > SHOWN ? `the newest ${SHOWN} of ${notices.length}${this.tape.dropped ? ` kept (${NOTICES} at most)` : ""}` : "");
-    setText(this.note, notices.length ? "" : "Nothing is known to be missing since this page was opened.");
+    this.tick();
+  }
+
+  tick() {
+    const { notices, contact } = this.tape;
+    setText(this.note, notices.length ? "" : contact.away ? "Nothing was known to be missing then." : "Nothing is known to be missing since this page was opened.");
   }
 }
 

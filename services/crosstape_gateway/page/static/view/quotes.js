@@ -200,7 +200,8 @@ class QuoteRow {
       setNumber(cells[side], priceText(price, quote.instrument), this.places.price);
       setAttribute(cells[side], "title", price);
       setNumber(cells[`${side}-size`], number(quote[`${side}_size`]), this.places.size);
-      setText(cells[`${side}-at`], quote[`${side}_venues`].join(", ") || NOTHING);
+      const [first = NOTHING, ...others] = quote[`${side}_venues`];
+      setText(cells[`${side}-at`], others.length ? `${first} +${others.length}` : first);
       setAttribute(cells[`${side}-at`], "title", quote[`${side}_venues`].join(", "));
       const old = before?.[`${side}_price`];
       if (old && price) flash(cells[side], compare(price, old));

@@ -40,14 +40,22 @@ export class Venues {
 
   tick() {
     let alive = 0;
-    let all = 0;
+    let [all, awaited] = [0, 0];
     for (const row of this.#rows.values()) {
-      const lives = row.tick(this.tape);
+      const state = row.tick(this.tape);
       if (row.name === CONSOLIDATED) continue;
       all += 1;
-      alive += lives;
+      alive += state === "alive";
+      awaited += state === "awaited";
     }
-    setText(this.meta, all ? `${alive} of ${counted(all, "venue")} alive` : "No venue has said anything yet");
+    setText(this.meta, this.#summary(alive, awaited, all));
+  }
+
+  #summary(alive, awaited, all) {
+    if (this.tape.contact.away) return all ? counted(all, "venue") : "";
+    if (!all) return "No venue has said anything yet";
+    if (awaited === all) return `${counted(all, "venue")}, signs of life awaited`;
+    return `${alive} of ${counted(all, "venue")} alive${awaited ? `, ${awaited} awaited` : ""}`;
   }
 }
 
@@ -96,21 +104,28 @@ class VenueRow {
     }
   }
 
-  /** Returns whether the venue is alive. */
+  /** Draw whether the venue is alive. Returns "alive", "silent", "awaited" (it had no time to say so yet), or "away": nobody can know. */
   tick(tape) {
     const now = tape.clock.read();
     const given = tape.life.givenMs(this.name);
-    const alive = tape.busAwaySince === null && tape.life.isAlive(this.name, now);
     const said = this.status?.state ?? "connecting";
-    const state = alive || said === "down" ? said : "silent";
+    const found = tape.contact.away
+      ? "away"
+      : tape.life.isAlive(this.name, now)
+        ? "alive"
+        : said === "down" || tape.contact.knowsSilent(given)
+          ? "silent"
+          : "awaited";
+    const state = found === "silent" && said !== "down" ? "silent" : found === "awaited" ? "awaited" : said;
     const [mark, tone] = stateMark(state);
     const reason = this.status?.reason && state !== "live" ? `: ${this.status.reason}` : "";
-    setText(this.cells[1], state === "silent" ? `${mark} no sign of life` : `${mark} ${state}${reason}`);
+    const words = { silent: "no sign of life", awaited: "sign of life awaited" };
+    setText(this.cells[1], `${mark} ${words[state] ?? `${state}${reason}`}`);
     setAttribute(this.cells[1], "title", this.status?.reason || null);
-    this.cells[1].dataset.tone = tone;
-    setText(this.cells[2], given === null ? NOTHING : span(now - given));
-    this.node.classList.toggle("old", !alive);
-    return alive;
+    this.cells[1].dataset.tone = found === "away" ? "weak" : tone;
+    setText(this.cells[2], given === null || found === "away" ? NOTHING : span(now - given));
+    this.node.classList.toggle("old", found !== "alive");
+    return found;
   }
 }
 

@@ -1,7 +1,8 @@
 /** Texts for the eye. Prices and sizes stay the strings of the tape; only what is computed (averages, basis points) is rounded, exactly. */
 
-import { placesOf, round } from "../state/decimal.js";
+import { compare, placesOf, round } from "../state/decimal.js";
 import { ms } from "../state/clock.js";
+import { CONSOLIDATED } from "../state/life.js";
 
 export const NOTHING = "–";
 const DIGITS = 8; // of what is computed
@@ -15,8 +16,12 @@ export const rounded = (text, places) => (text === null || text === undefined ? 
 /** Returns a computed price, such as an average, to eight digits. */
 export const computed = (text) => (text === null ? NOTHING : round(text, placesOf(text, DIGITS)));
 
-/** Returns a price in full; of a composite, which is computed, to eight digits. */
-export const priceText = (price, instrument) => (price !== null && instrument.endsWith("*") ? computed(price) : number(price));
+/** Returns a price in full; of a composite, which is computed, to eight digits: `64320.554…` where the tape has more. */
+export function priceText(price, instrument) {
+  if (price === null || !instrument.endsWith("*")) return number(price);
+  const short = computed(price);
+  return compare(short, price) === 0 ? short : `${short}…`;
+}
 
 /** Returns a length of time: `<1 s`, `45 s`, `3 min`, `5 h`, `2 d`. Negative where a clock is ahead: it is not hidden. */
 export function span(milliseconds) {
@@ -75,15 +80,26 @@ export const whyExcluded = (leg) => (leg.excluded === "state" ? leg.state : (REA
 /** Returns the shape of a market, and its tone. */
 export function marketMark(market) {
   if (market === "normal") return ["normal", "plain"];
-  return [market.replace("_", "-"), market === "locked" ? "warn" : "bad"];
+  return [market.replace("_", "-"), market === "crossed" ? "crossed" : "warn"];
 }
 
 /** Returns the source of a leg: the venue; in a composite also the part. */
 export const sourceOf = (leg) => (leg.instrument ? `${leg.venue} ${leg.instrument}` : leg.venue);
 
+/** Returns why a venue counts as not alive, while the connection is there. */
+export function whySilent(tape, venue) {
+  if (tape.life.isDown(venue)) return "down";
+  const given = tape.life.givenMs(venue);
+  if (!tape.contact.knowsSilent(given)) return "awaited";
+  return given === null ? "no sign of life" : `silent for ${span(tape.clock.read() - given)}`;
+}
+
 /** Returns why what an aggregator published is not current. */
 export function whyOld(tape, event) {
-  if (tape.busAwaySince !== null) return "bus away";
-  const silent = tape.silentMs(event);
-  return silent === null ? "no aggregator" : `no aggregator ${span(silent)}`;
+  const { away } = tape.contact;
+  if (away) return away.why;
+  if (tape.life.isDown(CONSOLIDATED, event.epoch)) return "no aggregator";
+  const given = tape.life.givenBy(event);
+  if (!tape.contact.knowsSilent(given)) return "aggregator awaited";
+  return given === null ? "no aggregator" : `no aggregator ${span(tape.clock.read() - given)}`;
 }

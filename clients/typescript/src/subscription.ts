@@ -22,6 +22,11 @@ export interface SubscriptionOptions {
 
 export const BUFFER = 10_000;
 
+/** What happens with a notice that nobody else takes. */
+export function warn({ message }: NotOnTape): void {
+  console.warn(message);
+}
+
 interface Waiter<T> {
   resolve: (result: IteratorResult<T, undefined>) => void;
   reject: (error: unknown) => void;

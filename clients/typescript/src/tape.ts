@@ -4,7 +4,7 @@ import type { ConnectionState, Transport } from "./connection.js";
 import { Dispatch, type Any } from "./dispatch.js";
 import type { Missed, NotOnTape } from "./messages.js";
 import { Rest, type Moment, type Page, type Parameters } from "./rest.js";
-import { Subscription, type SubscriptionOptions } from "./subscription.js";
+import { Subscription, warn, type SubscriptionOptions } from "./subscription.js";
 import { Topic, type EventOf, type Kind } from "./topics.js";
 import { Access, type Token } from "./transport/access.js";
 import { SseTransport } from "./transport/sse.js";
@@ -126,7 +126,7 @@ export class Tape {
       topicsOf(kind, instruments, options?.venue),
       options ?? {},
       (missed) => this.#call(() => (options?.onMissed ?? this.#options.onMissed)?.(missed)),
-      (notice) => this.#call(() => (options?.onNotOnTape ?? this.#options.onNotOnTape ?? (({ message }) => console.warn(message)))(notice)),
+      (notice) => this.#call(() => (options?.onNotOnTape ?? this.#options.onNotOnTape ?? warn)(notice)),
       (ended) => this.#dispatch.remove(ended),
     );
     if (this.#closed) subscription.close();

@@ -201,8 +201,8 @@ CLOCK = """async ([offsetMs, messages]) => {
         return clock.offsetMs - offsetMs - setMs;
     });
 }"""
-"""Returns how wrong the offset is after each message. A message: when it was written, how late it was handled, when it was asked for, and by
-how much the gateway's clock was set before."""
+"""Returns how wrong the offset is after each message. A message: when it was written, how late it was handled, when it was asked for, and
+by how much the gateway's clock was set before."""
 
 
 async def test_a_late_message_does_not_turn_the_clock_back(modules: Tab) -> None:

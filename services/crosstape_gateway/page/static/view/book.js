@@ -69,9 +69,10 @@ export class Book {
     const counting = this.event.legs.filter((leg) => leg.excluded === null).length;
     this.table.classList.toggle("old", !current);
     this.shares.classList.toggle("old", !current);
-    this.meta.dataset.tone = current ? "plain" : "bad";
+    const { away } = this.tape.contact; // its line says all
+    this.meta.dataset.tone = current || away ? "plain" : "bad";
     const age = span(this.tape.clock.now() - ms(this.event.ts));
-    setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : `not current: ${whyOld(this.tape, this.event)}`);
+    setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : away ? "" : `not current: ${whyOld(this.tape, this.event)}`);
   }
 
   #side(body, name, levels, largest, count) {

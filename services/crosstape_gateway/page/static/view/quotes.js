@@ -220,7 +220,7 @@ class QuoteRow {
     const current = this.tape.isCurrent(quote);
     const counting = `${quote.venues}/${quote.legs.length}`;
     this.node.classList.toggle("old", !current);
-    const [text, tone] = current ? marketMark(quote.market) : [whyOld(this.tape, quote), "bad"];
+    const [text, tone] = current ? marketMark(quote.market) : [whyOld(this.tape, quote), this.tape.contact.away ? "weak" : "bad"];
     if (setText(cells.state, current ? `${text} ${counting}` : text)) {
       setAttribute(cells.state, "title", current ? `${quote.market}; ${quote.venues} of ${counted(quote.legs.length, "leg")} count` : "Not current");
     }

@@ -32,8 +32,8 @@ class Edges:
                 print(f"{where}: over after {lived_s:.2f} s ({edge.reason}); at best {best.net_bps:.2f} bps", flush=True)
             return
         if best is None or best.epoch != edge.epoch:
-            size = f"{edge.size}" if edge.size is not None else "an unknown size"
-            print(f"{where}: {edge.net_bps:.2f} bps after fees, for {size} at {edge.ask_price} and {edge.bid_price}", flush=True)
+            size = f"for {edge.size}" if edge.size else "for what size the books do not show"
+            print(f"{where}: {edge.net_bps:.2f} bps after fees, {size}, at {edge.ask_price} and {edge.bid_price}", flush=True)
         if best is None or best.epoch != edge.epoch or (edge.net_bps or 0) > (best.net_bps or 0):
             self.best[key] = edge
 

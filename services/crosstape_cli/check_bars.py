@@ -17,9 +17,11 @@ from crosstape.errors import BusError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
+from crosstape.tape.last import LATE
 from crosstape_aggregator.checks.candle_compare import FIELDS, can_be_compared, differences, is_sound
 from crosstape_cli.follow import reachable, streams
 from crosstape_cli.history import history
+from crosstape_cli.instrument_names import instrument_names
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
 from crosstape_schemas import BAR, CANDLE, CONSOLIDATED, TIMEFRAMES, Bar, Candle, Keys
@@ -61,7 +63,7 @@ class Result(msgspec.Struct):
 
 
 def check_bars(
-    *instruments: Annotated[str, Parameter(help="Instruments to check: BTC-USDT ETH-USD …; default: all on the tape.")],
+    *instruments: Annotated[str, Parameter(help="Instruments to check, in any spelling: BTC-USDT eth/usd …; default: all on the tape.")],
     timeframe: Annotated[str, Parameter(help="Timeframes to check, divided by commas: 1m,1h; default: all on the tape.")] = "",
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object per line: of each venue and timeframe.")] = False,
     settings: SettingsFile = None,
@@ -86,6 +88,8 @@ async def _check(settings: Settings, instruments: Sequence[str], timeframes: Seq
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client:
         await reachable(client)
+        names = await instrument_names(client, keys)
+        instruments = tuple(dict.fromkeys(map(names.meant, instruments)))
         try:
             found = await compare(client, keys, instruments, timeframes)
             unknown, alone = await left_out(client, keys, instruments, timeframes)
@@ -96,7 +100,7 @@ async def _check(settings: Settings, instruments: Sequence[str], timeframes: Seq
         sys.stdout.write(f"{text}\n")
     where = shown(settings.bus.url)
     if unknown:
-        sys.stderr.write(f"crosstape: {where} has neither bars nor candles of {', '.join(unknown)}\n")
+        sys.stderr.write(f"crosstape: {where} has neither bars nor candles of {names.listed(unknown)}\n")
     if alone:
         names = "; ".join(f"{timeframe} of {', '.join(venues)}" for timeframe, venues in alone.items())
         sys.stderr.write(f"crosstape: not compared, because the tape has no such candles: {names}\n")
@@ -150,7 +154,8 @@ async def left_out(
             kind, instrument = keys.parse(stream) or ("", "")
             if not instruments or instrument in instruments:
                 known.add(instrument)
-                venues[kind] |= {name.decode() for name in await execute(client, "HKEYS", keys.last(kind, instrument))}
+                fields = [name.decode() for name in await execute(client, "HKEYS", keys.last(kind, instrument))]
+                venues[kind] |= {name for name in fields if not name.endswith(LATE)}
         bars, candles = (venues[kind] for kind in kinds)
         if without := sorted(bars - candles - {CONSOLIDATED}):
             alone[timeframe] = without

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -34,7 +34,7 @@ def depth(latest: Mapping[Feed, Event], dead: Collection[Feed], *, now: int) -> 
     rows = []
     for feed, event in latest.items():
         if isinstance(event, Depth):
-            rows += [Row(cells, feed in dead) for cells in _levels(event)]
+            rows += [Row(cells, feed in dead, _level_line(at, cells)) for at, cells in enumerate(_levels(event), 1)]
             rows += [Row(_sweep(one, event.instrument), feed in dead, _sweep_line(one, event.instrument)) for one in event.sweeps]
     return rows
 
@@ -84,6 +84,16 @@ def _levels(event: Depth) -> Iterator[list[str]]:
         bid = event.bids[at] if at < len(event.bids) else None
         ask = event.asks[at] if at < len(event.asks) else None
         yield [*_side(bid, event.instrument), *reversed(_side(ask, event.instrument))]
+
+
+def _level_line(at: int, cells: Sequence[str]) -> str:
+    """A level in one line of text: `level 1  bid 63000 (kraken 0.5, binance 0.02)  ask 63000.1 (coinbase 1.2)`."""
+    bid_venues, _, bid, ask, _, ask_venues = cells
+    sides = (
+        f"{name} {own} ({venues})" if venues else f"{name} {own}"
+        for name, own, venues in (("bid", bid, bid_venues), ("ask", ask, ask_venues))
+    )
+    return "  ".join([f"level {at}", *sides])
 
 
 def _side(level: DepthLevel | None, instrument: str) -> tuple[str, str, str]:

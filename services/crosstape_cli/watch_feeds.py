@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 
 from rich.console import Console
 
-from crosstape.bus import Position, Start, connect
-from crosstape.settings import Settings, shown
+from crosstape.bus import Client, Position, Start
 from crosstape_cli import view_computed, view_feeds
-from crosstape_cli.follow import reachable
 from crosstape_cli.follow_feeds import Feed, Feeds
+from crosstape_cli.instrument_names import NONE_KNOWN, InstrumentNames
 from crosstape_cli.live import show_feeds
 from crosstape_cli.view import counted
 from crosstape_cli.view_computed import BAR_HEADINGS, DEPTH_HEADINGS, EDGE_HEADINGS
@@ -42,33 +41,35 @@ class View(NamedTuple):
     start: Position = Start.LAST_THEN_NOW
 
 
-def bars(timeframe: str, instruments: Sequence[str]) -> View:
+def bars(timeframe: str, instruments: Sequence[str], names: InstrumentNames = NONE_KNOWN) -> View:
     """The newest bar of each venue and of all."""
     nothing = f'bars are built if aggregator.bars names "{timeframe}"'
     return View(
-        [f"{BAR}{timeframe}"], BAR_HEADINGS, _now(view_computed.bars), _feeds(f"{BAR}{timeframe}", instruments, nothing), instruments
+        [f"{BAR}{timeframe}"], BAR_HEADINGS, _now(view_computed.bars), _feeds(f"{BAR}{timeframe}", instruments, nothing, names), instruments
     )
 
 
-def candles(timeframe: str, instruments: Sequence[str]) -> View:
+def candles(timeframe: str, instruments: Sequence[str], names: InstrumentNames = NONE_KNOWN) -> View:
     """The newest candle of each venue."""
     nothing = f'venues publish them where venues.VENUE.candles names "{timeframe}"'
     kind = f"{CANDLE}{timeframe}"
-    return View([kind], CANDLE_HEADINGS, _now(view_feeds.candles), _feeds(kind, instruments, nothing), instruments)
+    return View([kind], CANDLE_HEADINGS, _now(view_feeds.candles), _feeds(kind, instruments, nothing, names), instruments)
 
 
-def derivatives(instruments: Sequence[str]) -> View:
+def derivatives(instruments: Sequence[str], names: InstrumentNames = NONE_KNOWN) -> View:
     """What venues say of perpetuals and futures."""
-    title = _feeds(", ".join(DERIVATIVES), instruments, "")
+    title = _feeds(", ".join(DERIVATIVES), instruments, "", names)
     return View(DERIVATIVES, DERIVATIVE_HEADINGS, _now(view_feeds.derivatives), title, instruments)
 
 
-def depth(instrument: str) -> View:
+def depth(instrument: str, names: InstrumentNames = NONE_KNOWN) -> View:
     """The consolidated book of one instrument."""
 
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         found = view_computed.book_title(latest, now=time.time_ns())
         if found is None:
+            if hint := names.hint(instrument):
+                return f"no book of {instrument} on {where}; {hint}"
             return f"no book of {instrument} on {where}; consolidated books are published if {_needed(instrument)}"
         return f"{instrument} on {where}: {found}{'; its aggregator gives no sign of life' if dead else ''}"
 
@@ -90,24 +91,20 @@ def edges(instruments: Sequence[str]) -> View:
     return View(["edge"], EDGE_HEADINGS, _now(view_computed.edges), title, instruments, start)
 
 
-async def watch(settings: Settings, view: View, first_s: float) -> None:
-    """Show a view until cancelled, for the first time when the tape has been read once, or after `first_s`."""
-    keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with connect(settings.bus) as client:
-        await reachable(client)
-        feeds = Feeds(client, keys, view.kinds, view.instruments, start=view.start)
-        where = shown(settings.bus.url)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(feeds.run(), name="follow feeds")
-            console = Console()
-            await feeds.read_once(first_s)
-            showing = show_feeds(
-                console,
-                view.headings,
-                rows=lambda: view.rows(feeds.latest, feeds.dead()),
-                title=lambda: view.title(feeds.latest, feeds.dead(), where),
-            )
-            tasks.create_task(showing, name="show feeds")
+async def watch(client: Client, keys: Keys, view: View, where: str, first_s: float) -> None:
+    """Show a view of the server at `where` until cancelled, for the first time when the tape has been read once, or after `first_s`."""
+    feeds = Feeds(client, keys, view.kinds, view.instruments, start=view.start)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(feeds.run(), name="follow feeds")
+        console = Console()
+        await feeds.read_once(first_s)
+        showing = show_feeds(
+            console,
+            view.headings,
+            rows=lambda: view.rows(feeds.latest, feeds.dead()),
+            title=lambda: view.title(feeds.latest, feeds.dead(), where),
+        )
+        tasks.create_task(showing, name="show feeds")
 
 
 def _needed(instrument: str) -> str:
@@ -121,14 +118,14 @@ def _now(rows: Callable[..., list[Row]]) -> Rows:
     return lambda latest, dead: rows(latest, dead, now=time.time_ns())
 
 
-def _feeds(kinds: str, instruments: Sequence[str], nothing: str) -> Title:
-    """The title of a table with a row for each feed. `nothing`: what to set, if there is none."""
+def _feeds(kinds: str, instruments: Sequence[str], nothing: str, names: InstrumentNames) -> Title:
+    """The title of a table with a row for each feed. `nothing`: what to set, if there is none; `names`: what the tape has, for hints."""
 
     def title(latest: Mapping[Feed, Event], dead: Collection[Feed], where: str) -> str:
         missing = [name for name in instruments if not any(feed.instrument == name for feed in latest)]
         parts = [f"{counted(len(latest), 'feed')} of {kinds} on {where}"]
         if not latest and nothing:
             parts.append(nothing)
-        return "; ".join([*parts, f"not on the tape: {', '.join(missing)}"] if missing else parts)
+        return "; ".join([*parts, f"not on the tape: {names.listed(missing)}"] if missing else parts)
 
     return title

@@ -14,7 +14,7 @@ from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import BusSettings
 from crosstape_cli import history
 from crosstape_cli.check_bars import as_line, compare
-from crosstape_schemas import CONSOLIDATED, Event
+from crosstape_schemas import BAR, CONSOLIDATED, Event
 from tests.aggregator.checks.candles import bar, candle
 from tests.aggregator.running import KEYS, venue
 from tests.cli.running import Done, crosstape
@@ -50,6 +50,7 @@ async def test_what_is_not_compared_is_said(client: Redis, valkey: str) -> None:
     await publish(
         valkey, bar(), bar("coinbase"), one, replace(bar(), venue=CONSOLIDATED), candle(), replace(candle("coinbase"), timeframe="5m")
     )
+    await client.hset(KEYS.last(f"{BAR}1m", bar().instrument), "kraken:late", b"7")  # of entries that came late: no venue
     done = await check(valkey)
 
     assert (done.code, len(done.out.splitlines())) == (Exit.OK, 2)
@@ -58,6 +59,14 @@ async def test_what_is_not_compared_is_said(client: Redis, valkey: str) -> None:
     assert (done.code, done.out) == (Exit.UNPROVEN, b"")
     assert done.err.endswith(" has neither bars nor candles of NOPE-USD\n")
     assert len(done.err.splitlines()) == 1
+
+
+async def test_an_instrument_is_found_in_any_spelling(client: Redis, valkey: str) -> None:
+    """And the nearest one is named for one that is not there."""
+    await publish(valkey, bar(), candle())
+    assert (await check(valkey, bar().instrument.replace("-", "/").lower())).code == Exit.OK
+    done = await check(valkey, f"{bar().instrument}X")
+    assert done.err.endswith(f" has neither bars nor candles of {bar().instrument}X (did you mean {bar().instrument}?)\n")
 
 
 async def test_bars_that_equal_their_candles(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_a_book_shows_who_holds_each_level_and_what_each_size_costs() -> None:
         "sweep, worst 63000.1 1 63000.1 – 1 sweep, the books do not hold it",
     ]
     assert list(lines(DEPTH_HEADINGS, depth(latest(BOOK), (), now=NOW)))[1:] == [
-        "bid venues kraken 2  bid size 2  bid 63000  ask –  ask size –  ask venues",
+        "level 2  bid 63000 (kraken 2)  ask –",
         "sweep 1  sell average 63000.1  worst 63000.1  buy the books do not hold it",
     ]
     assert book_title(latest(BOOK), now=NOW) == "2 of 4 venues, 0.50 s old; not coinbase (down), kucoin (outlier)"
@@ -159,7 +159,9 @@ async def test_watch_shows_books_and_edges(client: Redis, valkey: str) -> None:
         publisher.publish_all([replace(BOOK), replace(EDGE, ts=now, opened_ts=now)])
         assert await publisher.drain(5)
     for options, title, expected in (
-        (("--depth", X), f"{X} on ", "bid venues binance 1, kraken 0.5  bid size 1.5  bid 63000.1  ask 63000.2"),
+        (("--depth", X), f"{X} on ", "level 1  bid 63000.1 (binance 1, kraken 0.5)  ask 63000.2 (kraken 0.25)"),
+        (("--depth", X.replace("-", "/").lower()), f"{X} on ", "level 1"),
+        (("--depth", X[:-1]), f"no book of {X[:-1]} on ", ""),
         (("--edges",), "0 edges are open on", f"{X}  buy at binance  ask 63000.1  sell at kraken"),
     ):
         async with started("watch", *options, variables={"CROSSTAPE_BUS__URL": valkey}) as process:

@@ -140,12 +140,13 @@ async def test_edges_are_printed_when_they_open_and_close(producers: Producers, 
         while not first.done():  # it reads from now on, and an edge that is open already is no news
             await producers.publish(edge(EdgeChange.OPEN, "3.126", 10 * 10**9))
             await asyncio.wait([first], timeout=0.1)
-        assert await first == f"{where}: 3.13 bps after fees, for 0.25 at 100 and 101"
+        assert await first == f"{where}: 3.13 bps after fees, for 0.25, at 100 and 101"
         await producers.publish(edge(EdgeChange.CHANGE, "4.5", 11 * 10**9), edge(EdgeChange.CHANGE, "1", 12 * 10**9))
         await producers.publish(edge(EdgeChange.CLOSE, None, 12_500_000_000, "prices"))
         assert await line(process) == f"{where}: over after 2.50 s (prices); at best 4.50 bps"
-        await producers.publish(edge(EdgeChange.OPEN, "2", 10 * 10**9))
-        assert await line(process) == f"{where}: 2.00 bps after fees, for 0.25 at 100 and 101"
+        nothing = msgspec.structs.replace(edge(EdgeChange.OPEN, "2", 10 * 10**9), size=Decimal(0))
+        await producers.publish(nothing)
+        assert await line(process) == f"{where}: 2.00 bps after fees, for what size the books do not show, at 100 and 101"
         await aggregator.aclose()
         assert await line(process) == f"{where}: not known any more, {DEAD}"
 

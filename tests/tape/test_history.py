@@ -230,8 +230,8 @@ async def test_a_wrong_range_or_name_is_refused(trades: list[Trade], client: Red
             await tape.history("trade", BTC, from_ts=dt.datetime(2026, 1, 1))  # noqa: DTZ001
         with pytest.raises(TypeError, match="from_ts is ns"):
             await tape.history("trade", BTC, from_ts=1.5)  # type: ignore[arg-type]
-        with pytest.raises(UnknownName, match=f"no instrument 'BTC-USDC'; did you mean '{BTC}'"):
-            await tape.history("trade", "BTC-USDC")
+        with pytest.raises(UnknownName, match=f"did you mean '{BTC}'"):
+            await tape.history("trade", "btc-usdt")
         assert await tape.history("quote", BTC) == []
         await client.set(KEYS.stream("quote", BTC), "no stream")
         with pytest.raises(BusError, match="no stream"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape import KINDS, TIMEFRAMES, Keys, UnknownName
-from crosstape.tape.selection import FRAMED, nearest_instrument, select
+from crosstape.tape.selection import FRAMED, select
 from tests.bus.tape import BTC
 
 KINDS_WITH_TIMEFRAMES = [kind for kind in KINDS if kind not in FRAMED] + [f"{kind}:{frame}" for kind in FRAMED for frame in TIMEFRAMES]
@@ -33,7 +33,14 @@ KINDS_WITH_TIMEFRAMES = [kind for kind in KINDS if kind not in FRAMED] + [f"{kin
         ("trade", "BTCUSDT", None, "'BTCUSDT' is no name of an instrument; did you mean 'BTC-USDT'?"),
         ("trade", "btc/usdt", None, "did you mean 'BTC-USDT'?"),
         ("trade", "BTC_USDT_PERP", None, "did you mean 'BTC-USDT-PERP'?"),
-        ("trade", "bitcoin", None, "one looks like BTC-USDT"),
+        ("trade", "btc-usdt", None, "did you mean 'BTC-USDT'?"),
+        ("trade", "BTC/USDT", None, "'BTC/USDT' is no name of an instrument; did you mean 'BTC-USDT'?"),
+        ("trade", "BTC/USDT:USDT", None, "'BTC/USDT:USDT' is no name of an instrument; did you mean 'BTC-USDT-PERP'?"),
+        ("trade", "btc/usdt:usdt-261225", None, "did you mean 'BTC-USDT-20261225'?"),
+        ("trade", "BTCUSDT-PERP", None, "did you mean 'BTC-USDT-PERP'?"),
+        ("trade", "XBT/USD", None, "did you mean 'BTC-USD'?"),
+        ("trade", "btcusd*", None, "did you mean 'BTC-USD*'?"),
+        ("trade", "bitcoin", None, "one looks like BTC-USDT, that of a perpetual like BTC-USDT-PERP"),
         ("trade", "", None, "is no name of an instrument"),
         ("trade", "tape:trade:BTC-USDT", None, "is no name of an instrument"),
         ("trade", BTC, "Kraken", "did you mean 'kraken'?"),
@@ -78,18 +85,16 @@ def test_a_right_name_gives_its_stream(kind: str, instrument: str, partitions: i
     assert not everything.includes("other", instrument)
 
 
+def test_a_hint_is_given_once() -> None:
+    """Where the right name is known, nothing else is shown."""
+    with pytest.raises(UnknownName) as refused:
+        select("trade", ["BTC/USDT"], None)
+    assert str(refused.value) == "'BTC/USDT' is no name of an instrument; did you mean 'BTC-USDT'?"
+
+
 @given(st.text(max_size=12))
 def test_any_text_is_right_or_refused(text: str) -> None:
     """Never another error."""
     for kind, instrument, venue in ((text, BTC, None), (f"bar:{text}", BTC, None), ("trade", text, None), ("trade", BTC, text)):
         with contextlib.suppress(UnknownName):
             select(kind, [instrument], venue)
-
-
-def test_the_nearest_instrument() -> None:
-    """In any case of letters; none if none is near."""
-    known = ["BTC-USDT", "ETH-USDT", "BTC-USDT-PERP"]
-    assert nearest_instrument("btc-usdt", known) == "BTC-USDT"
-    assert nearest_instrument("ETH-USDC", known) == "ETH-USDT"
-    assert nearest_instrument("BTCUSDT", known) == "BTC-USDT"
-    assert nearest_instrument("SOL-USDT", known) is None

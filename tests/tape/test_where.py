@@ -84,7 +84,8 @@ async def test_a_wrong_number_of_partitions_is_said(client: Redis, valkey: str) 
         await client.sadd(keys.registry(keys.partition(ETH)), keys.stream("trade", ETH))
         await client.sadd(keys.registry(), keys.venue("binance"))
         async with Tape(fast(valkey, partitions=wrong)) as tape:
-            for question in (tape.trades(ETH).next, tape.trades("*").read, tape.instruments):
+            past = (lambda tape=tape: tape.last("trade", ETH), lambda tape=tape: tape.history("trade", ETH))
+            for question in (tape.trades(ETH).next, tape.trades("*").read, tape.instruments, *past):
                 with pytest.raises(SettingsError, match=f"bus.partitions = {wrong}, but the tape 'tape' on .* has another number"):
                     await question()
     keys = Keys(partitions=6)

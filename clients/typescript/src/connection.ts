@@ -42,6 +42,8 @@ export interface Owner {
   /** Each subscription's topics. */
   groups(): string[][];
   receive(message: Message): void;
+  /** The gateway sends these topics in place of others that were asked for. */
+  resolved(topics: Record<string, string>): void;
   /** The gateway refuses these topics; `undefined`: everything. */
   refuse(topics: readonly string[] | undefined, error: CrosstapeError): Promise<void> | void;
   changed(state: ConnectionState): void;
@@ -195,10 +197,10 @@ export class Connection {
         // Until the gateway has read something, it names no id to resume from. Ids begin with the bus's time in ms, and a resumed stream
         // begins two seconds before the id: the gateway's clock is good enough.
         this.#after ||= `${message.ts / NS_PER_MS}-0`;
-        this.#accept(message.topics);
+        this.#accept(message);
         return;
       case "subscribed":
-        this.#accept(message.topics);
+        this.#accept(message);
         return;
       case "heartbeat":
         if (message.id) this.#after = message.id;
@@ -212,8 +214,9 @@ export class Connection {
   }
 
   /** Notes that the gateway sends these topics. Over WebSocket the first message names none. */
-  #accept(topics: readonly string[]): void {
-    for (const topic of topics) this.#accepted.add(topic);
+  #accept({ topics, resolved = {} }: { topics: readonly string[]; resolved?: Record<string, string> }): void {
+    for (const topic of [...topics, ...Object.keys(resolved)]) this.#accepted.add(topic);
+    this.#owner.resolved(resolved);
     if (topics.length && this.#state.state !== "live") this.#set({ state: "live", busAway: this.#state.busAway });
   }
 

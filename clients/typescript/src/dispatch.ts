@@ -3,7 +3,7 @@
 import { Connection, type ConnectionState, type Owner, type Timing, type Transport } from "./connection.js";
 import { CrosstapeError, RequestError } from "./errors.js";
 import type { TapeEvent } from "./events.js";
-import type { Message, Missed } from "./messages.js";
+import type { Failed, Message, Missed, NotOnTape } from "./messages.js";
 import { Numbering } from "./numbering.js";
 import type { Subscription } from "./subscription.js";
 import { isEvent, stateKey, streamOf } from "./topics.js";
@@ -12,6 +12,8 @@ export type Any = TapeEvent | Missed;
 
 /** Codes by which the gateway refuses what a topic says, and not that the tape has nothing of it yet. */
 const REFUSALS = ["bad_topic", "unknown_kind", "unknown_timeframe", "too_many_topics", "too_long"];
+
+const NOT_ON_TAPE = "not_on_tape";
 
 /** Asks for the topics. Throws `RequestError` if the gateway refuses them. */
 export type Probe = (topics: readonly string[]) => Promise<unknown>;
@@ -22,6 +24,10 @@ export class Dispatch implements Owner {
   readonly #onState: (state: ConnectionState) => void;
   readonly #subscriptions = new Set<Subscription<Any>>();
   readonly #numbering = new Numbering();
+  /** Topics as they were asked for → those that the gateway sends in their place. */
+  readonly #resolved = new Map<string, string>();
+  /** By topic: what the tape does not have, for subscriptions that come later. */
+  readonly #absent = new Map<string, NotOnTape>();
   /** The newest states of each stream, for subscriptions that come later. Of open bars only the newest of a venue is kept. */
   readonly #states = new Map<string, Map<string, TapeEvent>>();
 
@@ -37,9 +43,9 @@ export class Dispatch implements Owner {
 
   add(subscription: Subscription<Any>): void {
     this.#subscriptions.add(subscription);
-    for (const [stream, states] of this.#states) {
-      for (const event of states.values()) if (subscription.includes(stream, event.venue)) subscription.push(event);
-    }
+    subscription.resolve(this.#resolved);
+    this.#pushStates(subscription);
+    if (this.#absent.size) queueMicrotask(() => this.#absent.forEach((notice) => subscription.tell(notice)));
     this.#connection.update();
   }
 
@@ -47,6 +53,9 @@ export class Dispatch implements Owner {
     if (!this.#subscriptions.delete(subscription)) return;
     const followed = (stream: string, venue: string): boolean => [...this.#subscriptions].some((one) => one.includes(stream, venue));
     this.#numbering.prune(followed);
+    for (const topic of this.#absent.keys()) if (![...this.#subscriptions].some((one) => one.follows(topic))) this.#absent.delete(topic);
+    const asked = new Set(this.groups().flat());
+    for (const topic of this.#resolved.keys()) if (!asked.has(topic)) this.#resolved.delete(topic);
     for (const [stream, states] of this.#states) {
       for (const [key, { venue }] of states) if (!followed(stream, venue)) states.delete(key);
       if (!states.size) this.#states.delete(stream);
@@ -67,6 +76,12 @@ export class Dispatch implements Owner {
     this.#onState(state);
   }
 
+  /** Subscriptions that get other topics than before get the states that came for others already. */
+  resolved(topics: Record<string, string>): void {
+    for (const [asked, followed] of Object.entries(topics)) this.#resolved.set(asked, followed);
+    for (const one of this.#subscriptions) if (one.resolve(this.#resolved)) this.#pushStates(one);
+  }
+
   receive(message: Message): void {
     switch (message.type) {
       case "missed":
@@ -76,8 +91,9 @@ export class Dispatch implements Owner {
       case "unsubscribed":
       case "heartbeat":
       case "bus":
-      case "error":
         return;
+      case "error":
+        return this.#fail(message);
       default:
         if (typeof message.seq === "number") this.#pass(message); // else of a newer gateway, and no event
     }
@@ -108,6 +124,7 @@ export class Dispatch implements Owner {
     const stream = streamOf(event);
     const found = this.#numbering.check(event);
     if (found === "seen") return;
+    if (this.#absent.size) for (const topic of [stream, `${stream}@${event.venue}`]) this.#absent.delete(topic);
     if (!isEvent(event)) {
       const key = event.type === "status" ? stateKey(event) : event.venue;
       const states = this.#states.get(stream);
@@ -124,7 +141,20 @@ export class Dispatch implements Owner {
   #miss(missed: Missed): void {
     this.#numbering.report(missed);
     for (const one of this.#subscriptions) {
-      if (one.topics.some((topic) => topic.concerns(missed.topic, missed.venue))) one.push(missed);
+      if (one.concerns(missed.topic, missed.venue)) one.push(missed);
+    }
+  }
+
+  #fail({ code, topic, nearest = [], message }: Failed): void {
+    if (code !== NOT_ON_TAPE || topic === undefined) return;
+    const notice = { topic, nearest, message };
+    this.#absent.set(topic, notice);
+    for (const one of this.#subscriptions) one.tell(notice);
+  }
+
+  #pushStates(subscription: Subscription<Any>): void {
+    for (const [stream, states] of this.#states) {
+      for (const event of states.values()) if (subscription.includes(stream, event.venue)) subscription.push(event);
     }
   }
 }

@@ -4,7 +4,7 @@ export type { ConnectionState } from "./connection.js";
 export { AccessError, ConnectionLost, CrosstapeError, ProtocolError, RequestError } from "./errors.js";
 export type * from "./events.js";
 export { parse } from "./json.js";
-export type { Missed } from "./messages.js";
+export type { Missed, NotOnTape } from "./messages.js";
 export type { Moment, Page, Parameters } from "./rest.js";
 export type { Subscription, SubscriptionOptions } from "./subscription.js";
 export type { EventOf, Kind } from "./topics.js";

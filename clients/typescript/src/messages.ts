@@ -12,6 +12,8 @@ export interface Connected {
   resumed: boolean;
   /** How often a heartbeat comes at least, seconds. Older gateways do not say it. */
   heartbeat_s?: number;
+  /** Topics that were asked for in another spelling → those that are followed in their place. Older gateways do not say it. */
+  resolved?: Record<string, string>;
 }
 
 /** Events that this program did not get, or dropped. */
@@ -49,12 +51,24 @@ export interface Heartbeat {
   id: string;
 }
 
-/** A request over WebSocket that was refused. */
+/** A request over WebSocket that was refused; or, with the code `not_on_tape`, a topic that is followed and not on the tape yet. */
 export interface Failed {
   type: "error";
   code: string;
   message: string;
   id?: number | string | null;
+  topic?: string;
+  nearest?: string[];
+}
+
+/** A topic that is followed, and of which the tape has nothing yet: its name is wrong, or it comes later. */
+export interface NotOnTape {
+  /** As it is followed: `cbbo:BTC-USDX`. */
+  topic: string;
+  /** Topics that the tape has and that were perhaps meant, the nearest first. */
+  nearest: readonly string[];
+  /** What is missing, in words. */
+  message: string;
 }
 
 /** The answers to `subscribe` and `unsubscribe` over WebSocket. */
@@ -62,6 +76,7 @@ export interface Acknowledged {
   type: "subscribed" | "unsubscribed";
   topics: string[];
   id?: number | string | null;
+  resolved?: Record<string, string>;
 }
 
 export type Message = TapeEvent | Connected | Missed | Bus | Heartbeat | Failed | Acknowledged;

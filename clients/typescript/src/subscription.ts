@@ -2,8 +2,8 @@
 
 import { Buffer } from "./buffer.js";
 import type { TapeEvent } from "./events.js";
-import type { Missed } from "./messages.js";
-import type { Topic } from "./topics.js";
+import type { Missed, NotOnTape } from "./messages.js";
+import { Topic } from "./topics.js";
 
 export interface SubscriptionOptions {
   /** Only events of this venue; `consolidated` for what the aggregator publishes. */
@@ -16,6 +16,8 @@ export interface SubscriptionOptions {
   onMissed?: (missed: Missed) => void;
   /** Whether the loop gets `Missed` in between, in place of `onMissed`. */
   withMissed?: boolean;
+  /** Called when the tape has nothing of a topic yet: its name is wrong, or it comes later. Without it, that of the tape is called. */
+  onNotOnTape?: (notice: NotOnTape) => void;
 }
 
 export const BUFFER = 10_000;
@@ -32,17 +34,23 @@ interface Waiter<T> {
  * It ends when the tape is closed. It throws `AccessError` or `RequestError` if the gateway refuses it, and the reason of its signal.
  */
 export class Subscription<T extends TapeEvent | Missed> implements AsyncIterableIterator<T, undefined> {
+  /** As they were asked for. */
   readonly topics: readonly Topic[];
   /** Events that are known to be missing so far; reports without a count are not in it. */
   missed = 0;
 
   readonly #venue: string;
-  readonly #streams: ReadonlySet<string>;
+  /** Those that the gateway sends in their place. */
+  #followed: readonly Topic[];
+  #streams: ReadonlySet<string>;
   readonly #prefixes: readonly string[];
+  /** Topics of which was told that the tape does not have them: each new connection tells it again. */
+  readonly #told = new Set<string>();
   readonly #buffer: Buffer;
   readonly #waiters: Waiter<T>[] = [];
   readonly #withMissed: boolean;
   readonly #onMissed: (missed: Missed) => void;
+  readonly #onNotOnTape: (notice: NotOnTape) => void;
   readonly #onEnd: (subscription: Subscription<T>) => void;
   readonly #signal: AbortSignal | undefined;
   #ended: { error?: unknown } | undefined;
@@ -52,15 +60,18 @@ export class Subscription<T extends TapeEvent | Missed> implements AsyncIterable
     topics: readonly Topic[],
     options: SubscriptionOptions,
     onMissed: (missed: Missed) => void,
+    onNotOnTape: (notice: NotOnTape) => void,
     onEnd: (one: Subscription<T>) => void,
   ) {
     this.topics = topics;
     this.#venue = options.venue ?? "";
-    this.#streams = new Set(topics.map(({ kind, instrument }) => `${kind}:${instrument}`));
+    this.#followed = topics;
+    this.#streams = streamsOf(topics);
     this.#prefixes = topics.filter(({ instrument }) => instrument === "*").map(({ kind }) => `${kind}:`);
     this.#buffer = new Buffer(options.buffer ?? BUFFER);
     this.#withMissed = options.withMissed ?? false;
     this.#onMissed = onMissed;
+    this.#onNotOnTape = onNotOnTape;
     this.#onEnd = onEnd;
     this.#signal = options.signal;
     if (this.#signal?.aborted) this.end({ error: this.#signal.reason });
@@ -126,6 +137,35 @@ export class Subscription<T extends TapeEvent | Missed> implements AsyncIterable
     return this.#streams.has(stream) || this.#prefixes.some((prefix) => stream.startsWith(prefix));
   }
 
+  /** @internal Notes which topics the gateway sends in place of those that were asked for. Returns whether that is news. */
+  resolve(resolved: ReadonlyMap<string, string>): boolean {
+    const followed = this.topics.map((topic) => {
+      const text = resolved.get(String(topic));
+      return text === undefined ? topic : Topic.of(text);
+    });
+    if (followed.every((topic, index) => String(topic) === String(this.#followed[index]))) return false;
+    this.#followed = followed;
+    this.#streams = streamsOf(this.#followed);
+    return true;
+  }
+
+  /** @internal Whether a report about a topic, with the venue if it is known, concerns it. */
+  concerns(topic: string, venue: string): boolean {
+    return this.#followed.some((one) => one.concerns(topic, venue));
+  }
+
+  /** @internal Whether the gateway sends this topic for it. */
+  follows(topic: string): boolean {
+    return this.#followed.some((one) => String(one) === topic);
+  }
+
+  /** @internal Tells, once for each topic, that the tape does not have it. */
+  tell(notice: NotOnTape): void {
+    if (this.#ended || this.#told.has(notice.topic) || !this.follows(notice.topic)) return;
+    this.#told.add(notice.topic);
+    this.#onNotOnTape(notice);
+  }
+
   readonly #abort = (): void => {
     this.#buffer.clear();
     this.end({ error: this.#signal?.reason });
@@ -148,4 +188,8 @@ export class Subscription<T extends TapeEvent | Missed> implements AsyncIterable
       this.#onMissed(item);
     }
   }
+}
+
+function streamsOf(topics: readonly Topic[]): Set<string> {
+  return new Set(topics.map(({ kind, instrument }) => `${kind}:${instrument}`));
 }

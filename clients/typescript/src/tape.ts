@@ -2,7 +2,7 @@
 
 import type { ConnectionState, Transport } from "./connection.js";
 import { Dispatch, type Any } from "./dispatch.js";
-import type { Missed } from "./messages.js";
+import type { Missed, NotOnTape } from "./messages.js";
 import { Rest, type Moment, type Page, type Parameters } from "./rest.js";
 import { Subscription, type SubscriptionOptions } from "./subscription.js";
 import { Topic, type EventOf, type Kind } from "./topics.js";
@@ -23,6 +23,8 @@ export interface TapeOptions {
   gatherMs?: number;
   /** Called with what is missing if the subscription has no `onMissed`. Without both it is only counted: `subscription.missed`. */
   onMissed?: (missed: Missed) => void;
+  /** Called for topics that are not on the tape yet if the subscription has no `onNotOnTape`. Without both, `console.warn` is. */
+  onNotOnTape?: (notice: NotOnTape) => void;
   /** Called when the state of the connection changes. */
   onState?: (state: ConnectionState) => void;
   /** Called with what a callback throws. Without it, `console.error` is. */
@@ -118,12 +120,13 @@ export class Tape {
     return this.#dispatch.state;
   }
 
-  /** Follows one kind of some instruments. The methods below are the same for one kind each. Throws TypeError for a topic that is none. */
+  /** Follows one kind of some instruments, which may be spelled in any way: `BTC/USDT`, `BTCUSDT`. The methods below are the same for one kind each. Throws TypeError for a topic that is none. */
   events<K extends Kind, O extends Options = Options>(kind: K, instruments: Instruments, options?: O): Result<K, O> {
     const subscription = new Subscription<Any>(
       topicsOf(kind, instruments, options?.venue),
       options ?? {},
       (missed) => this.#call(() => (options?.onMissed ?? this.#options.onMissed)?.(missed)),
+      (notice) => this.#call(() => (options?.onNotOnTape ?? this.#options.onNotOnTape ?? (({ message }) => console.warn(message)))(notice)),
       (ended) => this.#dispatch.remove(ended),
     );
     if (this.#closed) subscription.close();

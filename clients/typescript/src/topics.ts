@@ -36,6 +36,8 @@ const PLAIN: Record<PlainKind, true> = {
 
 const VENUE_WIDE = "*";
 const MAX_LENGTH = 100;
+/** How ccxt writes a derivative: `BTC/USDT:USDT`, `BTC/USDT:USDT-261225`. */
+const DERIVATIVE = /^[^/:,@]+\/[^/:,@]+:[^/:,@-]+(-\d{6})?$/;
 
 /** Whether each event of the type counts. Of the others a new one replaces the one before. */
 export function isEvent(event: TapeEvent): boolean {
@@ -74,6 +76,11 @@ export function stateKey(event: TapeEvent): string {
   }
 }
 
+/** Whether a text can be an instrument in some spelling: the gateway finds which. */
+function isName(instrument: string): boolean {
+  return DERIVATIVE.test(instrument) || (instrument !== "" && !/[,@:]/.test(instrument));
+}
+
 /** One topic, taken apart. */
 export class Topic {
   readonly kind: string;
@@ -91,10 +98,17 @@ export class Topic {
       const hint = tag === "bar" || tag === "candle" ? "; expected a timeframe, as in bar:1m" : "";
       throw new TypeError(`there is no kind "${kind}"${hint}`);
     }
-    if (!/^[\x21-\x7e]+$/.test(text) || text.length > MAX_LENGTH || !instrument || /[,@:]/.test(instrument) || /[,@:]/.test(venue)) {
+    if (!/^[\x21-\x7e]+$/.test(text) || text.length > MAX_LENGTH || !isName(instrument) || /[,@:]/.test(venue)) {
       throw new TypeError(`"${text.slice(0, MAX_LENGTH)}" is no topic: expected KIND:INSTRUMENT, such as cbbo:BTC-USDT`);
     }
     if (kind === "venue" && venue) throw new TypeError(`"${text}" is no topic: the venue is its second part, as in venue:kraken`);
+  }
+
+  /** Returns the topic of a text that the gateway sent. */
+  static of(text: string): Topic {
+    const [name = "", venue] = text.split("@");
+    const at = name.lastIndexOf(":");
+    return new Topic(name.slice(0, at) as Kind, name.slice(at + 1), venue);
   }
 
   toString(): string {

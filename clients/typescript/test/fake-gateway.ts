@@ -29,6 +29,8 @@ export class FakeGateway {
   /** Called for each request; an answer that it returns is sent. A stream without one is opened. */
   answer: (path: string, query: URLSearchParams) => Answer | undefined = () => undefined;
   heartbeatS: number | undefined;
+  /** Topics as they are asked for → those that are followed in their place. */
+  spellings: Record<string, string> = {};
   #server: http.Server | undefined;
   #port = 0;
   readonly #waiting: (() => void)[] = [];
@@ -82,8 +84,10 @@ export class FakeGateway {
       cut: () => response.destroy(),
     };
     const heartbeat = this.heartbeatS === undefined ? {} : { heartbeat_s: this.heartbeatS };
-    const topics = query.get("topics")!.split(",");
-    stream.send([{ type: "connected", version: "1", topics, ts: EPOCH, resumed: query.has("after"), ...heartbeat }]);
+    const asked = query.get("topics")!.split(",");
+    const resolved = Object.fromEntries(asked.filter((topic) => topic in this.spellings).map((topic) => [topic, this.spellings[topic]!]));
+    const topics = [...new Set(asked.map((topic) => resolved[topic] ?? topic))];
+    stream.send([{ type: "connected", version: "1", topics, resolved, ts: EPOCH, resumed: query.has("after"), ...heartbeat }]);
     this.streams.push(stream);
     for (const wake of this.#waiting.splice(0)) wake();
   }

@@ -6,6 +6,9 @@ test("a topic is written as the gateway reads it", () => {
   assert.equal(String(new Topic("cbbo", "BTC-USDT")), "cbbo:BTC-USDT");
   assert.equal(String(new Topic("bar:1m", "*", "consolidated")), "bar:1m:*@consolidated");
   assert.equal(String(new Topic("venue", "kraken")), "venue:kraken");
+  assert.equal(String(new Topic("cbbo", "BTC/USDT:USDT")), "cbbo:BTC/USDT:USDT");
+  assert.equal(String(new Topic("bar:1m", "BTC/USDT:USDT-261225", "okx")), "bar:1m:BTC/USDT:USDT-261225@okx");
+  for (const text of ["cbbo:BTC-USDT", "bar:1m:*@consolidated", "venue:kraken"]) assert.equal(String(Topic.of(text)), text);
 });
 
 test("what is no topic is refused where it is written, and the message says why", () => {
@@ -24,6 +27,7 @@ test("what is no topic is refused where it is written, and the message says why"
   assert.match(refused("toString", "BTC-USDT"), /no kind/);
   assert.match(refused("cbbo", ""), /no topic/);
   assert.match(refused("cbbo", "BTC-USDT,ETH-USDT"), /no topic/);
+  assert.match(refused("cbbo", "1m:BTC-USDT"), /no topic/);
   assert.match(refused("cbbo", "X".repeat(200)), /no topic/);
   assert.match(refused("venue", "kraken", "kraken"), /second part/);
 });

@@ -14,6 +14,7 @@ beforeEach(() => {
   gateway.streams.length = 0;
   gateway.answer = () => undefined;
   gateway.heartbeatS = undefined;
+  gateway.spellings = {};
 });
 
 /** Closes the tape at the end. `body` gets the states that its connection went through, too. */

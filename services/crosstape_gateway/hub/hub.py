@@ -131,9 +131,9 @@ class Hub:
         subscriber.asked.update(resolved)
         answers = [answer]
         if self._catalogue.answers:
-            answers += map(message_item, self._resolver.notices(added))
+            answers += map(message_item, self._resolver.notices({*resolved.values()}))
         else:
-            subscriber.unchecked |= added
+            subscriber.unchecked |= {*resolved.values()}
         await self._joining.follow(subscriber, added, after, answers)
 
     def unfollow(self, subscriber: Subscriber, topics: Iterable[Topic]) -> frozenset[Topic]:

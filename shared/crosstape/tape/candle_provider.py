@@ -34,7 +34,9 @@ class CandleProvider:
     `bus`: as of `Tape`. `venue`: whose candles (`Candle`, as that venue publishes them); without one, the consolidated bars (`Bar`, built
     from the trades of all venues). A call of `subscribe` may name another one. Prices are in quote per base, volumes in base units.
 
-    A symbol is in any spelling: `BTC-USD`, `BTCUSD`, `BTC/USD`, `btc_usd`. One that the tape does not have yet is waited for, and logged.
+    A symbol is in any spelling: `BTC-USD`, `BTCUSD`, `BTC/USD`, `btc_usd`. One that the tape does not have may come
+    later, and is followed. So is a timeframe of which it has no candles or bars, and a venue that publishes none. One warning of each (log
+    events as of `Tape.events`) names what there is instead, and the setting that decides.
 
     An update is the candle as it is now: the open one comes again with each change, then once closed, and once more for each revision; keep
     the one with the highest `revision` of an `open_ts`. The first update is the last candle that the tape has. Callbacks run one after the

@@ -17,8 +17,11 @@ from crosstape.bus.read.life_watch import LifeWatch
 from crosstape.errors import BusError, SettingsError
 from crosstape.log import get_log
 from crosstape.settings import BusSettings
+from crosstape.tape.absent import STEADY, Absent
 from crosstape_schemas import Event, Keys
 
+LATE: Final = ":late"
+"""End of a field of last values that is none: a trade that was fetched after newer ones."""
 LOOKING: Final = 4
 """Sources of one tape that look into the registry at the same time."""
 
@@ -49,6 +52,7 @@ class TapeConnection:
         self.looking = asyncio.Semaphore(LOOKING)
         """Held by a source that looks into the registry: hundreds that do so at once would need as many connections again."""
         self.closed = False
+        self._absent = Absent()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -106,6 +110,23 @@ class TapeConnection:
         """
         with self._errors():
             return await self._registered()
+
+    async def warn_of_absent(self, kind: str, instrument: str, venue: str | None, registered: set[tuple[str, str]] | None = None) -> None:
+        """Log what of this the tape does not have, of each once: the instrument, the timeframe, the venue; and what it has instead.
+
+        `registered`: if it is known already. Without an answer of the server nothing is said. Raises `SettingsError` as `registered`.
+        """
+        try:
+            known = await self.registered() if registered is None else registered
+            if (kind, instrument) not in known and await self.call("EXISTS", self.keys.stream(kind, instrument)):
+                return  # written by a program that registers nothing
+            if self._absent.check(kind, instrument, known) and venue is not None and kind.partition(":")[0] in STEADY:
+                fields = await self.call("HKEYS", self.keys.last(kind, instrument))
+                assert isinstance(fields, list)
+                venues = {field.decode(errors="replace").removesuffix(LATE) for field in fields}
+                self._absent.check_venue(kind, instrument, venue, venues)
+        except BusError:
+            return  # whoever reads learns of it there
 
     async def await_registered(self, caller: object) -> set[tuple[str, str]]:
         """The same, and waits for the server. Raises `BusError` as a first read does: where waiting cannot help."""

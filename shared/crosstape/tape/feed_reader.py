@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from crosstape.bus import Entry, Missed, Start
-from crosstape.errors import BusError, UnknownName
+from crosstape.errors import BusError
 from crosstape.log import get_log
-from crosstape.tape.selection import FRAMED, Selection, nearest_instrument, select
+from crosstape.tape.selection import FRAMED, Selection, select
 from crosstape.tape.source import EventSource
 from crosstape.tape.symbols import meant_by
 from crosstape.tape.thread_tape import ThreadTape
@@ -58,6 +58,8 @@ class _Wanted:
         """Whether the tape was asked for it."""
         self.filled = False
         """Whether its past was fetched."""
+        self.checked = False
+        """Whether it was said if the tape does not have it."""
 
 
 class _Stream:
@@ -132,6 +134,7 @@ class FeedReader:
             self._changed.clear()
             done = await self._find_instruments()
             done = await self._fetch_past() and done
+            done = await self._warn_of_absent() and done
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if done else LOOK_S):
                     await self._changed.wait()
@@ -152,8 +155,10 @@ class FeedReader:
                 case [name]:
                     self._found(feed, wanted, name)
                 case names:
-                    if not wanted.looked or (names and wanted.symbol not in self._logged):
-                        self._log_unknown(wanted.symbol, names, known)
+                    if names and wanted.symbol not in self._logged:
+                        self._logged.add(wanted.symbol)
+                        log.error("tape.ambiguous_symbol", symbol=wanted.symbol, instruments=names, hint="subscribe to one of these names")
+                    wanted.checked = wanted.checked or bool(names)
             wanted.looked = True
         return not self._unknown()
 
@@ -191,8 +196,6 @@ class FeedReader:
             events += await self._tape.history(feed.kind, wanted.instrument, venue=feed.venue, limit=self._hooks.past)
         except BusError:
             return False
-        except UnknownName:
-            pass  # the tape has nothing of this instrument yet
         if self._wanted.get(feed) is wanted:
             self._hooks.fill(feed, events)
         return True
@@ -200,12 +203,19 @@ class FeedReader:
     def _stream_of(self, feed: Feed, instrument: str) -> str:
         return self._tape.connection.keys.stream(feed.kind, instrument)
 
-    def _log_unknown(self, symbol: str, names: list[str], known: list[str]) -> None:
-        self._logged.add(symbol)
-        if names:
-            log.error("tape.ambiguous_symbol", symbol=symbol, instruments=names, hint="subscribe to one of these names")
-        else:
-            log.warning("tape.unknown_instrument", instrument=symbol, nearest=nearest_instrument(symbol, known))
+    async def _warn_of_absent(self) -> bool:
+        """Say of new feeds what the tape does not have: instrument, timeframe, venue. Returns False to be called again later."""
+        unchecked = [(feed, wanted) for feed, wanted in self._wanted.items() if not wanted.checked]
+        if not unchecked:
+            return True
+        try:
+            registered = await self._tape.connection.registered()
+        except BusError:
+            return False
+        for feed, wanted in unchecked:
+            wanted.checked = True
+            await self._tape.connection.warn_of_absent(feed.kind, wanted.instrument or wanted.symbol, feed.venue, registered)
+        return True
 
     def _note_missed(self, missed: Missed) -> None:
         stream = self._streams.get(missed.stream)

@@ -13,11 +13,11 @@ from crosstape.bus.client.call import UNAVAILABLE, execute_raw
 from crosstape.bus.client.reasons import place, reason
 from crosstape.bus.read.followed import FollowedStream, StreamInfo, parse_id
 from crosstape.bus.read.script import look
-from crosstape.errors import BusError, UnknownName
+from crosstape.errors import BusError
 from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.numbering import BackwardNumbering
-from crosstape.tape.selection import VENUE_KINDS, Selection, nearest_instrument
+from crosstape.tape.selection import VENUE_KINDS, Selection
 from crosstape_schemas import AnyEvent, Bar, Candle, Event, decode
 
 E = TypeVar("E", bound=Event)
@@ -83,7 +83,7 @@ def range_of(from_ts: Moment | None, to_ts: Moment | None, limit: int | None) ->
 
 
 async def history_of(connection: TapeConnection, selection: Selection, wanted: Range) -> History[AnyEvent]:
-    """Returns the newest events of the range. Raises `BusError`, `ValueError`; `UnknownName` if the tape has not this instrument."""
+    """Returns the newest events of the range. Raises `BusError`, `SettingsError`, `ValueError`. Warns of what the tape does not have."""
     if not selection.is_open:
         (stream,) = selection.streams(connection.keys)
     elif selection.kind in VENUE_KINDS and selection.venue is not None:
@@ -92,7 +92,7 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
         raise ValueError(f"{selection.kind}: the history of one instrument is read at a time")
     info = await _info(connection, stream)
     if not info.id:
-        await _check_known(connection, selection)
+        await _warn_of_absent(connection, selection)
         return History([])
     bars = issubclass(selection.cls, Candle | Bar)
     reading = _Bars(selection, wanted) if bars else _Events(selection, wanted)
@@ -120,6 +120,8 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     if foreign:
         log.warning("tape.foreign", stream=stream, entries=foreign)
     events, more = reading.result()
+    if not events:
+        await _warn_of_absent(connection, selection)
     trimmed = not stopped and await _is_trimmed(connection, stream, info, numbering, wanted)
     return History(events, trimmed=trimmed, more=more, missed=tuple(numbering.missed()))
 
@@ -205,13 +207,9 @@ async def _info(connection: TapeConnection, stream: str) -> StreamInfo:
     return info
 
 
-async def _check_known(connection: TapeConnection, selection: Selection) -> None:
-    """Raise `UnknownName` if the tape has instruments, and not this one."""
-    known = {name for kind, name in await connection.registered() if kind != "venue"}
+async def _warn_of_absent(connection: TapeConnection, selection: Selection) -> None:
     for name in selection.instruments:
-        if known and name not in known:
-            nearest = nearest_instrument(name, known)
-            raise UnknownName(f"the tape has no instrument {name!r}" + (f"; did you mean {nearest!r}?" if nearest else ""))
+        await connection.warn_of_absent(selection.kind, name, selection.venue)
 
 
 async def _is_trimmed(connection: TapeConnection, stream: str, before: StreamInfo, numbering: BackwardNumbering, wanted: Range) -> bool:

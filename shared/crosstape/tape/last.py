@@ -5,11 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from crosstape.log import get_log
-from crosstape.tape.connection import TapeConnection
+from crosstape.tape.connection import LATE, TapeConnection
 from crosstape_schemas import AnyEvent, decode
-
-LATE = ":late"
-"""End of a field that is no last value: a trade that was fetched after newer ones."""
 
 log = get_log(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -11,8 +10,9 @@ import msgspec
 
 from crosstape.errors import UnknownName
 from crosstape.settings.words import nearest
+from crosstape.tape import symbols
 from crosstape_schemas import KINDS, TIMEFRAMES, AnyEvent, Event, Keys
-from crosstape_schemas.instruments import COMPOSITE, parsed
+from crosstape_schemas.instruments import COMPOSITE, asset, parsed
 from crosstape_schemas.timeframes import LENGTHS
 
 ALL: Final = "*"
@@ -22,9 +22,9 @@ FRAMED: Final = ("candle", "bar")
 VENUE_KINDS: Final = ("status", "gap")
 """Kinds that a venue's own stream holds as well: about the whole venue."""
 _VENUE: Final = "venue"
+_PERP: Final = "PERP"
+_CONTRACT: Final = re.compile(r"(-PERP|-[0-9]{8})?")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
-CLOSE: Final = 0.8
-"""How alike two names of instruments are for one to be meant by the other; names of two assets with one quote asset are alike by 0.75."""
 _QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")
 """Quote assets that a symbol without a separator may end with; only for the guess in a message."""
 
@@ -108,18 +108,16 @@ def check_timeframe(timeframe: str) -> None:
 
 def check_instrument(name: str) -> None:
     """Raise `UnknownName` if a name has not the form of an instrument's."""
-    if parsed(name.removesuffix(COMPOSITE)) is None:
+    if not _is_name(name):
         guess = respelled(name)
-        raise UnknownName(
-            f"{name!r:.40} is no name of an instrument{f'; did you mean {guess!r}?' if guess else ''}; one looks like BTC-USDT"
-        )
+        hint = f"did you mean {guess!r}?" if guess else "one looks like BTC-USDT, that of a perpetual like BTC-USDT-PERP"
+        raise UnknownName(f"{name!r:.40} is no name of an instrument; {hint}")
 
 
-def nearest_instrument(name: str, known: Iterable[str]) -> str | None:
-    """Returns the instrument among `known` that was probably meant."""
-    lower = {one.lower(): one for one in known}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=CLOSE)
-    return lower[found[0]] if found else None
+def _is_name(name: str) -> bool:
+    """Whether it has the form of a name. Some assets have small letters (`kPEPE`), but no name has them alone; none is quoted in PERP."""
+    found = parsed(name.removesuffix(COMPOSITE))
+    return found is not None and found.quote != _PERP and (name != name.lower() or name == name.upper())
 
 
 def _same_length(timeframe: str) -> str | None:
@@ -140,12 +138,17 @@ def _meant(name: str, known: Iterable[str], given: str) -> str:
 
 
 def respelled(name: str) -> str | None:
-    """Returns the name as we would write it: `btc/usdt` and `BTCUSDT` are `BTC-USDT`."""
-    text = re.sub(r"[\s/_:.-]+", "-", name.strip().upper())
-    if parsed(text.removesuffix(COMPOSITE)) is not None:
-        return text
-    for quote in _QUOTES:
-        if text.endswith(quote) and text != quote:
-            spelled = f"{text.removesuffix(quote)}-{quote}"
-            return spelled if parsed(spelled) is not None else None
-    return None
+    """Returns the name as we would write it: `btc/usdt` and `BTCUSDT` are `BTC-USDT`, `BTC/USDT:USDT` is `BTC-USDT-PERP`."""
+    text = re.sub(r"[\s/_:.-]+", "-", symbols.respelled(name.upper()).strip())
+    star = COMPOSITE if text.endswith(COMPOSITE) else ""
+    text = text.removesuffix(COMPOSITE)
+    base, dash, contract = text.partition("-")
+    for quote in _QUOTES if not dash or contract == _PERP else ():
+        if base.endswith(quote) and base != quote:
+            text = f"{base.removesuffix(quote)}-{quote}{dash}{contract}"
+            break
+    found = parsed(text)
+    if found is None or not _CONTRACT.fullmatch(found.contract):
+        return None
+    spelled = f"{asset(found.base)}-{asset(found.quote)}{found.contract}{star}"
+    return spelled if _is_name(spelled) else None

@@ -15,7 +15,7 @@ from crosstape.log import get_log
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.losses import Losses, OnMissed
 from crosstape.tape.queue import EventQueue
-from crosstape.tape.selection import Selection, nearest_instrument
+from crosstape.tape.selection import Selection
 
 Starts: TypeAlias = Position | Mapping[str, Position]
 """Where to start: one position for all streams, or stream → position; streams that are not named there start now."""
@@ -51,6 +51,8 @@ class EventSource:
         self.positions: dict[str, str] = {}
         """Stream → id up to which its events were returned."""
         self._looked: set[Selection] = set()
+        self._checked: set[Selection] = set()
+        """Selections of which it was said what the tape does not have."""
         self._looking: asyncio.Task[None] | None = None
         self._failure: CrosstapeError | None = None
         self._busy = False
@@ -88,6 +90,7 @@ class EventSource:
             return
         self._selections.remove(selection)
         self._looked.discard(selection)
+        self._checked.discard(selection)
         for name, wanting in list(self._wanted.items()):
             if selection in wanting:
                 wanting.remove(selection)
@@ -211,7 +214,9 @@ class EventSource:
             is_open = any(selection.is_open for selection in self._selections)
             try:
                 async with self._connection.looking:
-                    self._find_streams(await (self._connection.await_registered(self) if is_open else self._connection.registered()))
+                    found = await (self._connection.await_registered(self) if is_open else self._connection.registered())
+                    self._find_streams(found)
+                    await self._warn_of_absent(found)
                 if not is_open:
                     return
             except BusError as exc:
@@ -223,13 +228,20 @@ class EventSource:
                 return
             await asyncio.sleep(LOOK_S)
 
+    async def _warn_of_absent(self, found: set[tuple[str, str]]) -> None:
+        for selection in tuple(self._selections):
+            if selection not in self._checked:
+                for name in selection.instruments:
+                    await self._connection.warn_of_absent(selection.kind, name, selection.venue, found)
+                self._checked.add(selection)
+
     async def _fail(self, exc: CrosstapeError) -> None:
         """Raise this where somebody waits."""
         self._failure = exc
         await self.reader.aclose()
 
     def _find_streams(self, found: set[tuple[str, str]]) -> None:
-        """Add the streams of open selections, and warn of an instrument that is probably mistyped.
+        """Add the streams of open selections.
 
         A stream that is found later is new: it is read from its beginning.
         """
@@ -239,12 +251,6 @@ class EventSource:
                 names = [self._connection.stream(*place) for place in places]
                 start = Start.BEGINNING if selection in self._looked else self._starts[selection]
                 self._add(selection, [name for name in names if selection not in self._wanted.get(name, ())], start)
-        instruments = {name for kind, name in found if kind != "venue"}
-        for selection in self._selections:
-            unknown = [name for name in selection.instruments if name not in instruments]
-            for name in unknown if instruments and selection not in self._looked else ():
-                nearest = nearest_instrument(name, instruments)
-                log.warning("tape.unknown_instrument", instrument=name, nearest=nearest, kind=selection.kind)
         self._looked.update(self._selections)
 
 

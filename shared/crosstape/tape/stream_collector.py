@@ -64,12 +64,13 @@ class StreamCollector:
         collector.stream_ohlcv({"consolidated": ["BTC/USD"], "kraken": ["BTC/USD", "ETH/USD"]}, timeframe="1m")
         collector.stream_tickers({"kraken": ["BTC/USD"]})
         collector.run_streams(duration=60)
-        collector.get_latest_ohlcv("kraken", "BTC/USD", "1m")[-1].close
+        candles = collector.get_latest_ohlcv("kraken", "BTC/USD", "1m")  # empty until one has come
+        print(candles[-1].close if candles else "no candle yet")
 
     `buffer_size`: candles that are kept of each venue, symbol and timeframe; the oldest make room. Buffers of candles begin with what the
     tape has of the past. `bus`: as of `Tape`. The venue `consolidated` has bars (`Bar`, built from the trades of all venues); the candles
     of others (`Candle`) are as the venue publishes them. Symbols are in any spelling, as of `CandleProvider`: `BTC/USDT:USDT` of ccxt is
-    the perpetual `BTC-USDT-PERP`.
+    the perpetual `BTC-USDT-PERP`. What the tape does not have is followed, with one warning, as there.
 
     Callbacks run one after the other on one thread of the collector's own, coroutine functions as well. A slow one gets the newest of each
     open candle and each ticker, and each closed candle; when more than 10,000 of these wait, the oldest are dropped, logged and counted.
@@ -117,8 +118,8 @@ class StreamCollector:
         self._put(feed_of(TICKER, symbol, venue), ticker)
 
     def get_latest_ohlcv(self, venue: str, symbol: str, timeframe: str) -> list[Bar | Candle]:
-        """Returns the candles of the buffer, oldest first, of each interval the newest revision; the last one may be open. Raises
-        `UnknownName` for a timeframe or venue that there is not.
+        """Returns the candles of the buffer, oldest first, of each interval the newest revision; the last one may be open. Empty
+        until one has come. Raises `UnknownName` for a timeframe or venue that there is not.
         """
         feed = candle_feed(symbol, timeframe, venue)
         with self._lock:

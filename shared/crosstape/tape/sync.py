@@ -89,7 +89,7 @@ class SyncTape(SyncByKind):
     def last(self, kind: str, instrument: str) -> dict[str, Any]:
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
-        Of statuses see `Tape.last`. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none.
+        Of statuses, of what the tape does not have, and of errors see `Tape.last`.
         """
         return self._opened.call(self._tape.last(kind, instrument))
 
@@ -226,8 +226,8 @@ class SyncTape(SyncByKind):
     ) -> Any:
         """Returns `history` as a DataFrame of polars or pandas, with a row for each event and a column for each field.
 
-        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Raises as
-        `history`, and `FrameError` if the library is not installed.
+        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Without
+        events it has all columns and no row. Raises as `history`, and `FrameError` if the library is not installed.
         """
         from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
 

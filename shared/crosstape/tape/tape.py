@@ -20,7 +20,7 @@ from crosstape.tape.followed_queue import FollowedQueue
 from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
 from crosstape.tape.losses import OnMissed
-from crosstape.tape.selection import VENUE_KINDS, select
+from crosstape.tape.selection import ALL, VENUE_KINDS, select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
 from crosstape_schemas import AnyEvent, Event
@@ -81,12 +81,15 @@ class Tape(ByKind):
         """Returns venue → its newest event of this kind: `last("cbbo", "BTC-USDT")["consolidated"]`; none: the tape has had none.
 
         A status is that of a feed: its key is `venue:kind`, or the venue if it is about all feeds; those of whole venues are of the
-        instrument `*`. Whether a state is still the present one says `is_current`. Raises `BusError` if the server does not answer,
-        `UnknownName` for a name that is none, `ValueError` for `*` with other kinds.
+        instrument `*`. Whether a state is still the present one says `is_current`. What the tape does not have gives an empty dict, and
+        a warning as of `events`. Raises `BusError` if the server does not answer, `UnknownName` and `SettingsError` as `events`,
+        `ValueError` for `*` with other kinds.
         """
         if select(kind, (instrument,), None).is_open and kind not in VENUE_KINDS:
             raise ValueError(f"{kind}: the last values of one instrument are read at a time")
         found = await last_by_venue(self._connection, kind, instrument)
+        if not found and instrument != ALL:
+            await self._connection.warn_of_absent(kind, instrument, None)
         await self._connection.know_life()
         return found
 
@@ -127,8 +130,11 @@ class Tape(ByKind):
         interest, depth and statuses, and of open candles and bars. All other events are returned in any case.
         `on_missed`: called with each `Missed`; without it, the first of each stream is logged. `Subscription.missed` counts them.
 
-        Raises `UnknownName` for a kind, timeframe or name that is none, `ValueError` without an instrument. A name that is right and that
-        the tape does not have (yet) is waited for, and logged with the nearest one that it has.
+        Raises `UnknownName` for a text that is no kind, timeframe, or name of an instrument or venue (`BTC/USDT`, `btc-usdt`), with the
+        nearest right one; `ValueError` without an instrument. What the tape does not have may come later, and is followed: one warning of
+        each (log events `tape.unknown_instrument`, `tape.unknown_kind`, `tape.unknown_timeframe`, `tape.unknown_venue`) names what it has
+        instead. The first read raises `SettingsError` if the tape has another number of partitions (nothing would ever come), `BusError`
+        if the server refuses us.
         """
         return self._subscribe(kind, instruments, venue=venue, start=start, newest=newest, on_missed=on_missed)
 
@@ -208,8 +214,8 @@ class Tape(ByKind):
         `limit`: the newest of them, at most so many. Without it the server's `bus.max_len` is the limit, 250,000 trades by default.
 
         The server keeps a part of the past only: `History.trimmed` and `History.missed` say what is not there any more, `History.more`
-        whether `limit` left out older ones. Raises `BusError` if the server does not answer, `UnknownName` for a name that is none or an
-        instrument that the tape does not have, `ValueError` for a range that is none.
+        whether `limit` left out older ones. What the tape does not have gives an empty list, and a warning as of `events`. Raises
+        `BusError` if the server does not answer, `UnknownName` and `SettingsError` as `events`, `ValueError` for a range that is none.
         """
         wanted = range_of(from_ts, to_ts, limit)
         return await history_of(self._connection, select(kind, (instrument,), venue), wanted)
@@ -228,8 +234,8 @@ class Tape(ByKind):
     ) -> Any:
         """Returns `history` as a DataFrame of polars or pandas, with a row for each event and a column for each field.
 
-        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Raises as
-        `history`, and `FrameError` if the library is not installed.
+        Decimals are exact, or floats with `decimals="float"`. The extra `frames` has polars; pandas needs pyarrow beside it. Without
+        events it has all columns and no row. Raises as `history`, and `FrameError` if the library is not installed.
         """
         from crosstape.tape.frames import frame_of  # noqa: PLC0415  # loads a library for DataFrames
 

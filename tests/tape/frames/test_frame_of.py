@@ -244,7 +244,7 @@ def test_choices_that_do_not_exist() -> None:
 @pytest.mark.parametrize(
     ("library", "module", "command"),
     [
-        ("polars", "polars", "pip install 'crosstape[frames]'"),
+        ("polars", "polars", "pip install 'crosstape[frames]', or in a clone of it pip install '.[frames]'"),
         ("pandas", "pandas", "pip install pandas pyarrow"),
         ("pandas", "pyarrow", "pip install pandas pyarrow"),
     ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Library: TypeAlias = Literal["polars", "pandas"]
 
 _INSTALL: Final[dict[str, str]] = {
-    "polars": "pip install 'crosstape[frames]'",
+    "polars": "pip install 'crosstape[frames]', or in a clone of it pip install '.[frames]'",
     "pandas": "pip install pandas pyarrow",
 }
 _DECIMALS: Final = ("exact", "float")

@@ -13,6 +13,7 @@ from tests import engines
 from tests.browser.market import BTC, Stage, bar, gap, staged
 from tests.browser.rig import Gateway, proxying
 from tests.browser.tab import Tab, opened
+from tests.browser.test_access import AXE, findings
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -146,6 +147,7 @@ async def test_a_bus_that_is_away_is_said(chromium: Browser) -> None:
             await expect(tab.find("#edges-note")).to_have_text("None was open then.")
             await expect(tab.find("#venues-meta")).to_have_text("2 venues")
             await expect(tab.find("#venues .venue .state")).to_have_text(["● live"] * 3)
+            assert not AXE.exists() or await findings(tab) == []
             await tab.run(WATCH)
             await server.start()
             await tab.link("live")

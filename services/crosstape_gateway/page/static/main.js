@@ -36,7 +36,7 @@ const edges = new Edges(tape, { table: at("edges"), meta: at("edges-meta"), note
 const venues = new Venues(tape, { table: at("venues"), meta: at("venues-meta") });
 const notices = new Notices(tape, { list: at("notices"), meta: at("notices-meta"), note: at("notices-note") });
 const chart = new Chart(tape, { box: at("chart"), legend: at("chart-legend"), note: at("chart-note"), ask: () => frame.want("chart", () => chart.draw()), exists: (of) => choice.has(of) });
-const away = new Away(tape, at("main"));
+const away = new Away(tape, at("main"), (panel) => tape.isEmpty || (panel.matches(".chart, .book") && !choice.instrument));
 new Theme(at("theme"), () => chart.paint());
 const choice = new Choice({ instrument: at("chart-instrument"), timeframe: at("chart-timeframe"), source: at("chart-source"), changed: follow });
 

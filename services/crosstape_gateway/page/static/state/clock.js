@@ -48,8 +48,9 @@ export class Clock {
     return this.read() + this.offsetMs;
   }
 
-  /** Returns how long ago `ts` was, in ms; negative where the clock that wrote it is ahead. */
+  /** Returns how long ago `ts` was, in ms; negative where the clock that wrote it is ahead by more than this one may be behind. */
   ageMs(ts) {
-    return this.now() - ms(ts);
+    const age = this.now() - ms(ts);
+    return age < 0 ? Math.min(0, age + Math.max(0, this.doubtMs)) : age;
   }
 }

@@ -71,6 +71,7 @@ export class Tape {
         return this.#bus(message);
       case "missed":
       case "error":
+        if (message.code === "not_on_tape") return null; // book and chart say what there is none of
         return this.#notice({ ...message, received_ts: this.#nowTs() });
       default:
         return null; // a kind that only a newer gateway has

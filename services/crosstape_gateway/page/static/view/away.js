@@ -6,27 +6,27 @@ import { timeOfDay } from "./words.js";
 export class Away {
   #lines;
 
-  constructor(tape, main) {
-    Object.assign(this, { tape, main });
-    this.#lines = [...main.querySelectorAll(".panel > header")].map((header) => {
+  /** `isEmpty(panel)`: whether nothing is known yet of what a panel is to show. */
+  constructor(tape, main, isEmpty) {
+    Object.assign(this, { tape, main, isEmpty });
+    this.#lines = [...main.querySelectorAll(".panel")].map((panel) => {
       const line = element("p", { class: "as-of", hidden: "" });
-      header.querySelector("h2").after(line);
-      return line;
+      panel.querySelector("h2").after(line);
+      return [panel, line];
     });
   }
 
   tick() {
     const { away } = this.tape.contact;
     this.main.toggleAttribute("data-away", away !== null);
-    for (const line of this.#lines) {
+    for (const [panel, line] of this.#lines) {
       line.hidden = away === null;
-      if (away) setText(line, this.#words(away));
+      if (away) setText(line, words(away, this.isEmpty(panel)));
     }
   }
+}
 
-  #words({ why, asOfMs }) {
-    if (asOfMs === null) return `${why}, nothing is known yet`;
-    const time = timeOfDay(asOfMs);
-    return this.tape.isEmpty ? `${why} since ${time}, nothing is known yet` : `as it was at ${time}: ${why}`;
-  }
+function words({ why, asOfMs }, isEmpty) {
+  if (isEmpty || asOfMs === null) return `not known yet: ${why}`;
+  return `as it was at ${timeOfDay(asOfMs)}: ${why}`;
 }

@@ -1,7 +1,6 @@
 /** The consolidated book of the selected instrument: asks above, bids below, the spread between, and each venue's share of every level. */
 
 import { add, compare, percent, places, ratio, round, subtract } from "../state/decimal.js";
-import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { computed, counted, number, rounded, sourceOf, span, whyExcluded, whyOld } from "./words.js";
 
@@ -69,9 +68,10 @@ export class Book {
     const counting = this.event.legs.filter((leg) => leg.excluded === null).length;
     this.table.classList.toggle("old", !current);
     this.shares.classList.toggle("old", !current);
-    this.meta.dataset.tone = current ? "plain" : "bad";
-    const age = span(this.tape.clock.now() - ms(this.event.ts));
-    setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : `not current: ${whyOld(this.tape, this.event)}`);
+    const { away } = this.tape.contact; // its line says all
+    this.meta.dataset.tone = current || away ? "plain" : "bad";
+    const age = span(this.tape.clock.ageMs(this.event.ts));
+    setText(this.meta, current ? `${counting} of ${counted(this.event.legs.length, "leg")}, ${age} old` : away ? "" : `not current: ${whyOld(this.tape, this.event)}`);
   }
 
   #side(body, name, levels, largest, count) {

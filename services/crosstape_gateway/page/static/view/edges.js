@@ -95,6 +95,6 @@ class EdgeRow {
   tick(tape) {
     const current = tape.isCurrent(this.edge);
     this.node.classList.toggle("old", !current);
-    setText(this.cells[8], current ? span(tape.clock.now() - ms(this.edge.opened_ts)) : whyOld(tape, this.edge));
+    setText(this.cells[8], current ? span(tape.clock.ageMs(this.edge.opened_ts)) : whyOld(tape, this.edge));
   }
 }

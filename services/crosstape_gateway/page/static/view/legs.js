@@ -1,6 +1,5 @@
 /** One leg of a consolidated quote: a venue's part, in the columns of the quote above it. */
 
-import { ms } from "../state/clock.js";
 import { element, setAttribute, setNumber, setText } from "./dom.js";
 import { NOTHING, number, priceText, sourceOf, span, stateMark, whyExcluded, whySilent } from "./words.js";
 
@@ -58,6 +57,6 @@ export class LegRow {
     setText(cells.state, current ? `${mark} ${why}` : NOTHING);
     setAttribute(cells.state, "title", leg.excluded === null ? null : `Does not count: ${leg.excluded}; its feed is ${leg.state}`);
     cells.state.dataset.tone = current ? tone : "weak";
-    setText(this.age, leg.quote_ts === null ? NOTHING : span(tape.clock.now() - ms(leg.quote_ts)));
+    setText(this.age, leg.quote_ts === null ? NOTHING : span(tape.clock.ageMs(leg.quote_ts)));
   }
 }

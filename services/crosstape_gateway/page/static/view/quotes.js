@@ -4,7 +4,6 @@
  */
 
 import { compare, places } from "../state/decimal.js";
-import { ms } from "../state/clock.js";
 import { element, flash, setAttribute, setNumber, setText } from "./dom.js";
 import { LegRow } from "./legs.js";
 import { NOTHING, computed, counted, marketMark, number, priceText, rounded, span, whyOld } from "./words.js";
@@ -220,12 +219,12 @@ class QuoteRow {
     const current = this.tape.isCurrent(quote);
     const counting = `${quote.venues}/${quote.legs.length}`;
     this.node.classList.toggle("old", !current);
-    const [text, tone] = current ? marketMark(quote.market) : [whyOld(this.tape, quote), "bad"];
+    const [text, tone] = current ? marketMark(quote.market) : [whyOld(this.tape, quote), this.tape.contact.away ? "weak" : "bad"];
     if (setText(cells.state, current ? `${text} ${counting}` : text)) {
       setAttribute(cells.state, "title", current ? `${quote.market}; ${quote.venues} of ${counted(quote.legs.length, "leg")} count` : "Not current");
     }
     cells.state.dataset.tone = tone;
-    setText(cells.age, span(this.tape.clock.now() - ms(quote.ts)));
+    setText(cells.age, span(this.tape.clock.ageMs(quote.ts)));
     if (this.open) for (const leg of this.legs) leg.tick(this.tape, current);
   }
 

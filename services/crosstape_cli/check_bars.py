@@ -17,7 +17,7 @@ from crosstape.errors import BusError
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
-from crosstape.tape.last import LATE
+from crosstape.tape.connection import LATE
 from crosstape_aggregator.checks.candle_compare import FIELDS, can_be_compared, differences, is_sound
 from crosstape_cli.follow import reachable, streams
 from crosstape_cli.history import history
@@ -96,14 +96,14 @@ async def _check(settings: Settings, instruments: Sequence[str], timeframes: Seq
         except UNAVAILABLE as exc:
             raise BusError(f"the server does not answer: {exc}") from exc
     compared = sum(one.compared for one in found)
-    for text in map(as_line, found) if as_json else table(found) if found else ():
-        sys.stdout.write(f"{text}\n")
+    for row in map(as_line, found) if as_json else table(found) if found else ():
+        sys.stdout.write(f"{row}\n")
     where = shown(settings.bus.url)
     if unknown:
         sys.stderr.write(f"crosstape: {where} has neither bars nor candles of {names.listed(unknown)}\n")
     if alone:
-        names = "; ".join(f"{timeframe} of {', '.join(venues)}" for timeframe, venues in alone.items())
-        sys.stderr.write(f"crosstape: not compared, because the tape has no such candles: {names}\n")
+        text = "; ".join(f"{timeframe} of {', '.join(venues)}" for timeframe, venues in alone.items())
+        sys.stderr.write(f"crosstape: not compared, because the tape has no such candles: {text}\n")
     if not compared:
         if len(unknown) < len(instruments) or not instruments:
             sys.stderr.write(

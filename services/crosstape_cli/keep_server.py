@@ -27,6 +27,5 @@ async def keep_running(server: EmbeddedServer) -> None:
         await asyncio.sleep(WATCH_S)
         if not server.running:
             log.error("server.died", log=str(server.log_path))
-            await server.stop()
-            await server.start(START_S)
+            await server.restart(START_S)
             log.warning("server.restarted", url=server.url)

@@ -23,9 +23,7 @@ from crosstape.runtime.lifecycle import Exit
 from crosstape.settings.load import load
 from crosstape_cli.demo import LEGS, SHOWN, chosen, legs_to_show, summary
 from crosstape_cli.demo_outputs import outputs
-from crosstape_cli.demo_services import DRAIN_S
 from crosstape_cli.simulate import as_settings
-from crosstape_cli.supervise import MARGIN_S
 from crosstape_connector.venue_choice import check_candles
 from crosstape_connector.venues.registry import VENUES as PROTOCOLS
 from crosstape_schemas import Cbbo, decode, encode
@@ -108,13 +106,14 @@ async def server_of(pid: int) -> int:
 @pytest.mark.slow
 async def test_a_demo_starts_its_server_again(tmp_path: Path) -> None:
     """With all that it had; the quotes go on. A demo whose server was killed just before Ctrl-C ends in order, too, and leaves nothing."""
-    folder = tmp_path / "tmp"  # short enough for a socket in it
+    folder = tmp_path / ("tmp" * 30)  # too long for the path of a socket: that is elsewhere, and stays where it is
     folder.mkdir()
     async with started("demo", "--logs", str(tmp_path / "logs"), variables={"TMPDIR": str(folder)}) as process:
         url = (await line(process)).removeprefix("the tape is on ")
         while not re.search(r"[34] venues  normal", await line(process)):
             pass
-        async with Redis.from_url(url) as client:
+        async with Redis.from_url(url) as server:
+            client: Any = server
             first = (await client.xrange("tape:cbbo:BTC-USDT", count=1))[0]
             first_server = await server_of(process.pid)
             os.kill(first_server, signal.SIGKILL)
@@ -133,14 +132,12 @@ async def test_a_demo_starts_its_server_again(tmp_path: Path) -> None:
 
         family = children(process.pid)
         os.kill(await server_of(process.pid), signal.SIGKILL)
-        before = time.monotonic()
         done = await stopped(process)
 
     assert done.code == Exit.OK
     assert b"instruments were consolidated" in done.out
     assert "server.restarted" in done.err
-    assert "service.killed" not in done.err
-    assert time.monotonic() - before < DRAIN_S + MARGIN_S
+    assert "service.killed" not in done.err  # each ended by itself, in its time
     await wait_until(lambda: not any(map(alive, family)), what="all processes are gone")
     assert not list(folder.iterdir())
 

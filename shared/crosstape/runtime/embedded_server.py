@@ -133,8 +133,21 @@ class EmbeddedServer:
             await self.stop()
             raise
 
+    async def restart(self, timeout_s: float = 10.0) -> None:
+        """Start a server that has died again, at the same address. Raises as `start` does."""
+        await self._end(timeout_s)
+        await self.start(timeout_s)
+
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Stop the server, by force if it has not stopped within `timeout_s`. Does nothing if it does not run."""
+        await self._end(timeout_s)
+        if self._short_dir is not None:
+            shutil.rmtree(self._short_dir, ignore_errors=True)
+            self._short_dir = None
+            self._socket = self.run_dir / "valkey.sock"
+
+    async def _end(self, timeout_s: float) -> None:
+        """Stop the process, and release the run directory; the socket keeps its path."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
@@ -145,10 +158,6 @@ class EmbeddedServer:
             if process.poll() is None:
                 self.kill(process)
             process.wait()
-        if self._short_dir is not None:
-            shutil.rmtree(self._short_dir, ignore_errors=True)
-            self._short_dir = None
-            self._socket = self.run_dir / "valkey.sock"
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -69,8 +69,10 @@ export class Tape {
         return "clock";
       case "bus":
         return this.#bus(message);
-      case "missed":
       case "error":
+        if (message.code === "not_on_tape") return null; // the panels of the book and the candles say it themselves
+        return this.#notice({ ...message, received_ts: this.#nowTs() });
+      case "missed":
         return this.#notice({ ...message, received_ts: this.#nowTs() });
       default:
         return null; // a kind that only a newer gateway has

@@ -61,8 +61,6 @@ function said(notice) {
     }
     case "bus":
       return notice.state === "away" ? ["bad", "bus away", "the gateway lost the bus: nothing is current"] : ["good", "bus back", "what happened meanwhile follows"];
-    case "error":
-      return notice.code === "not_on_tape" ? ["warn", "not on the tape", notice.message] : ["bad", "error", notice.message ?? notice.code];
     default:
       return ["bad", "error", notice.message ?? notice.code];
   }

@@ -13,9 +13,10 @@ ENGINES ?= redis valkey
 PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 ENGINE_TESTS ?= tests/bus tests/connector tests/aggregator
+BROWSER_TESTS := tests/browser tests/typescript
 PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
 
-.PHONY: help demo up test test-slow test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue schema lock clean
+.PHONY: help demo up test test-slow test-browser test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue schema lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -31,7 +32,11 @@ test: $(VENV)/.ready ## run all tests but the slow ones and those that need Dock
 
 test-slow: WORKERS := 5
 test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
-	@$(PYTEST) -m "slow and not docker and not chaos and not rare" $(ARGS)
+	@$(PYTEST) -m "slow and not docker and not chaos and not rare" $(BROWSER_TESTS:%=--ignore=%) $(ARGS)
+
+test-browser: WORKERS := 2
+test-browser: $(VENV)/.ready ## run the tests of the page and of the TypeScript client; they need Chromium, Node and npm
+	@$(PYTEST) $(BROWSER_TESTS) $(ARGS)
 
 test-docker: $(VENV)/.ready ## build the image and test it and compose; needs a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PYTEST) -n 0 -m "docker and not chaos" $(ARGS)

@@ -69,14 +69,9 @@ export class Tape {
         return "clock";
       case "bus":
         return this.#bus(message);
-      case "error":
-<<<<<<< HEAD
-        if (message.code === "not_on_tape") return null; // book and chart say what there is none of
-=======
-        if (message.code === "not_on_tape") return null; // the panels of the book and the candles say it themselves
-        return this.#notice({ ...message, received_ts: this.#nowTs() });
       case "missed":
->>>>>>> f1
+      case "error":
+        if (message.code === "not_on_tape") return null; // book and chart say what there is none of
         return this.#notice({ ...message, received_ts: this.#nowTs() });
       default:
         return null; // a kind that only a newer gateway has

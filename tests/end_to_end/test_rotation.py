@@ -70,9 +70,9 @@ async def test_a_minute_of_rotations_is_not_seen_on_the_tape(
 async def test_a_venue_that_cuts_each_connection_is_not_noticed(
     client: Redis, valkey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cut of a connection that was replaced before hits nobody."""
+    """The cut of a connection that was replaced before hits nobody. On a busy machine a replacement may take some seconds."""
     unhurried("binance", monkeypatch)
-    async with connected("binance", client, valkey, tmp_path, "lifetime at=6 code=1001", rotate_s=3.0) as venue:
+    async with connected("binance", client, valkey, tmp_path, "lifetime at=12 code=1001", rotate_s=3.0) as venue:
         await venue.begins()
         await wait_until(lambda: count("rotations", "binance") >= 5, what="rotations", timeout_s=120)
         assert count("lost", "binance") == 0

@@ -30,7 +30,7 @@ up: $(VENV)/.run ## connect to the live venues of your settings
 test: $(VENV)/.ready ## run all tests but the slow ones and those that need Docker; ARGS names some of them
 	@$(PYTEST) -m "not slow and not docker and not chaos and not rare" $(ARGS)
 
-test-slow: WORKERS := 5
+test-slow: WORKERS := 4
 test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
 	@$(PYTEST) -m "slow and not docker and not chaos and not rare" $(BROWSER_TESTS:%=--ignore=%) $(ARGS)
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -65,10 +66,14 @@ def shortened(text: str) -> str:
 
 
 class AtOnce:
-    """Prints which test has failed, and why in one line, as soon as it has: the whole report comes at the end of the run."""
+    """Prints which test has failed, and why in one line, as soon as it has: the whole report comes at the end of the run.
+
+    The ids are also appended to the file that the variable `CROSSTAPE_FAILED` names: pytest runs them again as `@FILE`.
+    """
 
     def __init__(self, reporter: pytest.TerminalReporter) -> None:
         self._reporter = reporter
+        self._file = os.environ.get("CROSSTAPE_FAILED")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for each phase of each test, whichever worker ran it."""
@@ -76,6 +81,15 @@ class AtOnce:
             crash = getattr(report.longrepr, "reprcrash", None)
             reason = (crash.message if crash else report.longreprtext).strip().partition("\n")[0]
             self._reporter.write_line(f"\nFAIL {report.nodeid}: {reason}", red=True)
+            if self._file:
+                with Path(self._file).open("a") as file:
+                    file.write(f"{without_group(report.nodeid)}\n")
+
+
+def without_group(node_id: str) -> str:
+    """Returns the id of a test without the `@GROUP` by which pytest-xdist keeps tests together."""
+    head, bracket, _ = node_id.rpartition("]")
+    return head + bracket if bracket else node_id.partition("@")[0]
 
 
 @pytest.hookimpl(trylast=True)

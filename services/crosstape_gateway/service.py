@@ -11,8 +11,7 @@ import structlog
 from aiohttp import web
 
 from crosstape.bus import connect
-from crosstape.errors import SettingsError
-from crosstape.runtime.telemetry import serve
+from crosstape.runtime.telemetry import listen, serve
 from crosstape.settings import GatewaySettings, Settings
 from crosstape_gateway import metrics
 from crosstape_gateway.access import check_access
@@ -59,13 +58,8 @@ async def listening(app: web.Application, settings: GatewaySettings) -> AsyncIte
     await runner.setup()
     app[ACCESS].connections.server = runner.server
     try:
-        try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
-        except OSError as exc:
-            where = f"gateway.host = {settings.host}, gateway.port = {settings.port}"
-            raise SettingsError(f"{where}: cannot listen there: {exc.strerror}") from exc
-        host, port = runner.addresses[0][:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        where = f"gateway.host = {settings.host}, gateway.port = {settings.port}"
+        url = await listen(runner, settings.host, settings.port, where)
         log.info("gateway.listening", url=url)
         yield url
     finally:

@@ -17,7 +17,7 @@ import msgspec
 
 from crosstape.tape.symbols import respelled
 from crosstape_gateway.errors import RequestError
-from crosstape_schemas import KINDS, TIMEFRAMES, VENUE_WIDE, Event, Gap, Status, feed_kind
+from crosstape_schemas import KINDS, TIMEFRAMES
 
 ALL: Final = "*"
 """The instrument of a topic that names every instrument."""
@@ -74,10 +74,3 @@ def _divided(name: str) -> tuple[str, str]:
     before, colon, pair = kind.rpartition(":")
     symbol = f"{pair}:{instrument}"
     return (before, symbol) if colon and respelled(symbol) != symbol else (kind, instrument)
-
-
-def topic_of(event: Event) -> Topic:
-    """Returns the topic, without a venue, of the stream on which an event is."""
-    if isinstance(event, Status | Gap) and event.instrument == VENUE_WIDE:
-        return Topic(VENUE, event.venue)
-    return Topic(feed_kind(event), event.instrument)

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_gateway.errors import RequestError
-from crosstape_gateway.topics import MAX_LENGTH, Topic, topic_of
-from crosstape_schemas import FeedState, Keys, Status
-from tests.gateway.streams.running import bar, quote
+from crosstape_gateway.topics import MAX_LENGTH, Topic
 
 
 @pytest.mark.parametrize(
@@ -77,12 +75,3 @@ def test_a_pattern_includes_each_instrument_of_its_kind_alone() -> None:
     assert Topic.parse("cbbo:*").includes("cbbo", "BTC-USDT")
     assert not Topic.parse("cbbo:*").includes("trade", "BTC-USDT")
     assert not Topic.parse("cbbo:BTC-USD*").is_pattern
-
-
-def test_the_topic_of_an_event_is_that_of_its_stream() -> None:
-    """As the keys name it."""
-    keys = Keys()
-    for event in (quote(1), bar(1)):
-        topic = topic_of(event)
-        assert keys.parse(keys.stream(topic.kind, topic.instrument)) == (topic.kind, topic.instrument)
-    assert topic_of(Status("kraken", "*", None, 1, "*", FeedState.LIVE)) == Topic("venue", "kraken")

@@ -6,7 +6,7 @@ from crosstape_gateway.parts import Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.parameters import Parameters
 from crosstape_gateway.symbols import instrument_of
-from crosstape_gateway.topics import ALL, VENUE
+from crosstape_gateway.topics import ALL
 from crosstape_schemas import CONSOLIDATED
 
 
@@ -37,8 +37,3 @@ async def venue(parts: Parts, parameters: Parameters) -> str:
     """Returns the venue of `venue`; empty if none is given. Raises `RequestError` for one that the tape does not have."""
     await ensure_known(parts)
     return parameters.venue(sorted({*parts.catalogue.venues, CONSOLIDATED}))
-
-
-def has_stream(parts: Parts, kind: str, name: str) -> bool:
-    """Whether the tape has a stream of this kind and instrument."""
-    return (kind, name) in parts.catalogue.streams and kind != VENUE

@@ -26,7 +26,6 @@ NAMES: Final = frozenset({"gather_ms", "ints", "last"})
 REQUEST_BYTES: Final = 64 * 1024
 BAD_REQUESTS: Final = 20
 """After so many requests in a row that are wrong, the connection is closed."""
-EXAMPLE: Final = '{"op":"subscribe","topics":["cbbo:BTC-USDT"]}'
 ANSWERS: Final = 20
 """Answers that wait for a client at most: a client that reads none is asked nothing more."""
 READ_ON_S: Final = 0.01

@@ -107,18 +107,22 @@ async def serve(settings: TelemetrySettings, ready: Ready) -> AsyncIterator[str 
     runner = web.AppRunner(_app(ready), access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.http_host, settings.http_port)
-        try:
-            await site.start()
-        except OSError as exc:
-            where = f"telemetry.http_host = {settings.http_host}, telemetry.http_port = {settings.http_port}"
-            raise SettingsError(f"{where}: cannot listen there: {exc.strerror}") from exc
-        host, port = runner.addresses[0][:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        where = f"telemetry.http_host = {settings.http_host}, telemetry.http_port = {settings.http_port}"
+        url = await listen(runner, settings.http_host, settings.http_port, where)
         log.info("telemetry.listening", url=url)
         yield url
     finally:
         await runner.cleanup()
+
+
+async def listen(runner: web.AppRunner, host: str, port: int, where: str) -> str:
+    """Listen on an address; port 0: any free one. Returns the base URL. Raises `SettingsError`, which begins with `where`, if it cannot."""
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as exc:
+        raise SettingsError(f"{where}: cannot listen there: {exc.strerror}") from exc
+    bound_host, bound_port = runner.addresses[0][:2]
+    return f"http://[{bound_host}]:{bound_port}" if ":" in bound_host else f"http://{bound_host}:{bound_port}"
 
 
 def metrics_answer(request: web.Request) -> web.Response:

@@ -30,5 +30,6 @@ feed_reader     finds their instruments, and reads them, on that thread's loop
 receivers       who gets the updates of a feed
 candle_buffer   the newest candles of a feed; pure
 symbols         what all spellings of an instrument have in common; pure
-waiting_queue   a bounded queue between threads, and the thread that calls callbacks
+waiting_queue   a bounded queue between threads
+callback_thread calls callbacks on a thread of their own
 """

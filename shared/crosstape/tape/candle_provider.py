@@ -11,10 +11,11 @@ from crosstape.bus import Entry, Missed
 from crosstape.errors import BusError
 from crosstape.log import get_log
 from crosstape.settings import BusSettings
+from crosstape.tape.callback_thread import CallbackThread
 from crosstape.tape.feed_reader import Feed, Hooks
 from crosstape.tape.follower import Follower, candle_feed
 from crosstape.tape.receivers import Receivers, feed_of_entry
-from crosstape.tape.waiting_queue import CallbackThread, WaitingQueue
+from crosstape.tape.waiting_queue import WaitingQueue
 from crosstape_schemas import Bar, Candle
 
 CandleCallback: TypeAlias = Callable[[Bar | Candle], object]

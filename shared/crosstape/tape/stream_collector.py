@@ -10,11 +10,11 @@ from typing import Final, Self, TypeAlias, TypedDict
 from crosstape.bus import Entry, Missed
 from crosstape.log import get_log
 from crosstape.settings import BusSettings
+from crosstape.tape.callback_thread import CallbackThread
 from crosstape.tape.candle_buffer import CandleBuffer
 from crosstape.tape.feed_reader import Feed, Hooks
 from crosstape.tape.follower import Follower, candle_feed, feed_of
 from crosstape.tape.receivers import Receivers, feed_of_entry
-from crosstape.tape.waiting_queue import CallbackThread
 from crosstape_schemas import AnyEvent, Bar, Candle, Ticker
 
 OhlcvCallback: TypeAlias = Callable[[str, str, str, list[Bar | Candle]], object]

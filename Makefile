@@ -90,8 +90,9 @@ schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi,openapi}.
 	@$(PY) -m crosstape_cli.main schema --openapi > docs/reference/openapi.json
 
 lock: ## update all lock files to the newest versions; needs uv
-	@$(call resolve,requirements.lock,pyproject.toml --extra services --extra frames --group dev --upgrade)
+	@$(call resolve,requirements.lock,pyproject.toml --extra services --extra frames --extra s3 --extra postgres --group dev --upgrade)
 	@$(call resolve,docker/run.lock,pyproject.toml --extra services --constraint requirements.lock)
+	@$(call resolve,docker/image.lock,pyproject.toml --extra services --extra s3 --extra postgres --constraint requirements.lock)
 	@$(call resolve,docker/build.lock,--group build --constraint requirements.lock)
 
 define resolve

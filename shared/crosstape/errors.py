@@ -13,6 +13,10 @@ class StorageError(CrosstapeError):
     """A directory that is needed cannot be written. The text names the setting, the path and the system's error."""
 
 
+class HistoryError(CrosstapeError):
+    """The recorded history cannot be read or written now, or is not what it should be. The text names the store and what is wrong."""
+
+
 class DirectoryInUse(StorageError):
     """Another process uses a directory that only one may use. The text names the directory, that process and its start."""
 

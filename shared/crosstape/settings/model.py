@@ -20,6 +20,11 @@ PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
 Bps = Annotated[Decimal, msgspec.Meta(extra={"at least": 0, "below": 10_000})]
 """A part of a price."""
 Kind = Literal["trade", "quote", "book", "delta", "ticker", "mark", "funding", "open_interest", "liquidation", "status"]
+RecordedKind = Literal[
+    "trade", "quote", "book", "delta", "ticker", "candle", "mark", "funding", "open_interest", "liquidation", "status", "gap",
+    "cbbo", "bar", "depth", "edge",
+]  # fmt: skip
+"""A kind of events with all its timeframes."""
 Timeframe = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*[A-Za-z]+$", max_length=8, extra={"in a list": 'timeframes, such as ["1m"]'})]
 """Text that may name a timeframe. Whether a venue has it, and why not, its connector says."""
 Secret = Annotated[str, msgspec.Meta(extra={"hide": "all"})]
@@ -322,6 +327,40 @@ class GatewaySettings(Section, frozen=True):
     """Rows in one REST answer, and events that are sent again to a client that resumes, at most."""
 
 
+class RecorderSettings(Section, frozen=True):
+    """The recorder: what of the tape is kept, and where. `Tape`, the gateway, `history`, `gaps` and `audit` read the same store."""
+
+    enabled: bool = False
+    """Whether `crosstape up` runs a recorder."""
+    store: SecretUrl = ""
+    """A folder, `s3://BUCKET/PREFIX`, or `postgresql://HOST/DATABASE`. Empty: the environment variable `DATABASE_URL` or, without it, the
+    folder `history` in `run.dir`. An address with a password is read only from the environment, or from a file of its own
+    (`store_file`)."""
+    kinds: tuple[RecordedKind, ...] = (
+        "trade", "quote", "ticker", "candle", "bar", "funding", "open_interest", "liquidation", "status", "gap",
+    )  # fmt: skip
+    """Kinds of events to record. Gaps are recorded in any case. An audit of consolidated quotes needs `cbbo`, `quote`, `book`, `trade`,
+    `status`, `gap`; of bars `bar`, `trade`, `status`, `gap`; of depth and edges `depth`, `edge`, `book`."""
+    instruments: tuple[str, ...] = ()
+    """Instruments to record. Empty: every instrument on the tape."""
+    keep: Literal["columns", "events"] = "columns"
+    """`columns`: the fields of each event; its JSON only where columns cannot give it back byte for byte; candles and bars once they are
+    closed. `events`: in addition the JSON of every event, and candles and bars with every change: for audits."""
+    commit_s: Positive = 60.0
+    """Longest time until what was read is in the store."""
+    commit_rows: Count = 50_000
+    """Rows of one kind after which they are written sooner."""
+    compact_s: NotNegative = 3600.0
+    """How often small commits are merged. 0: never."""
+    keep_days: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Days of history to keep. 0: all."""
+    keep_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Largest size of the history; the oldest days are deleted beyond it. 0: no limit."""
+    repair_s: NotNegative = 0.0
+    """How often the recorder looks for gaps of the history that a venue can fill by REST, and fills them. 0: never; then `crosstape repair`
+    does it when it is called."""
+
+
 class TelemetrySettings(Section, frozen=True):
     """Logs, metrics, health."""
 
@@ -376,5 +415,6 @@ class Settings(Section, frozen=True):
     connector: ConnectorSettings = ConnectorSettings()
     aggregator: AggregatorSettings = AggregatorSettings(bars=("1m",))
     gateway: GatewaySettings = GatewaySettings()
+    recorder: RecorderSettings = RecorderSettings()
     venues: dict[str, VenueSettings] = msgspec.field(default_factory=default_venues)
     """One table for each venue, `[venues.kraken]`. It replaces the keys that it has; other venues stay unless `enabled = false`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from crosstape.tape.frames.columns import Leaf
 from crosstape.tape.frames.digits import Digits, Float, Sized, SizedList, SizedRecord

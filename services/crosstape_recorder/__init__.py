@@ -1,0 +1,1 @@
+"""The recorder: keeps the tape, each event once; finds, repairs and audits what it has kept."""

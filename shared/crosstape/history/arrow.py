@@ -6,7 +6,6 @@ comes back as `1.50`. A number that does not fit is null, and the row's `d` has 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -79,30 +78,29 @@ def table_of(batch: Batch, keep_data: bool = False) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema_of(batch.kind))
 
 
-def _decimals(texts: Any) -> tuple[Any, Any, list[int]]:
-    """Return the numbers and scales of these texts, and the indices of those that are null because they do not fit."""
+def _decimals(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:
+    """Return the numbers and scales of these texts, and the indices of those that are null because they do not fit.
+
+    Whether they fit is decided by their lengths: pyarrow 26 does not refuse all that are too large. `350000000000000000000` becomes
+    another number without an error, because its unscaled value has more than 128 bits.
+    """
     unfit: list[int] = []
-    scales = _scales(texts)
-    deepest = pc.max(scales).as_py()
-    numbers = None
-    if deepest is None or deepest <= SCALE:
-        with contextlib.suppress(pa.ArrowInvalid):  # one of them is too large
-            numbers = pc.cast(texts, DECIMAL)
-    if numbers is None:
+    before, behind = _digits(texts)
+    if (pc.max(before).as_py() or 0) > PRECISION - SCALE or (pc.max(behind).as_py() or 0) > SCALE:
         values = texts.to_pylist()
         unfit = [index for index, text in enumerate(values) if text is not None and not fits(text)]
         for index in unfit:
             values[index] = None
         texts = pa.array(values, pa.string())
-        numbers, scales = pc.cast(texts, DECIMAL), _scales(texts)
-    return numbers, scales.cast(pa.int8()), unfit
+        _, behind = _digits(texts)
+    return pc.cast(texts, DECIMAL), behind.cast(pa.int8()), unfit
 
 
-def _scales(texts: Any) -> Any:
-    """Return how many digits each text has behind its point."""
-    point = pc.find_substring(texts, ".")
-    behind = pc.subtract(pc.subtract(pc.binary_length(texts), point), 1)
-    return pc.if_else(pc.equal(point, -1), 0, behind)
+def _digits(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return how many characters each text has before its point, and how many behind it."""
+    length, point = pc.binary_length(texts), pc.find_substring(texts, ".")
+    whole = pc.equal(point, -1)
+    return pc.if_else(whole, length, point), pc.if_else(whole, 0, pc.subtract(pc.subtract(length, point), 1))
 
 
 def fits(text: str) -> bool:

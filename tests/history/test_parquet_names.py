@@ -84,7 +84,7 @@ def test_blocks_are_merged_when_they_are_full() -> None:
 def test_a_large_day_is_not_merged_further() -> None:
     """Only the smallest block is merged whatever its size."""
     names = [*merged(1, 2, DAYS[:1]), *merged(3, 4, DAYS[:1]), *merged(5, 6, DAYS[:1]), *merged(7, 8, DAYS[1:2])]
-    sizes = {name: 60 for name in names} | {commit(9): 500, commit(10): 500}
+    sizes = dict.fromkeys(names, 60) | {commit(9): 500, commit(10): 500}
 
     found = merges(cover([*names, commit(9), commit(10)]), sizes, BLOCKS, most_bytes=100)
 
@@ -162,9 +162,9 @@ class Disk:
                 continue
             remaining = [name for name in names if name.day >= before]
             targets = merged(stretch.first, stretch.last, [name.day for name in remaining] or [NO_DAY])
-            for target, source in zip(targets, remaining or [None], strict=True):
+            for target, source in zip(targets, remaining or [names[-1]], strict=True):
                 yield
-                self.files.setdefault(target, content[source] if source else frozenset())
+                self.files.setdefault(target, content[source] if remaining else frozenset())
 
     def check(self) -> None:
         """Each row counts once, and no row is lost that is not of a deleted day."""

@@ -6,20 +6,19 @@ server is our child, and is ended by its pid.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
-
-import asyncpg
 
 from crosstape.runtime.embedded_server import free_port
 
@@ -101,7 +100,9 @@ class EmbeddedPostgres:
         return self._folder / "data"
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run([binaries() / program, *arguments], user=self._user, cwd=self._folder, capture_output=True, timeout=START_S)
+        done = subprocess.run(
+            [binaries() / program, *arguments], user=self._user, cwd=self._folder, check=False, capture_output=True, timeout=START_S
+        )
         assert done.returncode == 0, done.stderr.decode()
 
     def start(self) -> None:
@@ -115,7 +116,7 @@ class EmbeddedPostgres:
                     user=self._user, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 )  # fmt: skip
             while self._process.poll() is None:
-                if asyncio.run(answers(self.url)):
+                if answers(self.port):
                     return
                 assert time.monotonic() < deadline, self.log
                 time.sleep(POLL_S)
@@ -161,7 +162,7 @@ class PostgresContainer:
             self._container.start()
         self._made = True
         deadline = time.monotonic() + START_S
-        while not asyncio.run(answers(self.url)):
+        while not answers(self.port):
             assert time.monotonic() < deadline, self._container.get_wrapped_container().logs().decode()
             time.sleep(POLL_S)
 
@@ -175,12 +176,12 @@ class PostgresContainer:
         self._container.stop()
 
 
-async def answers(url: str) -> bool:
-    """Whether a server answers a query there."""
-    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection = await asyncpg.connect(url, timeout=5)
-        await connection.close()
-        return True
+def answers(port: int) -> bool:
+    """Whether a server there asks who we are; while it starts or stops, it says so instead."""
+    words = b"\0".join([b"user", USER.encode(), b"database", b"postgres", b"", b""])
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
+        probe.sendall(struct.pack("!II", 8 + len(words), 3 << 16) + words)
+        return probe.recv(1) == b"R"
     return False
 
 

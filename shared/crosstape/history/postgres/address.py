@@ -39,7 +39,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse(url: str) -> Address:
-    """Returns the address that `postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…` names. Raises `HistoryError`, without the password.
+    """Returns what `postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…` says. Raises `HistoryError`, without the password.
 
     What asyncpg knows of the query is its own (`sslmode`, `sslrootcert`, `host` of a socket, `passfile` …); `schema` is ours. A driver in
     the scheme (`postgresql+asyncpg`), as SQLAlchemy writes it, is left out.
@@ -55,7 +55,8 @@ def parse(url: str) -> Address:
         raise HistoryError(f"the address of a history in PostgreSQL begins with postgresql://, not {parts.scheme}://")
     if "@" in user or "@" in parts.path or parts.fragment:
         raise HistoryError("the address of the history: write @ / # ? and % of a password as %40 %2F %23 %3F %25")
-    if any(port and not port.isdigit() for port in (host.rpartition(":")[2] for host in hosts.split(",") if ":" in host.rpartition("]")[2])):
+    ports = (host.rpartition("]")[2].partition(":")[2] for host in hosts.split(","))
+    if any(port and not port.isdigit() for port in ports):
         raise HistoryError("the address of the history: a port is a number; it looks like postgresql://USER:PASSWORD@HOST:5432/DATABASE")
     schema = query.pop("schema", SCHEMA)
     if not _NAME(schema):

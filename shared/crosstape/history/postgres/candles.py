@@ -6,9 +6,10 @@ decided here: by venue, `trade_id` as a number, `epoch`, `seq` (see docs/explana
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
+import asyncpg
 import pyarrow as pa
 
 from crosstape.errors import HistoryError
@@ -60,7 +61,7 @@ def at(schema: str, query: Query, times: Iterable[int], *, rest: bool) -> Statem
     )
 
 
-def table_of(intervals: Iterable[Mapping[str, Any]], trades: Iterable[Mapping[str, Any]]) -> pa.Table:
+def table_of(intervals: Iterable[asyncpg.Record], trades: Iterable[asyncpg.Record]) -> pa.Table:
     """Returns the candles of the rows of `sums` and of `at`. Raises `HistoryError` for a number that does not fit in a table."""
     ordered = sorted(trades, key=_rank)
     last = {trade["ts"]: trade["price"] for trade in ordered}
@@ -82,7 +83,7 @@ def table_of(intervals: Iterable[Mapping[str, Any]], trades: Iterable[Mapping[st
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def _rank(trade: Mapping[str, Any]) -> tuple[int, str, int, int, int]:
+def _rank(trade: asyncpg.Record) -> tuple[int, str, int, int, int]:
     """Return what orders the trades of one interval."""
     text = trade["trade_id"] or ""
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else -1

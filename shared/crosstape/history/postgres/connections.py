@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Final, Literal
@@ -53,7 +54,7 @@ class Connections:
     async def transaction(
         self, doing: str, *, isolation: Literal["read_committed", "repeatable_read"] = "read_committed", readonly: bool = False
     ) -> AsyncIterator[Connection]:
-        """Yields a connection in a transaction: it is committed at the end of the block, and rolled back by an error. `doing`: as in `use`."""
+        """Yields a connection in a transaction, which the end of the block commits and an error rolls back. `doing`: as in `use`."""
         async with self.use(doing) as connection, connection.transaction(isolation=isolation, readonly=readonly):
             yield connection
 
@@ -85,7 +86,5 @@ class Connections:
 
 async def _bounded_close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
     """Close the pool, in a bounded time."""
-    import asyncio
-
     async with asyncio.timeout(CLOSE_S):
         await pool.close()

@@ -1,8 +1,9 @@
 """Names and defines the tables of a history in PostgreSQL. Pure: it returns SQL, and runs none.
 
-`commits` has one row for each kind: the number of its newest commit. `marks` has one for each kind and stream. Each kind has a table of its
-own name, partitioned by UTC day of `ts`: `trade`, `trade_20261130`. It has no primary key, which would cost 85 bytes a row and half of the
-rate: an entry is there once because marks and rows are committed together.
+`tapes` has the identities of the tapes that it is the history of. `commits` has one row for each kind: the number of its newest commit.
+`marks` has one for each kind and stream. Each kind has a table of its own name, partitioned by UTC day of `ts`: `trade`, `trade_20261130`.
+It has no primary key, which would cost 85 bytes a row and half of the rate: an entry is there once because marks and rows are committed
+together.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def days_of(times: Iterable[int]) -> set[int]:
 def create_base(schema: str) -> list[str]:
     """Returns the statements that make the tables which all kinds share."""
     return [
+        f'create table if not exists "{schema}".tapes (number integer primary key, id text not null, origin text not null)',
         f'create table if not exists "{schema}".commits (kind text primary key, number bigint not null)',
         f'create table if not exists "{schema}".marks '
         "(kind text, stream text, id text not null, numbers jsonb not null, primary key (kind, stream))",
@@ -95,9 +97,7 @@ def create_kind(schema: str, kind: str) -> list[str]:
         f'create index if not exists "{kind}_instrument_ts" on {name} (instrument, ts)',
     ]
     if kind in IDENTITY:  # so that a reader knows at once that there are none in a range
-        statements.append(
-            f'create index if not exists "{kind}_rest" on {name} (instrument, ts) where source = \'{Source.REST.value}\''
-        )
+        statements.append(f"create index if not exists \"{kind}_rest\" on {name} (instrument, ts) where source = '{Source.REST.value}'")
     return statements
 
 
@@ -112,7 +112,7 @@ def add_columns(schema: str, kind: str, existing: Iterable[str]) -> list[str]:
 
 
 def create_partition(schema: str, kind: str, day: int) -> list[str]:
-    """Returns the statements that make the partition of a day. Readers and other writers go on: `attach` lets them, `partition of` would not."""
+    """Returns the statements that make the partition of a day. Others read and write meanwhile; with `partition of` they would wait."""
     name = partition(schema, kind, day)
     return [
         f"create table {name} (like {table(schema, kind)} including all)",

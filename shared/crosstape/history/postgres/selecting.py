@@ -60,7 +60,7 @@ def where(query: Query, *, margin: int = 0) -> Statement:
 def any_rest(schema: str, query: Query) -> Statement:
     """Returns a statement that says whether there are rows from `Source.REST` in the range."""
     of = where(query)
-    return Statement(f"select exists (select from {layout.table(schema, query.kind)} where {of.sql} and source = {REST})", of.arguments)  # noqa: S608
+    return Statement(f"select exists (select from {layout.table(schema, query.kind)} where {of.sql} and source = {REST})", of.arguments)
 
 
 def rows(schema: str, query: Query, names: str, *, rest: bool) -> Statement:
@@ -78,13 +78,13 @@ def rows(schema: str, query: Query, names: str, *, rest: bool) -> Statement:
         source = f"({_of_tape(table, of)} union all {_of_rest(table, query.kind, of)}) as once"
     if query.kind in layout.REVISED and query.newest_revisions:
         key = "ts, venue, instrument, timeframe"
-        source = f"(select distinct on ({key}) * from {source} order by {key}, revision desc, id_ms desc, id_n desc) as newest"  # noqa: S608
-    return Statement(f"select {names} from {source}", arguments)  # noqa: S608
+        source = f"(select distinct on ({key}) * from {source} order by {key}, revision desc, id_ms desc, id_n desc) as newest"
+    return Statement(f"select {names} from {source}", arguments)
 
 
 def _of_tape(table: str, of: Statement) -> str:
     """Return the part of `rows` that does not come by REST."""
-    return f"select * from {table} where {of.sql} and source <> {REST}"  # noqa: S608
+    return f"select * from {table} where {of.sql} and source <> {REST}"
 
 
 def _of_rest(table: str, kind: str, of: Statement) -> str:
@@ -92,17 +92,17 @@ def _of_rest(table: str, kind: str, of: Statement) -> str:
 
     A trade without an id is like no other.
     """
-    fetched = f"select * from {table} where {of.sql} and source = {REST}"  # noqa: S608
+    fetched = f"select * from {table} where {of.sql} and source = {REST}"
     identity = layout.IDENTITY[kind]
     same = " and ".join(f"t.{name} = r.{name}" for name in identity)
     first, last = f"${len(of.arguments) + 1}", f"${len(of.arguments) + 2}"
     around = of.sql.replace("$1", first).replace("$2", last)  # the same conditions in the wider range
-    missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same})"  # noqa: S608
+    missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same})"
     if kind != "trade":
-        return f"select * from ({fetched}) as r where {missing}"  # noqa: S608
+        return f"select * from ({fetched}) as r where {missing}"
     key = ", ".join(identity)
-    named = f"select distinct on ({key}) * from ({fetched} and trade_id <> '') as fetched order by {key}, id_ms, id_n"  # noqa: S608
-    return f"select * from ({named}) as r where {missing} union all {fetched} and trade_id = ''"  # noqa: S608
+    named = f"select distinct on ({key}) * from ({fetched} and trade_id <> '') as fetched order by {key}, id_ms, id_n"
+    return f"select * from ({named}) as r where {missing} union all {fetched} and trade_id = ''"
 
 
 def names(kind: str, existing: set[str]) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from crosstape.bus import Bookmark
+from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import HistoryError
 from crosstape.history import arrow
 from crosstape.history.batch import Batch
@@ -65,10 +66,38 @@ class PostgresStore:
         self._connections = Connections(self._address, size=connections, connect_s=connect_s, command_s=command_s)
         self._tables = Tables(self._connections)
         self._keep_data = keep == "events"
-        self._encoding_known = False
+        self._bytes_written = 0
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.shown!r})"
+
+    @property
+    def bytes_written(self) -> int:
+        """See `Store`."""
+        return self._bytes_written
+
+    async def tapes(self) -> Sequence[Identity]:
+        """See `Store`."""
+        async with self._connections.use("the tapes of the history cannot be read") as connection:
+            try:
+                rows = await connection.fetch(f'select id, origin from "{self._address.schema}".tapes order by number')
+            except asyncpg.UndefinedTableError:  # nothing was ever recorded here
+                return ()
+        return tuple(Identity(row["id"], row["origin"]) for row in rows)
+
+    async def bind(self, tape: Identity, *, after: int) -> bool:
+        """See `Store`."""
+        await self._tables.prepare_base()
+        tapes = f'"{self._address.schema}".tapes'
+        async with self._connections.transaction("the history cannot be bound to a tape") as connection:
+            await connection.execute(_FOR_WRITING)
+            done = await connection.execute(
+                f"insert into {tapes} select $1::int + 1, $2, $3 where (select count(*) from {tapes}) = $1::int on conflict do nothing",
+                after,
+                tape.id,
+                tape.origin,
+            )
+        return bool(done == "INSERT 0 1")
 
     async def position(self, kind: str) -> Position:
         """See `Store`."""
@@ -76,7 +105,7 @@ class PostgresStore:
         async with self._connections.use("the position of the history cannot be read") as connection:
             try:
                 rows = await connection.fetch(  # one statement: number and marks are of the same commit
-                    f'select number, stream, id, numbers::text from "{schema}".commits left join "{schema}".marks using (kind) '  # noqa: S608
+                    f'select number, stream, id, numbers::text from "{schema}".commits left join "{schema}".marks using (kind) '
                     "where kind = $1",
                     kind,
                 )
@@ -105,7 +134,7 @@ class PostgresStore:
             await connection.execute(_FOR_WRITING)
             # Whoever updates first holds the row until it commits; then this statement finds another number.
             updated = await connection.execute(
-                f'update "{schema}".commits set number = number + 1 where kind = $1 and number = $2',  # noqa: S608
+                f'update "{schema}".commits set number = number + 1 where kind = $1 and number = $2',
                 kind,
                 after,
             )
@@ -113,10 +142,10 @@ class PostgresStore:
                 return None
             if len(batch):
                 await connection.copy_to_table(
-                    kind, schema_name=schema, columns=layout.column_names(kind), format="csv", source=_parts(batch, self._keep_data)
+                    kind, schema_name=schema, columns=layout.column_names(kind), format="csv", source=self._parts(batch)
                 )
             await connection.execute(
-                f'insert into "{schema}".marks select $1, * from unnest($2::text[], $3::text[], $4::text[]::jsonb[]) '  # noqa: S608
+                f'insert into "{schema}".marks select $1, * from unnest($2::text[], $3::text[], $4::text[]::jsonb[]) '
                 "on conflict (kind, stream) do update set id = excluded.id, numbers = excluded.numbers",
                 kind,
                 list(marks),
@@ -124,6 +153,12 @@ class PostgresStore:
                 [msgspec.json.encode(mark.numbers).decode() for mark in marks.values()],
             )
         return after + 1
+
+    async def _parts(self, batch: Batch) -> AsyncIterator[bytes]:
+        """Yield the parts of a batch; asyncpg lets other tasks run after each."""
+        for part in copying.parts(batch, self._keep_data):
+            self._bytes_written += len(part)
+            yield part
 
     async def read(self, query: Query) -> AsyncIterator[pa.Table]:
         """See `Store`. Everything it yields is of one moment, that of the first part.
@@ -174,7 +209,7 @@ class PostgresStore:
             while days:
                 window = reading.narrowed(days[-width:][0] * DAY, end)
                 of = selecting.where(window)
-                newest = await connection.fetchval(f"select max(ts) from {reading.table} where {of.sql}", *of.arguments)  # noqa: S608
+                newest = await connection.fetchval(f"select max(ts) from {reading.table} where {of.sql}", *of.arguments)
                 if newest is None:
                     days, width = days[:-width], width * WIDER
                     continue
@@ -243,7 +278,7 @@ class PostgresStore:
             of = reading.rows(day, day + 1, "ts, id_ms, id_n").within(
                 f"select * from ({{0}}) as rows order by {selecting.NEWEST_FIRST} limit {{1}}::bigint", limit
             )
-            of = Statement(f"select count(*) over () as rows, * from ({of.sql}) as newest order by {selecting.ORDER} limit 1", of.arguments)  # noqa: S608
+            of = Statement(f"select count(*) over () as rows, * from ({of.sql}) as newest order by {selecting.ORDER} limit 1", of.arguments)
             record = await connection.fetchrow(of.sql, *of.arguments)
             if record is None:
                 continue
@@ -279,12 +314,6 @@ class _Reading:
     def at(self, ts: int) -> Statement:
         """Returns the statement of the rows of one moment."""
         return selecting.rows(self._schema, self.narrowed(ts, ts + 1), self._names, rest=self.rest)
-
-
-async def _parts(batch: Batch, keep_data: bool) -> AsyncIterator[bytes]:
-    """Yield the parts of a batch; asyncpg lets other tasks run after each."""
-    for part in copying.parts(batch, keep_data):
-        yield part
 
 
 def _batch_of(kind: str, records: Sequence[asyncpg.Record]) -> Batch:

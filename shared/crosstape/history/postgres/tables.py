@@ -5,12 +5,14 @@ All changes of tables happen under one lock of the schema (`pg_advisory_xact_loc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
 
+from crosstape.errors import HistoryError
 from crosstape.history.postgres import layout
 from crosstape.history.postgres.connections import Connections
 from crosstape_schemas import KINDS
@@ -41,35 +43,63 @@ class Tables:
         self._connections = connections
         self._schema = connections.address.schema
         self._made: dict[str, set[int]] = {}
+        self._has_base = False
+
+    async def prepare_base(self) -> None:
+        """Makes the schema, and the tables that all kinds share, if they are not there."""
+        if not self._has_base:
+            async with self._changing() as connection:
+                await self._make_base(connection)
+            self._has_base = True
 
     async def prepare(self, kind: str, days: Iterable[int]) -> None:
         """Makes what is not there of the tables of a kind, and partitions for these days."""
         missing = set(days) - self._made.get(kind, set())
         if kind in self._made and not missing:
             return
-        async with self._connections.transaction("tables cannot be made") as connection:
-            await connection.execute(f"set local lock_timeout = '{LOCK_S}s'")
-            await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"crosstape {self._schema}")
+        async with self._changing() as connection:
             if kind not in self._made:
+                await self._make_base(connection)
                 await self._make_kind(connection, kind)
             there = {one.day for one in await self.partitions(connection, kind)}
             for day in missing - there:
                 for statement in layout.create_partition(self._schema, kind, day):
                     await connection.execute(statement)
+        self._has_base = True
         self._made.setdefault(kind, set()).update(missing, there)
 
     def forget(self, kind: str) -> None:
         """Makes the next `prepare` look again: another process has dropped a partition."""
         self._made.pop(kind, None)
 
-    async def _make_kind(self, connection: Connection, kind: str) -> None:
-        if await connection.fetchval("select to_regnamespace($1)::oid", f'"{self._schema}"') is None:  # who may not, needs not if it is there
+    @contextlib.asynccontextmanager
+    async def _changing(self) -> AsyncIterator[Connection]:
+        """Yield a connection in a transaction that may change tables."""
+        async with self._connections.transaction("the tables of the history cannot be made") as connection:
+            await connection.execute(f"set local lock_timeout = '{LOCK_S}s'")
+            await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"crosstape {self._schema}")
+            yield connection
+
+    async def _make_base(self, connection: Connection) -> None:
+        # A user who may not make a schema need not be asked to if it is there.
+        if await connection.fetchval("select to_regnamespace($1)::oid", f'"{self._schema}"') is None:
+            await self._check_encoding(connection)
             await connection.execute(f'create schema "{self._schema}"')
-        existing = await self.columns(connection, kind)
-        statements = layout.add_columns(self._schema, kind, existing) if existing else layout.create_kind(self._schema, kind)
         if await connection.fetchval("select to_regclass($1)::oid", f'"{self._schema}".marks') is None:
-            statements = layout.create_base(self._schema) + statements
-        for statement in statements:
+            for statement in layout.create_base(self._schema):
+                await connection.execute(statement)
+
+    async def _check_encoding(self, connection: Connection) -> None:
+        encoding = await connection.fetchval("select current_setting('server_encoding')")
+        if encoding != "UTF8":
+            shown = self._connections.address.shown
+            raise HistoryError(
+                f"{shown}: the encoding of the database is {encoding}; a history needs UTF8, which has every character of a name"
+            )
+
+    async def _make_kind(self, connection: Connection, kind: str) -> None:
+        existing = await self.columns(connection, kind)
+        for statement in layout.add_columns(self._schema, kind, existing) if existing else layout.create_kind(self._schema, kind):
             await connection.execute(statement)
         await connection.execute(f'insert into "{self._schema}".commits values ($1, 0) on conflict do nothing', kind)
 
@@ -85,7 +115,7 @@ class Tables:
         """Returns the partitions of a kind, or of all, by their days. `sizes`: with their sizes, which are 0 otherwise."""
         names = [layout.table(self._schema, name) for name in ([kind] if kind else KINDS)]
         rows = await connection.fetch(
-            f"select relname::text as name, {'pg_total_relation_size(c.oid)' if sizes else '0'} as size "  # noqa: S608 - no text of others
+            f"select relname::text as name, {'pg_total_relation_size(c.oid)' if sizes else '0'} as size "
             "from pg_inherits join pg_class c on c.oid = inhrelid "
             "where inhparent = any (select to_regclass(name) from unnest($1::text[]) name)",
             names,
@@ -99,7 +129,7 @@ class Tables:
         try:
             async with self._connections.use("a day of the history cannot be deleted") as connection, connection.transaction():
                 await connection.execute(f"set local lock_timeout = '{DROP_LOCK_S}s'")
-                rows: int = await connection.fetchval(f"select count(*) from {name}", timeout=None)  # noqa: S608 - no text of others
+                rows: int = await connection.fetchval(f"select count(*) from {name}", timeout=None)
                 await connection.execute(f"drop table {name}")
         except Exception as exc:
             if isinstance(exc.__cause__, asyncpg.LockNotAvailableError | asyncpg.UndefinedTableError | asyncpg.DeadlockDetectedError):

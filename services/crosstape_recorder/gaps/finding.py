@@ -85,7 +85,7 @@ def merged(feed: Feed, parts: Iterable[Part]) -> list[HistoryGap]:
     """
     groups: list[list[Part]] = []
     until = 0
-    for part in sorted(parts, key=lambda part: (part.from_ts, part.to_ts, part.seen, part.missing or 0)):
+    for part in sorted(parts, key=_order):
         if groups and part.from_ts <= until:
             groups[-1].append(part)
             until = max(until, part.to_ts)
@@ -111,6 +111,10 @@ def why_not(kind: str) -> str:
     if kind in ("status", "gap", VENUE_WIDE):
         return "nobody else has what our own processes would have reported"
     return "venues do not keep the past of this kind"
+
+
+def _order(part: Part) -> tuple[int, int, str, str, int]:
+    return part.from_ts, part.to_ts, part.seen, part.cause, -1 if part.missing is None else part.missing
 
 
 def _missing(group: list[Part]) -> int | None:

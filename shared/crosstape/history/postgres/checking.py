@@ -1,4 +1,4 @@
-"""Verifies a history in PostgreSQL: reads every row, and compares it with the event that it gives back, with the others and with the marks."""
+"""Verifies a history in PostgreSQL: reads every row, and compares it with its event, with the other rows and with the marks."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ async def beyond_marks(connection: Connection, schema: str, kind: str, marks: Ma
     """Returns the streams of a kind whose newest row is not covered by a mark: a recorder would record it again."""
     timeframe = "timeframe" if kind in layout.REVISED else "null"
     rows = await connection.fetch(
-        f"select venue, instrument, {timeframe} as timeframe, max(array[id_ms, id_n]) as id from {layout.table(schema, kind)} where source = '{Source.TAPE.value}' "
-        "group by 1, 2, 3 order by 1, 2, 3",
+        f"select venue, instrument, {timeframe} as timeframe, max(array[id_ms, id_n]) as id "
+        f"from {layout.table(schema, kind)} where source = '{Source.TAPE.value}' group by 1, 2, 3 order by 1, 2, 3",
         timeout=DAY_S,
     )
     found: list[Finding] = []

@@ -165,7 +165,7 @@ class PostgresStore:
         """
         async with self._snapshot("the history cannot be read") as connection:
             reading = await Reading.of(connection, self._tables, query)
-            oldest = reading and await reading.oldest()
+            oldest = None if reading is None else await reading.oldest()
             if reading is None or oldest is None:
                 return
             for day in reading.days:
@@ -194,7 +194,7 @@ class PostgresStore:
         """See `Store`."""
         async with self._snapshot("the newest event cannot be read") as connection:
             reading = await Reading.of(connection, self._tables, query)
-            record = reading and await reading.newest()
+            record = None if reading is None else await reading.newest()
         if record is None:
             return None
         return arrow.events_of(arrow.table_of(batch_of(query.kind, [record])), query.kind)[0]
@@ -226,6 +226,8 @@ class PostgresStore:
         findings: list[Finding] = []
         for kind in KINDS:
             async with self._snapshot("the history cannot be verified") as connection:
+                if not await self._tables.columns(connection, kind):
+                    continue
                 position = await self._position(connection, kind)
                 commits += position.number
                 for one in await self._tables.partitions(connection, kind):

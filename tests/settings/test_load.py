@@ -127,7 +127,7 @@ def test_the_environment_speaks_every_type(name: str, text: str, value: object) 
     [
         ("[bus]\nbacth = 1", ["bus.bacth", "did you mean bus.batch?"]),
         ("[buss]\nbatch = 1", ["buss", "did you mean bus?"]),
-        ("frob = 1", ["frob", "bus, run, telemetry, connector, aggregator, gateway, venues"]),
+        ("frob = 1", ["frob", "bus, run, telemetry, connector, aggregator, gateway, recorder, venues"]),
         ("[venues.kraken]\nwsurl = 'x'", ["venues.kraken.wsurl", "did you mean venues.kraken.ws_url?"]),
         ("[bus]\nbatch = 0", ["bus.batch = 0", "expected a whole number ≥ 1"]),
         ("[bus]\nbatch = 1.5", ["bus.batch = ", "1.5", "a whole number"]),

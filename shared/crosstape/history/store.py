@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from crosstape.bus import Bookmark
+from crosstape.bus.spool.tape_identity import Identity
 from crosstape.history.batch import Batch
 from crosstape.history.query import Query
 
@@ -47,6 +48,26 @@ class Store(Protocol):
 
     Any number of processes may read while others write: a reader sees each commit whole or not at all, and no row twice.
     """
+
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes this object has sent to the disk, the bucket or the database, for rows: commits and merged files."""
+        ...
+
+    async def tapes(self) -> Sequence[Identity]:
+        """Returns the tapes whose history this is, in the order in which they were bound; none for a new store.
+
+        Only the last of them is recorded. Those before it are tapes whose server lost all its data, as an operator has said.
+        """
+        ...
+
+    async def bind(self, tape: Identity, *, after: int) -> bool:
+        """Binds the store to a tape, in addition to the first `after` ones. Returns False if another process has bound it meanwhile.
+
+        So the events of two tapes, live and simulated ones for example, do not get into one history: see `origin`. As with `append`, it
+        is on the disk when it returns.
+        """
+        ...
 
     async def position(self, kind: str) -> Position:
         """Returns the newest commit of a kind, and its marks."""

@@ -14,7 +14,8 @@ import gc
 import json
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from recorded_trades import trades
 
@@ -65,27 +66,34 @@ def main() -> None:
 def one_round(rows: list[tuple[str, bytes]], steps: dict[str, list[float]]) -> bytes:
     """Do all steps once, in the parts in which a reader brings entries; returns the file."""
     builder = BatchBuilder("trade")
-    decoding, adding = [], []
+    decoding: list[float] = []
+    adding: list[float] = []
     for start in range(0, len(rows), AT_ONCE):
         part = rows[start : start + AT_ONCE]
-        entries = timed(lambda part=part: [Entry("s", entry_id, text_events.decode(data), data) for entry_id, data in part], decoding)  # type: ignore[misc]
-        timed(lambda entries=entries: builder.extend(entries), adding)  # type: ignore[misc]
+        events = timed(partial(decoded, part), decoding)
+        entries = [Entry("s", entry_id, event, data) for (entry_id, data), event in zip(part, events, strict=True)]
+        timed(partial(builder.extend, entries), adding)
     batch = timed(builder.build, adding)
     for name, times in (("decode", decoding), ("columns", adding)):
         steps.setdefault(name, []).append(sum(times))
     table = timed(lambda: table_of(batch), steps.setdefault("table", []))
     file = timed(lambda: bytes_of(table, {}), steps.setdefault("file", []))
     read = timed(lambda: read_table(file, "file"), steps.setdefault("read file", []))
-    events = timed(lambda: events_of(read), steps.setdefault("read events", []))
-    if sorted(events) != sorted(data for _, data in rows):
+    again = timed(lambda: events_of(read), steps.setdefault("read events", []))
+    if sorted(again) != sorted(data for _, data in rows):
         raise SystemExit("the file does not have the events")
     return file
+
+
+def decoded(rows: list[tuple[str, bytes]]) -> list[Any]:
+    """Returns the events of these rows."""
+    return [text_events.decode(data) for _, data in rows]
 
 
 def size(rows: list[tuple[str, bytes]], *, keep_data: bool = False) -> int:
     """Returns the bytes of a file of these rows."""
     builder = BatchBuilder("trade")
-    builder.extend(Entry("s", entry_id, text_events.decode(data), data) for entry_id, data in rows)  # type: ignore[arg-type]
+    builder.extend(Entry("s", entry_id, event, data) for (entry_id, data), event in zip(rows, decoded(rows), strict=True))
     return len(bytes_of(table_of(builder.build(), keep_data), {}))
 
 

@@ -15,12 +15,12 @@ Lists and structs within an event are no columns; such an event's JSON is always
 from __future__ import annotations
 
 import types
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
 from itertools import chain, repeat
-from operator import attrgetter
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -31,7 +31,7 @@ from crosstape.history.batch import Batch, Source
 from crosstape.history.spelling import all_canonical, is_canonical, is_plain
 from crosstape.history.text_events import TextEvent
 from crosstape_schemas import KINDS
-from crosstape_schemas.trade_time import counts_at
+from crosstape_schemas.trade_time import AHEAD, BEHIND, counts_at
 
 
 class ColumnType(StrEnum):
@@ -117,6 +117,7 @@ class Refused(msgspec.Struct, frozen=True):
     """What is wrong with it, as a sentence."""
 
 
+_numbers = msgspec.json.Decoder(list[int]).decode
 AT_ONCE: Final = 512
 """Events that become columns together: few enough that they are in the processor's cache, and that their memory is used again."""
 
@@ -133,10 +134,10 @@ class BatchBuilder:
         self._rows: list[tuple[int, int, Any, bytes, Source]] = []
         self._plan = _plan_of(kind)
         self._found: list[Refused] = []
-        self._batch = self._empty()
+        self._begin()
 
     def __len__(self) -> int:
-        return len(self._batch) + len(self._rows)
+        return len(self._data) + len(self._rows)
 
     def add(self, id_ms: int, id_n: int, event: TextEvent, data: bytes, source: Source = Source.TAPE) -> bool:
         """Adds one event, from `text_events.decode(data)`. Returns False if it is not recorded: a candle that is not closed."""
@@ -144,39 +145,43 @@ class BatchBuilder:
             return False
         self._rows.append((id_ms, id_n, event, data, source))
         if len(self._rows) == AT_ONCE:
-            self._move(self._rows)
-            self._rows = []
+            self._move_rows()
         return True
 
     def extend(self, entries: Iterable[Entry]) -> None:
         """Adds entries of a reader that decodes with `text_events.decode`: the same as `add` for each, in half the time."""
+        self._move_rows()
         wanted = [entry for entry in entries if entry.event.closed] if self._only_closed else list(entries)  # type: ignore[union-attr]
-        self._move(self._rows)
-        self._rows = []
         for start in range(0, len(wanted), AT_ONCE):
             part = wanted[start : start + AT_ONCE]
-            numbers = list(map(int, "-".join([entry.id for entry in part]).split("-")))
+            ids = _numbers(f"[{','.join([entry.id for entry in part])}]".replace("-", ","))
             events, data = [entry.event for entry in part], [entry.data for entry in part]
-            self._move(list(zip(numbers[::2], numbers[1::2], events, data, repeat(Source.TAPE))))
+            self._move(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(part))
 
     def build(self) -> Batch:
         """Returns what was added since the last call, in that order, without what `refused` then names."""
-        self._move(self._rows)
-        self._rows = []
-        made, self._batch = self._batch, self._empty()
+        self._move_rows()
+        made = Batch(self.kind, self._columns, self._data, self._exact)
         self.refused, self._found = self._found, []
+        self._begin()
         return made
 
-    def _empty(self) -> Batch:
-        return Batch(self.kind, {column.name: [] for column in columns_of(self.kind)}, [], [])
+    def _begin(self) -> None:
+        self._columns: dict[str, list[Any] | array[int]] = {
+            column.name: array("q") if column.type is ColumnType.INT else [] for column in columns_of(self.kind)
+        }
+        self._data: list[bytes] = []
+        self._exact: list[bool] = []
 
-    def _move(self, rows: Sequence[tuple[int, int, Any, bytes, Source]]) -> None:
+    def _move_rows(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self._move(*map(list, zip(*rows, strict=True)))
+
+    def _move(self, ids_ms: list[int], ids_n: list[int], events: list[Any], data: list[bytes], sources: list[Source]) -> None:
         """Append these rows to the batch."""
-        if not rows:
-            return
-        ids_ms, ids_n, events, data, sources = map(list, zip(*rows, strict=True))
         plan = self._plan
-        exact = _exact(events, data) if not plan.nested else [False] * len(rows)
+        exact = _exact(events, data) if not plan.nested else [False] * len(events)
         columns = plan.values(events)
         if odd := plan.odd_rows(events, data, columns, exact):
             for index in sorted(odd, reverse=True):
@@ -186,15 +191,25 @@ class BatchBuilder:
                     events[index] = plan.storable(text_events.respelled(data[index]))
                 except (ValueError, msgspec.MsgspecError) as exc:
                     self._found.append(Refused(f"{ids_ms[index]}-{ids_n[index]}", str(exc)))
-                    for values in (ids_ms, ids_n, events, data, sources, exact):
-                        del values[index]
+                    for part in (ids_ms, ids_n, events, data, sources, exact):
+                        del part[index]
             columns = plan.values(events)
-        same = sources.count(Source.TAPE) == len(sources)
-        columns |= {"id_ms": ids_ms, "id_n": ids_n, "source": ["tape"] * len(sources) if same else [one.value for one in sources]}
-        for name, collected in self._batch.columns.items():
-            collected.extend(columns[name])
-        self._batch.data += data
-        self._batch.exact += exact
+        columns |= {"id_ms": ids_ms, "id_n": ids_n, "source": [one.value for one in sources]}
+        for name in self._columns:
+            self._collect(name, columns[name])
+        self._data += data
+        self._exact += exact
+
+    def _collect(self, name: str, values: Sequence[Any]) -> None:
+        """Append these values to a column."""
+        collected = self._columns[name]
+        if isinstance(collected, array):
+            try:
+                collected.extend(array("q", values))
+            except TypeError:  # there is a null
+                self._columns[name] = [*collected, *values]
+        else:
+            collected.extend(values)
 
 
 def _exact(events: Sequence[TextEvent], data: Sequence[bytes]) -> list[bool]:
@@ -209,28 +224,36 @@ class _Plan(msgspec.Struct, frozen=True):
 
     kind: str
     nested: bool
-    getters: dict[str, Callable[[Any], Any]]
-    """Column → a function of the event."""
-    decimals: tuple[str, ...]
-    """Fields that are decimals, as texts in any case."""
+    fields: tuple[str, ...]
+    """All fields of an event, in their order."""
+    own_ts: str
+    """The field that is the event's own time; of a trade it is one of two."""
+    decimals: tuple[tuple[str, bool], ...]
+    """Fields that are decimals, as texts in any case, and whether they may be null."""
     inner: Callable[[Any], Iterable[str]]
     """The decimals in an event's nested fields."""
 
-    def values(self, events: Sequence[Any]) -> dict[str, list[Any]]:
-        """Return the columns that come from the events."""
-        columns = {name: list(map(getter, events)) for name, getter in self.getters.items()}
+    def values(self, events: Sequence[Any]) -> dict[str, Sequence[Any]]:
+        """Return the columns that come from the events, and more."""
+        fields = zip(*map(msgspec.structs.astuple, events), strict=True) if events else repeat((), len(self.fields))
+        columns: dict[str, Sequence[Any]] = dict(zip(self.fields, fields, strict=True))
+        columns["ts"] = columns[self.own_ts]
         if self.kind == "trade":
-            columns["ts"] = list(map(counts_at, columns["venue_ts"], columns["received_ts"]))
+            columns["ts"] = _trade_times(columns["venue_ts"], columns["received_ts"])
+        if self.kind in _WITH_LEVELS:
+            for name in BEST:
+                side, part = ("bids" if name.startswith("bid") else "asks"), int(name.endswith("size"))
+                columns[name] = [levels[0][part] if levels else None for levels in columns[side]]
         return columns
 
-    def odd_rows(self, events: Sequence[Any], data: Sequence[bytes], columns: dict[str, list[Any]], exact: Sequence[bool]) -> set[int]:
+    def odd_rows(self, events: Sequence[Any], data: Sequence[bytes], columns: dict[str, Sequence[Any]], exact: Sequence[bool]) -> set[int]:
         """Return the indices of the rows that need a closer look: those with a decimal that is spelled unusually, or is none at all, and
         with JSON that may not be UTF-8.
         """
         odd: set[int] = set()
-        for name in self.decimals:
+        for name, nullable in self.decimals:
             texts = columns[name]
-            if not all_canonical([text for text in texts if text is not None]):
+            if not all_canonical([text for text in texts if text is not None] if nullable else texts):
                 odd.update(index for index, text in enumerate(texts) if text is not None and not is_canonical(text))
         if self.nested and not all_canonical(list(chain.from_iterable(map(self.inner, events)))):
             odd.update(index for index, event in enumerate(events) if not all(map(is_canonical, self.inner(event))))
@@ -240,28 +263,23 @@ class _Plan(msgspec.Struct, frozen=True):
 
     def storable(self, event: Any) -> Any:
         """Return the event with null for decimals that no store holds: infinite, NaN, or of too many digits."""
-        texts = ((name, getattr(event, name)) for name in self.decimals)
+        texts = ((name, getattr(event, name)) for name, _ in self.decimals)
         wrong = {name for name, text in texts if text is not None and not is_plain(text)}
         return msgspec.structs.replace(event, **dict.fromkeys(wrong)) if wrong else event
 
 
 @cache
 def _plan_of(kind: str) -> _Plan:
+    fields = KINDS[kind].__struct_fields__
     hints = get_type_hints(KINDS[kind])
-    own_ts = next((name for name in ("ts", "open_ts", "from_ts") if name in hints), "received_ts")
-    getters: dict[str, Callable[[Any], Any]] = {"ts": attrgetter(own_ts)}
-    for column in columns_of(kind)[4:]:
-        getters[column.name] = _best(column.name) if column.name in BEST and kind in _WITH_LEVELS else attrgetter(column.name)
-    decimals = tuple(name for name, hint in hints.items() if text_events.is_decimal(hint))
-    return _Plan(kind, is_nested(kind), getters, decimals, text_events.decimals_of(kind))
+    own_ts = next((name for name in ("ts", "open_ts", "from_ts") if name in fields), "received_ts")
+    decimals = tuple((name, hints[name] is not Decimal) for name in fields if text_events.is_decimal(hints[name]))
+    return _Plan(kind, is_nested(kind), fields, own_ts, decimals, text_events.decimals_of(kind))
 
 
-def _best(name: str) -> Callable[[Any], Any]:
-    """Return the function that gives this number of an event's first level."""
-    side, part = attrgetter("bids" if name.startswith("bid") else "asks"), int(name.endswith("size"))
-
-    def best(event: Any) -> Any:
-        levels = side(event)
-        return levels[0][part] if levels else None
-
-    return best
+def _trade_times(venue_ts: Sequence[int | None], received_ts: Sequence[int]) -> Sequence[int]:
+    """Return the moment that each trade counts at."""
+    usable = [ts for ts in venue_ts if ts is not None]
+    if 0 < len(usable) == len(venue_ts) and min(usable) > max(0, max(received_ts) - BEHIND) and max(usable) <= min(received_ts) + AHEAD:
+        return usable  # almost always
+    return list(map(counts_at, venue_ts, received_ts))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -20,8 +20,12 @@ from crosstape_schemas import KINDS
 
 EPOCH: Final = dt.date(1970, 1, 1)
 DAY_NS: Final = 86_400 * 10**9
+ATTEMPTS: Final = 5
+"""How often something is read again because files were merged and deleted meanwhile."""
 MOST_FOOTERS: Final = 20_000
 """How many footers are remembered; some hundred bytes each."""
+
+T = TypeVar("T")
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +38,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     """The greatest `ts` in it."""
     first_instrument: str
     last_instrument: str
+    size: int
+    """Bytes without compression."""
 
 
 class Footer(msgspec.Struct, frozen=True):
@@ -132,6 +138,15 @@ class Catalogue:
         with reading(self.folder, path), self.file_system.open_input_file(path) as source:
             return file.read_footer(source, f"{self.folder.url}/{path}")
 
+    def retried(self, what: str, call: Callable[[], T]) -> T:
+        """Returns what a call returns that reads files which may be merged and deleted meanwhile: then it is made again."""
+        for _ in range(ATTEMPTS):
+            try:
+                return call()
+            except FileNotFoundError:
+                continue
+        raise HistoryError(f"{self.folder.url}/{what}: files are deleted faster than they can be read; try again")
+
 
 class reading:  # noqa: N801 - it is used as a function
     """Names the file where it cannot be read. One that is gone stays `FileNotFoundError`."""
@@ -167,7 +182,7 @@ def footer_of(metadata: Any) -> Footer:
         if not group.num_rows:
             continue
         times, instruments = group.column(ts).statistics, group.column(instrument).statistics
-        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max))
+        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max, group.total_byte_size))
     return Footer(metadata.num_rows, tuple(groups))
 
 

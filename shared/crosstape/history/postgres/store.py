@@ -165,15 +165,20 @@ class PostgresStore:
         """
         async with self._snapshot("the history cannot be read") as connection:
             reading = await Reading.of(connection, self._tables, query)
-            oldest = None if reading is None else await reading.oldest()
-            if reading is None or oldest is None:
+            beginning = None if reading is None else await reading.beginning()
+            if reading is None or beginning is None:
                 return
+            ts, id_ms, id_n, skip = msgspec.structs.astuple(beginning)
             for day in reading.days:
-                if (day + 1) * DAY <= oldest[0]:
+                if (day + 1) * DAY <= ts:
                     continue
-                statement = await reading.rows(connection, day * DAY, (day + 1) * DAY)
-                beginning = statement.within("select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER, *oldest)
-                cursor = await connection.cursor(beginning.sql, *beginning.arguments)
+                rows = await reading.rows(day * DAY, (day + 1) * DAY)
+                statement = rows.within(
+                    "select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER + " offset {4}::bigint",
+                    ts, id_ms, id_n, skip,
+                )  # fmt: skip
+                skip = 0
+                cursor = await connection.cursor(statement.sql, *statement.arguments)
                 while records := await cursor.fetch(ROWS):
                     yield arrow.table_of(batch_of(query.kind, records))
 
@@ -184,7 +189,7 @@ class PostgresStore:
             reading = await Reading.of(connection, self._tables, query)
             if reading is None:
                 return candles.SCHEMA.empty_table()
-            trades = await reading.rows(connection, names=candles.TRADE)
+            trades = await reading.rows(names=candles.TRADE)
             sums = candles.sums(trades, timeframe)
             intervals = await connection.fetch(sums.sql, *sums.arguments)
             ends = candles.at(trades, {row[name] for row in intervals for name in ("first_ts", "last_ts")})

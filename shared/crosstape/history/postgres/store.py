@@ -17,6 +17,7 @@ from crosstape.history import arrow
 from crosstape.history.batch import Batch
 from crosstape.history.postgres import address, candles, checking, copying, layout
 from crosstape.history.postgres.connections import Connections
+from crosstape.history.postgres.numbering import missing_numbers
 from crosstape.history.postgres.reading import Reading, batch_of
 from crosstape.history.postgres.selecting import IN_ORDER
 from crosstape.history.postgres.tables import Tables
@@ -78,9 +79,9 @@ class PostgresStore:
         """See `Store`."""
         async with self._connections.use("the tapes of the history cannot be read") as connection:
             if not await self._tables.columns(connection, "tapes"):
-                return ()
+                return []
             rows = await connection.fetch(f'select id, origin from "{self._address.schema}".tapes order by number')
-        return tuple(Identity(row["id"], row["origin"]) for row in rows)
+        return [Identity(row["id"], row["origin"]) for row in rows]
 
     async def bind(self, tape: Identity, *, after: int) -> bool:
         """See `Store`."""
@@ -214,9 +215,10 @@ class PostgresStore:
             partitions = await self._tables.partitions(connection, sizes=True)
         total = sum(one.size for one in partitions)
         rows = 0
-        for day in sorted({one.day for one in partitions}):
+        days = sorted({one.day for one in partitions})
+        for day in days:
             old = before_ts is not None and (day + 1) * DAY <= before_ts
-            large = max_bytes is not None and total > max_bytes
+            large = max_bytes is not None and total > max_bytes and day != days[-1]
             if not old and not large:
                 break
             for one in partitions:
@@ -235,12 +237,15 @@ class PostgresStore:
                     continue
                 position = await self._position(connection, kind)
                 commits += position.number
-                for one in await self._tables.partitions(connection, kind):
+                partitions = await self._tables.partitions(connection, kind)
+                for one in partitions:
                     checked = checking.Day(connection, self._tables, one)
                     await checked.run()
                     rows += checked.rows
                     findings += checked.findings
                 findings += await checking.beyond_marks(connection, self._address.schema, kind, position.marks)
+                if partitions:
+                    findings += await missing_numbers(connection, self._address.schema, kind, partitions[0].day * DAY)
         return CheckResult(commits, rows, tuple(findings))
 
     async def aclose(self) -> None:

@@ -44,7 +44,8 @@ class Keys(msgspec.Struct, frozen=True):
     def last(self, kind: str, instrument: str) -> str:
         """Hash of the newest event of each venue, field = venue: `tape:last:quote:BTC-USDT`.
 
-        The newest trade is the one that was made last; a trade that was fetched after it is in the field `venue:late`.
+        The newest trade is the one that was made last; a trade that was fetched after it is in the field `venue:late`. Fields that end
+        with `:late` are no last values: `venue:corrections:late` has the bar with which a recorder corrected an old one last.
         """
         return f"{self._root(self.partition(instrument))}:last:{kind}:{instrument}"
 

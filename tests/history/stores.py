@@ -7,6 +7,7 @@ one, as another process would, and all of them are closed when the test ends.
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -37,8 +38,8 @@ async def closing(open_one: StoreFactory) -> AsyncIterator[StoreFactory]:
 @contextlib.asynccontextmanager
 async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
     """A folder on the disk."""
-    from crosstape.history.parquet.folder import LocalFolder  # noqa: PLC0415 - only tests of this store need it
-    from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415
+    from crosstape.history.parquet.folder import LocalFolder
+    from crosstape.history.parquet.store import ParquetStore
 
     path = request.getfixturevalue("tmp_path") / "history"
 
@@ -49,7 +50,22 @@ async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
         yield factory
 
 
+@contextlib.asynccontextmanager
+async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
+    """A schema of its own on the run's PostgreSQL."""
+    from crosstape.history.postgres.store import PostgresStore
+
+    url = f"{request.getfixturevalue('postgres')}?schema=test_{uuid.uuid4().hex}"
+
+    async def open_one() -> Store:
+        return PostgresStore(url)
+
+    async with closing(open_one) as factory:
+        yield factory
+
+
 OPENERS: Final[dict[str, Opener]] = {
     "local": local,
+    "postgres": postgres,
 }
 """Name → opener. A new store is added here, and the contract's tests run on it."""

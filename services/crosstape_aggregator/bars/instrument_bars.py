@@ -121,6 +121,7 @@ class InstrumentBars:
             if until > 0:
                 self._store.drop_until(index, until)
                 self.closed_until[index] = max(self.closed_until[index], until)
+        self._taped.drop(self._store.dropped_until)  # a recorder corrects bars that are history: they are not compared with anything here
         self.held = False
         self._wake(self, 0)
 

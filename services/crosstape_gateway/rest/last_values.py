@@ -21,8 +21,8 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE
 QUOTES: Final = ("instrument", "symbol", "venue", "ints")
 DEPTH: Final = ("instrument", "symbol", "ints")
 LAST: Final = ("topics", "ints")
-LATE: Final = "late"
-"""What stands behind the venue in the field of an entry that is not the last value, only the last on the stream."""
+LATE: Final = ":late"
+"""How the field of an entry ends that is not the last value, only the last on the stream."""
 
 
 async def quotes(request: web.Request) -> web.Response:
@@ -83,8 +83,8 @@ async def last_rows(parts: Parts, topics: Sequence[Topic]) -> list[bytes]:
 def _chosen(values: Iterable[tuple[str, bytes]], venues: set[str]) -> Iterator[bytes]:
     """Yields the last values of these venues; an empty name stands for all. What is no event of ours is left out."""
     for field, data in sorted(values):
-        name, _, of = field.partition(":")
-        if ("" in venues or name in venues) and of != LATE and is_event(data):
+        name = field.partition(":")[0]
+        if ("" in venues or name in venues) and not field.endswith(LATE) and is_event(data):
             yield data
 
 

@@ -123,7 +123,7 @@ class TapeConnection:
             if self._absent.check(kind, instrument, known) and venue is not None and kind.partition(":")[0] in STEADY:
                 fields = await self.call("HKEYS", self.keys.last(kind, instrument))
                 assert isinstance(fields, list)
-                venues = {field.decode(errors="replace").removesuffix(LATE) for field in fields}
+                venues = {field.decode(errors="replace").partition(":")[0] for field in fields}
                 self._absent.check_venue(kind, instrument, venue, venues)
         except BusError:
             return  # whoever reads learns of it there

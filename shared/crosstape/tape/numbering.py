@@ -17,6 +17,7 @@ class BackwardNumbering:
         self._to_ts = to_ts
         self._lowest: dict[tuple[str, int], AnyEvent] = {}
         self._missed: list[Missed] = []
+        self._oldest: dict[str, int] = {}  # venue → the lowest epoch so far
         self._shared: set[str] = set()
         """Venues under which several producers write at the same time."""
 
@@ -27,6 +28,9 @@ class BackwardNumbering:
             return True
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
             self._shared.add(event.venue)
+        if event.epoch > self._oldest.setdefault(event.venue, event.epoch):
+            self._shared.add(event.venue)  # an older start writes after a newer one: they are two producers
+        self._oldest[event.venue] = min(event.epoch, self._oldest[event.venue])
         if (newer := self._lowest.get(key)) is not None:
             if seq >= newer.seq:
                 return False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape_schemas import Bar, Candle, Event, Keys, decode
+
+CORRECTIONS: Final = b":corrections:late"
+"""Behind the venue: the field of the last correction by another producer. All fields that end so are no last values."""
 
 
 class CandleStream(Stream):
@@ -63,3 +66,17 @@ class CandleStream(Stream):
         self._last_open_ts, last = newest, chunk[at - 1]
         self.newest = {self.field: last} if self.is_state(last) else {}  # a closed candle that is lost is reported, and not written again
         return [*late, self.field, b"%d" % at]
+
+
+class CorrectionStream(CandleStream):
+    """Closed bars of before, with which a recorder corrects those of an aggregator, which goes on publishing on the same stream.
+
+    None of them is the last value of the venue. The last one is in a field of its own: by it the recorder finds what a server has lost,
+    and a reader that begins knows the numbering. The aggregator finds its own last entries in its own fields, which stay as they are.
+    """
+
+    __slots__ = ()
+
+    def last_pairs(self, chunk: list[Event]) -> list[bytes]:
+        """See `Stream`."""
+        return [self.field + CORRECTIONS, b"%d" % len(chunk)]

@@ -80,11 +80,13 @@ class Publisher:
         epoch: int = 0,
         tape: Tape | None = None,
         yields: bool = False,
+        corrects: bool = False,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
         """`epoch`: from a `claim` of the caller; 0: the publisher claims the name itself. `tape`: shared by the publishers of a process.
 
         `yields`: leave the name to another publisher that is alive, because this one was superseded before.
+        `corrects`: the candles and bars correct those that another producer publishes, so none of them is a last value.
         `on_acknowledged`: called with the number of entries that the server has just acknowledged.
         """
         self.client = client
@@ -102,7 +104,7 @@ class Publisher:
         self.tape = tape or Tape()
         self._producer = Producer(producer, epoch or now, now, self.tape, client, keys, settings, self.metrics, self.availability)
         queues = [Queue() for _ in range(keys.partitions)]
-        self._streams = Streams(self._producer, queues)
+        self._streams = Streams(self._producer, queues, corrects=corrects)
         self._known = self._streams.known
         self._memory = MemoryBudget(settings.pending)
         self._losses = Losses(self.metrics)

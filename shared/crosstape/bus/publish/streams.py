@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crosstape.bus.publish.candle_stream import CandleStream
+from crosstape.bus.publish.candle_stream import CandleStream, CorrectionStream
 from crosstape.bus.publish.producer import Producer
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape.errors import BusError
@@ -12,9 +12,9 @@ from crosstape_schemas import KIND_OF, Bar, Candle, Event, feed_kind
 
 
 class Streams:
-    """The streams of one producer. `queues` are in the order of the partitions."""
+    """The streams of one producer. `queues` are in the order of the partitions. `corrects`: see `Publisher`."""
 
-    def __init__(self, producer: Producer, queues: Sequence[Queue]) -> None:
+    def __init__(self, producer: Producer, queues: Sequence[Queue], *, corrects: bool = False) -> None:
         self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
         """Type of event → instrument → stream; no candles and bars. (`Publisher.publish` looks here inline: it runs for each event.)"""
         self.venue = ""
@@ -23,6 +23,7 @@ class Streams:
         """(feed kind, instrument, venue) → stream of candles or bars. They are rare beside quotes and trades, whose look-up by type and
         instrument stays as it is. An aggregator publishes bars of many venues."""
         self._by_instrument: dict[str, list[Stream]] = {}  # of candles and bars
+        self._of_candles: type[Stream] = CorrectionStream if corrects else CandleStream
         self._producer = producer
         self._queues = queues
 
@@ -38,7 +39,7 @@ class Streams:
         if isinstance(event, Candle | Bar):
             key = feed_kind(event), event.instrument, event.venue
             if (candles := self._candles.get(key)) is None:
-                candles = self._candles[key] = self._make(event, CandleStream)
+                candles = self._candles[key] = self._make(event, self._of_candles)
                 candles.queue.streams.append(candles)
                 self._by_instrument.setdefault(event.instrument, []).append(candles)
             return candles

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event
+from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Event
 
 EPOCHS: Final = 256
 """Numberings remembered per stream: one for each venue and each start of its producer; the oldest are forgotten."""
@@ -77,6 +77,8 @@ class Continuity:
     def _was_there(self, event: Event) -> bool:
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
             return False  # aggregators of several shares write there at the same time, each under its own epoch
+        if isinstance(event, Bar) and event.revision:
+            return False  # a recorder corrects old bars while the aggregator writes new ones, under an epoch of its own
         return any(venue == event.venue and epoch < event.epoch for venue, epoch in self._next)
 
     def _forget(self) -> None:

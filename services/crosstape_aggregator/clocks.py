@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from crosstape_schemas.trade_time import AHEAD
+
 SECOND: Final = 1_000_000_000
-AHEAD_S: Final = 60
+AHEAD_S: Final = AHEAD // SECOND
 """A venue time that is further ahead of the time of receipt is not used; the time of receipt is."""
 MEASURED_NS: Final = 60 * SECOND
 """Time over which the smallest difference is taken."""

@@ -37,8 +37,9 @@ async def closing(open_one: StoreFactory) -> AsyncIterator[StoreFactory]:
 @contextlib.asynccontextmanager
 async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
     """A folder on the disk."""
-    from crosstape.history.parquet.folder import LocalFolder  # noqa: PLC0415 - only tests of this store need it
-    from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415
+    from crosstape.history.parquet.store import ParquetStore
+
+    from crosstape.history.parquet.folder import LocalFolder
 
     path = request.getfixturevalue("tmp_path") / "history"
 

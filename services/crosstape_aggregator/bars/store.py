@@ -9,9 +9,10 @@ from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.bars.series import Series, SeriesState
 from crosstape_aggregator.bars.state import BarCounts
 from crosstape_aggregator.bars.sums import Sums, total
-from crosstape_aggregator.windows.trade_time import AHEAD, BEHIND, trade_ts
+from crosstape_aggregator.windows.trade_time import trade_ts
 from crosstape_schemas import CONSOLIDATED, Trade
 from crosstape_schemas.timeframes import open_of
+from crosstape_schemas.trade_time import AHEAD, BEHIND
 
 
 class BarStore:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Bookmark, Entry, Foreign, Missed, Position, Publisher, Reader, Start, connect
 from crosstape.bus.read import poller
+from crosstape.history import text_events
 from crosstape.settings import MaxLen
 from crosstape_schemas import VENUE_WIDE, Keys
 from tests.bus.tape import (
@@ -315,6 +316,33 @@ async def test_foreign_entries_are_told_and_skipped(client: Redis, valkey: str) 
             assert [event.seq for event in await read_until(reader, 2)] == [1, 2]
     assert len(foreign) == 5
     assert all(one.stream == TRADES and one.id and one.reason for one in foreign)
+
+
+async def test_a_reader_decodes_as_it_is_told(client: Redis, valkey: str) -> None:
+    """Events are what its `decode` makes of the bytes, last values, too; what this does not read is foreign. The numbers are checked."""
+
+    def decode(data: bytes) -> object:
+        event = text_events.decode(data)
+        if event.seq == 4:
+            raise ValueError("not this one")
+        return event
+
+    gaps, foreign = Gaps(), list[Foreign]()
+    async with (
+        publishing(fast(valkey)) as publisher,
+        Reader(client, KEYS, streams=[TRADES], start=Start.LAST_THEN_NOW, on_gap=gaps, on_foreign=foreign.append, decode=decode) as reader,
+    ):
+        await write(publisher, 1, 2)
+        (last,) = await reader.read(timeout_s=5)
+        await write(publisher, 3, 5)
+        events = await read_until(reader, 2)
+
+    made: list[Any] = [last.event, *events]
+    assert last.is_last_value
+    assert [(type(event), event.seq) for event in made] == [(text_events.TEXT_KINDS["trade"], seq) for seq in (2, 3, 5)]
+    assert made[0].price == str(trade(2).price)
+    assert [one.reason for one in foreign] == ["not this one"]
+    assert [(missed.first_missing, missed.count) for missed in gaps.missed] == [(4, 1)]
 
 
 @pytest.mark.parametrize("start", [Start.NOW, Start.BEGINNING, Start.LAST_THEN_NOW, "5-0"])

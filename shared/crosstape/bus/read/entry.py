@@ -57,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     id: str
     """The server's id: its ms since the epoch and a counter, such as `1526919030474-55`."""
     event: AnyEvent
-    """A struct of its kind, such as `Trade`."""
+    """A struct of its kind, such as `Trade`; with a `decode` of one's own, what that made."""
     data: bytes = b""
     """The event's JSON, byte for byte as it is on the tape."""
     is_last_value: bool = False

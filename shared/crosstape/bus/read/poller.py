@@ -38,6 +38,9 @@ A lost connection is reason enough to look, but a pool may silently replace a co
 
 log = get_log(__name__)
 
+Decode: TypeAlias = Callable[[bytes], Any]
+"""Makes an event of an entry's bytes, with at least the fields of `Event`. Raises `ValueError` or `MsgspecError` for what is none."""
+
 Raw: TypeAlias = Iterable[tuple[bytes, RawEntries]]
 
 
@@ -53,7 +56,12 @@ class Poller:
     """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: that costs a connection, and no entry."""
 
     def __init__(
-        self, client: Client, availability: Availability, callbacks: ReaderCallbacks, changed: Callable[[], None] = lambda: None
+        self,
+        client: Client,
+        availability: Availability,
+        callbacks: ReaderCallbacks,
+        changed: Callable[[], None] = lambda: None,
+        decode: Decode = decode,
     ) -> None:
         """`changed` is called when the connection falls behind or has caught up; see `progress`."""
         self.streams: dict[bytes, FollowedStream] = {}
@@ -62,6 +70,7 @@ class Poller:
         self._connection = raw_connection(client)
         self._availability = availability
         self._callbacks = callbacks
+        self._decode_event = decode
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
         self._busy: list[FollowedStream] = []
         self._busy_next = False
@@ -124,7 +133,7 @@ class Poller:
                 self._miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
                 at = stream.id.decode()
-                entries += (Entry(stream.name, at, event, data, is_last_value=True) for event, data in info.last)
+                entries += (Entry(stream.name, at, self._decode_event(data), data, is_last_value=True) for _, data in info.last)
             cursors[stream.name] = stream.id.decode()
         return Fetched(entries, cursors)
 
@@ -224,7 +233,7 @@ class Poller:
         return Fetched(entries, cursors)
 
     def _decode(self, stream: FollowedStream, raw: RawEntries, entries: list[Entry]) -> None:
-        name, check, append = stream.name, stream.continuity.check, entries.append
+        name, check, append, decode = stream.name, stream.continuity.check, entries.append, self._decode_event
         repeated, trimmed, stream.trimmed = 0, stream.trimmed, False
         for entry_id, fields in raw:
             try:

@@ -17,10 +17,10 @@ from crosstape.bus.read.continuity import Missed
 from crosstape.bus.read.entry import Entry, Fetched, Foreign, Position, Start, check_position
 from crosstape.bus.read.followed import FollowedStream
 from crosstape.bus.read.life_watch import LifeWatch
-from crosstape.bus.read.poller import STREAMS, Poller, ReaderCallbacks
+from crosstape.bus.read.poller import STREAMS, Decode, Poller, ReaderCallbacks
 from crosstape.errors import BusError
 from crosstape.liveness import Life
-from crosstape_schemas import Event, Keys
+from crosstape_schemas import Event, Keys, decode
 
 
 class Reader:
@@ -47,17 +47,19 @@ class Reader:
         metrics: ReaderMetrics | None = None,
         backoff_s: float = 5.0,
         availability: Availability | None = None,
+        decode: Decode = decode,
     ) -> None:
         """`signs_of_life`: follow them as well, from the first read on, so that `is_current` can answer; their entries are not returned.
 
         `on_life` (which implies it) is called for each connector and aggregator that starts or stops giving signs of life, at any time:
         also while no event comes, and between two reads. `availability`: shared with other readers of the client, so that an outage is
-        logged once for all of them.
+        logged once for all of them. `decode`: what makes the events of entries; an entry that it raises for is foreign.
         """
         self.cursors: dict[str, str] = {}
         """Stream → id up to which its events were returned: where to start next time."""
         metrics = metrics or ReaderMetrics()
         self._client = client
+        self._decode = decode
         self._keys = keys
         self._callbacks = ReaderCallbacks(on_gap or _ignore, on_foreign or _ignore, metrics)
         self._availability = availability or Availability(
@@ -230,7 +232,7 @@ class Reader:
         for poller in pollers:
             if len(poller.streams) < STREAMS:
                 return poller
-        pollers.append(Poller(self._client, self._availability, self._callbacks, self._count_turn))
+        pollers.append(Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode))
         return pollers[-1]
 
     def _count_turn(self) -> None:

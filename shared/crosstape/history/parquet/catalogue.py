@@ -1,0 +1,177 @@
+"""Knows which files of a history count, and what their footers say. Everything here blocks."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crosstape.errors import HistoryError
+from crosstape.history.parquet.folder import Folder, Found
+from crosstape.history.parquet.names import Cover, Name, cover, parse
+from crosstape_schemas import KINDS
+
+DAY_NS: Final = 86_400 * 10**9
+MOST_FOOTERS: Final = 20_000
+"""How many footers are remembered; some hundred bytes each."""
+
+
+class Group(msgspec.Struct, frozen=True, gc=False):
+    """What the footer says of one row group."""
+
+    index: int
+    rows: int
+    from_ts: int
+    to_ts: int
+    """The greatest `ts` in it."""
+    first_instrument: str
+    last_instrument: str
+
+
+class Footer(msgspec.Struct, frozen=True):
+    """What the footer of a file says."""
+
+    rows: int
+    groups: tuple[Group, ...]
+    keys: Mapping[bytes, bytes]
+    """Small entries of its metadata: not the marks, not the schema."""
+
+    @property
+    def from_ts(self) -> int:
+        """The smallest `ts`; 0 without rows."""
+        return min((group.from_ts for group in self.groups), default=0)
+
+    @property
+    def to_ts(self) -> int:
+        """The greatest `ts`; 0 without rows."""
+        return max((group.to_ts for group in self.groups), default=0)
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The files of one kind at one moment."""
+
+    kind: str
+    cover: Cover
+    found: Mapping[Name, Found]
+    foreign: tuple[Found, ...]
+    """Files that are not named as ours."""
+
+    def path(self, name: Name) -> str:
+        """Returns the name of a file relative to the folder of the history."""
+        return f"{self.kind}/{name.text}"
+
+    @property
+    def sizes(self) -> dict[Name, int]:
+        """Bytes of each file."""
+        return {name: found.size for name, found in self.found.items()}
+
+
+class Catalogue:
+    """The files of one history, for the threads of one store."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._file_system = folder.file_system()
+        self._footers: OrderedDict[tuple[str, int], Footer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def kinds(self) -> list[str]:
+        """Returns the kinds of which anything is recorded."""
+        tops = {found.name.partition("/")[0] for found in self.folder.files()}
+        return sorted(tops & KINDS.keys())
+
+    def listing(self, kind: str) -> Listing:
+        """Returns the files of a kind, and which of them count."""
+        found: dict[Name, Found] = {}
+        foreign: list[Found] = []
+        for one in self.folder.files(f"{kind}/"):
+            name = parse(one.name.removeprefix(f"{kind}/"))
+            if name is None:
+                foreign.append(one)
+            else:
+                found[name] = one
+        return Listing(kind, cover(found), found, tuple(foreign))
+
+    def open(self, path: str) -> pq.ParquetFile:
+        """Opens a file. Raises `FileNotFoundError` if it is gone, `HistoryError` if it is torn or no Parquet file.
+
+        Close it: it holds a file, or connections.
+        """
+        with reading(self.folder, path):
+            source = self._file_system.open_input_file(path)
+            try:
+                return pq.ParquetFile(source, pre_buffer=True)
+            except BaseException:
+                source.close()
+                raise
+
+    def footer(self, listing: Listing, name: Name) -> Footer:
+        """Returns what the footer of a file says, from memory if it was asked for before: files do not change. Raises as `open`."""
+        path = listing.path(name)
+        key = (path, listing.found[name].changed_ts)
+        with self._lock:
+            if known := self._footers.get(key):
+                self._footers.move_to_end(key)
+                return known
+        with self.open(path) as file, reading(self.folder, path):
+            footer = footer_of(file.metadata)
+        with self._lock:
+            self._footers[key] = footer
+            while len(self._footers) > MOST_FOOTERS:
+                self._footers.popitem(last=False)
+        return footer
+
+    def metadata(self, path: str) -> Mapping[bytes, bytes]:
+        """Returns all entries of a footer's metadata. Raises as `open`."""
+        with self.open(path) as file:
+            found: Mapping[bytes, bytes] = file.metadata.metadata or {}
+            return found
+
+
+class reading:  # noqa: N801 - it is used as a function
+    """Names the file where it cannot be read. One that is gone stays `FileNotFoundError`."""
+
+    def __init__(self, folder: Folder, path: str) -> None:
+        self._place = f"{folder.url}/{path}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, FileNotFoundError):
+            return
+        if isinstance(exc, pa.ArrowInvalid | pa.ArrowNotImplementedError):
+            raise HistoryError(
+                f"{self._place}: is torn, or no Parquet file: {_first_line(exc)}; `crosstape recorder check` names all such files"
+            ) from exc
+        if isinstance(exc, OSError | pa.ArrowException):
+            raise HistoryError(f"{self._place}: cannot be read: {_first_line(exc)}") from exc
+
+
+def _first_line(exc: BaseException) -> str:
+    return f"{str(exc).partition(chr(10))[0]:.300}"
+
+
+def footer_of(metadata: Any) -> Footer:
+    """Returns what pyarrow's metadata of a file say."""
+    names = [metadata.schema.column(index).name for index in range(metadata.num_columns)]
+    ts, instrument = names.index("ts"), names.index("instrument")
+    groups: list[Group] = []
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        if not group.num_rows:
+            continue
+        times, instruments = group.column(ts).statistics, group.column(instrument).statistics
+        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max))
+    keys = {key: value for key, value in (metadata.metadata or {}).items() if len(value) <= 200}
+    return Footer(metadata.num_rows, tuple(groups), keys)
+
+
+def days_between(from_ts: int, to_ts: int) -> Iterator[int]:
+    """Yields the number of each day, since the epoch, from one moment to another, both included."""
+    yield from range(from_ts // DAY_NS, to_ts // DAY_NS + 1)

@@ -1,0 +1,201 @@
+"""Decodes events with decimals as text, for the history: it keeps the digits as they are on the tape, and computes with none of them.
+
+The structs are made from those of the schema: the same kinds, fields and defaults, with text in the place of each decimal. That costs half
+of a decode with decimals, and shows spellings that a decimal hides (`1E+3`, `+1`).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from enum import Enum
+from itertools import chain
+from typing import Annotated, Any, Final, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+import crosstape_schemas
+from crosstape_schemas import KINDS
+from crosstape_schemas.event import Level, type_tag
+
+MOST: Final = 2**63 - 1
+LEAST: Final = -(2**63)
+
+
+class TextEvent(Protocol):
+    """The fields that all text events have. The others have the names of the kind's struct in `crosstape_schemas`."""
+
+    @property
+    def venue(self) -> str:
+        """See `Event`."""
+        ...
+
+    @property
+    def instrument(self) -> str:
+        """See `Event`."""
+        ...
+
+    @property
+    def venue_ts(self) -> int | None:
+        """See `Event`."""
+        ...
+
+    @property
+    def received_ts(self) -> int:
+        """See `Event`."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """See `Event`."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """See `Event`."""
+        ...
+
+
+def decode(data: bytes | str) -> TextEvent:
+    """Returns the event of these bytes, an instance of one of `TEXT_KINDS`. Raises as `crosstape_schemas.decode` does.
+
+    The texts of decimals are not looked at: that is cheaper for many events at once (see `columns`). Of events that only a foreign producer
+    writes, an integer that needs more than 64 bits is the nearest that does not, and a decimal written as a JSON number is its text.
+    """
+    try:
+        event: Any = _decode(data)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        event = respelled(data)
+    return cast("TextEvent", event)
+
+
+def respelled(data: bytes | str) -> TextEvent:
+    """Returns the event of these bytes with each decimal as crosstape spells it, and integers of 64 bits. Raises as `decode`; slow."""
+    return cast("TextEvent", _decode(crosstape_schemas.encode(_bounded(crosstape_schemas.decode(data)))))
+
+
+def encode(event: TextEvent) -> bytes:
+    """Returns the event's JSON, as `crosstape_schemas.encode` writes it. If it is not what was decoded, there was more, or other, in that:
+    unknown fields, another order, white space.
+    """
+    return _encode(event)
+
+
+def kind_of(event: TextEvent) -> str:
+    """Returns the kind of an event: its tag."""
+    return _KIND_OF[type(event)]
+
+
+def text_type(kind: str) -> type[Any]:
+    """Returns the struct of a kind whose decimals are text."""
+    return TEXT_KINDS[kind]
+
+
+def _bounded(event: crosstape_schemas.Event) -> crosstape_schemas.Event:
+    """Return the event with each number of its own fields within 64 bits."""
+    numbers = {name: getattr(event, name) for name in event.__struct_fields__}
+    return msgspec.structs.replace(event, **{name: max(LEAST, min(MOST, n)) for name, n in numbers.items() if type(n) is int})
+
+
+_Int = Annotated[int, msgspec.Meta(ge=LEAST, le=MOST)]
+_made: dict[type, type[Any]] = {}
+
+
+def _text_struct(cls: type[Any], **config: Any) -> type[Any]:
+    """Return a struct with the fields of `cls`, and text for decimals."""
+    if cls not in _made:
+        own = bool(config)  # an event; its numbers become columns
+        fields: list[Any] = []
+        hints = get_type_hints(cls)
+        for field in msgspec.structs.fields(cls):
+            default = field.default
+            if isinstance(default, Enum):
+                default = default.value
+            made = _text_of(hints[field.name], own)
+            fields.append((field.name, made) if default is msgspec.NODEFAULT else (field.name, made, default))
+        required = [field for field in fields if len(field) == 2]
+        if fields[: len(required)] != required:
+            raise TypeError(f"{cls.__name__}: a field without a default follows one with a default")
+        _made[cls] = msgspec.defstruct(cls.__name__, fields, frozen=True, gc=False, module=__name__, **config)
+    return _made[cls]
+
+
+def _text_of(hint: Any, own: bool) -> Any:
+    """Return the type of a field with text for each decimal, and the words of an enumeration for its members.
+
+    Enumerations that read unknown words as one of theirs take any text: so it is kept as it is.
+    """
+    origin = get_origin(hint)
+    if hint is Decimal:
+        return str
+    if hint is int and own:
+        return _Int
+    if origin in (types.UnionType, Union):
+        return Union[tuple(_text_of(part, own) for part in get_args(hint))]  # noqa: UP007 - made at run time
+    if origin is tuple or origin is dict:
+        return origin[tuple(part if part is Ellipsis else _text_of(part, False) for part in get_args(hint))]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return str if "_missing_" in hint.__dict__ else Literal[tuple(member.value for member in hint)]
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return _text_struct(hint)
+    return hint
+
+
+TEXT_KINDS: Final[dict[str, type[Any]]] = {kind: _text_struct(cls, tag_field=type_tag, tag=kind) for kind, cls in KINDS.items()}
+"""Every kind of event, by its tag: the struct whose decimals are text."""
+_KIND_OF: Final = {cls: kind for kind, cls in TEXT_KINDS.items()}
+
+_decode = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())]).decode  # noqa: UP007 - made at run time
+_encode = msgspec.json.Encoder().encode
+
+
+def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]]:
+    """Returns a function that yields the texts in the nested fields of an event of this kind which are decimals by the schema."""
+    hints = get_type_hints(KINDS[kind])
+    nested = [(name, hint) for name, hint in hints.items() if _has_decimal(hint) and not is_decimal(hint)]
+
+    def texts(event: TextEvent) -> Iterator[str]:
+        for name, hint in nested:
+            yield from _texts(getattr(event, name), hint)
+
+    return texts
+
+
+def is_decimal(hint: Any) -> bool:
+    """Whether this is the type of a decimal, or of one that may be null."""
+    return hint is Decimal or set(get_args(hint)) == {Decimal, type(None)}
+
+
+def _has_decimal(hint: Any) -> bool:
+    """Whether a value of this type of the schema may hold a decimal."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return any(map(_has_decimal, get_type_hints(hint).values()))
+    return hint is Decimal or any(map(_has_decimal, get_args(hint)))
+
+
+def _texts(value: Any, hint: Any) -> Iterator[str]:
+    """Yield each text in `value` that is a decimal by the schema's type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if value is None:
+        return
+    if hint is Decimal:
+        yield value
+    elif origin in (types.UnionType, Union):
+        (inner,) = (part for part in args if part is not type(None))
+        yield from _texts(value, inner)
+    elif origin is dict:
+        for part in value.values():
+            yield from _texts(part, args[1])
+    elif origin is tuple and args[-1] is Ellipsis:
+        if args[0] == Level:
+            yield from chain.from_iterable(value)
+        elif _has_decimal(args[0]):
+            for part in value:
+                yield from _texts(part, args[0])
+    elif origin is tuple:
+        for part, inner in zip(value, args, strict=True):
+            yield from _texts(part, inner)
+    elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        for name, inner in get_type_hints(hint).items():
+            yield from _texts(getattr(value, name), inner)

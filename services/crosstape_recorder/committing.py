@@ -101,11 +101,13 @@ class Committer:
         since_s = time.monotonic()
         self._sealed_s = rows.rows_s
         reports = [report for report in self._reports if rows.kind in report.kinds]
-        sealed = rows.seal()
+        sealed, generation = rows.seal(), rows.generation
         self.on_room()
         await self._binding.check()  # else they might be of another tape
         if reports:
             await self._availability.until_done(lambda: self._write_reports(reports))
+        if rows.generation != generation:
+            return  # another recorder was earlier
         batch = await asyncio.to_thread(sealed.builder.build)
         for refused in sealed.builder.refused:
             metrics.REFUSED.labels(rows.kind).inc()
@@ -166,13 +168,17 @@ class Committer:
                 if report.key not in written:
                     builder.add(*report.row, Source.RECORDER)
             if len(builder):
-                number = await self._store.append(builder.build(), {}, after=gaps.number)
-                if number is None:  # whoever was earlier may have written the same gaps; our marks are as they were, or `_append` finds out
-                    gaps.number = (await self._store.position(GAP)).number
+                batch = builder.build()
+                number = await self._store.append(batch, {}, after=gaps.number)
+                if number is None:  # whoever was earlier may have written the same gaps
+                    position = await self._store.position(GAP)
+                    if gaps.is_taken(position):
+                        self._note_taken(gaps, position)
+                    gaps.number = position.number
                     continue
                 gaps.number = number
                 metrics.COMMITS.labels(GAP).inc()
-                metrics.ROWS.labels(GAP).inc(len(builder))
+                metrics.ROWS.labels(GAP).inc(len(batch))
             done = set(map(id, reports))
             self._reports = [report for report in self._reports if id(report) not in done]
             return

@@ -14,9 +14,7 @@ import pyarrow as pa
 
 from crosstape.errors import HistoryError
 from crosstape.history import arrow
-from crosstape.history.postgres import selecting
 from crosstape.history.postgres.selecting import Statement
-from crosstape.history.query import Query
 from crosstape_schemas.timeframes import LENGTHS, SECOND, TIMEFRAMES, open_of
 
 MAX_DIGITS: Final = 40
@@ -26,7 +24,8 @@ _USABLE: Final = " and ".join(
     f"{name} >= 1e-24 and {name} < 1e24 and (scale({name}) <= 72 or length(ltrim(replace({name}::text, '.', ''), '0')) <= 96)"
     for name in ("price", "size")
 )
-_TRADE: Final = "ts, venue, trade_id, epoch, seq, price, size"
+TRADE: Final = "ts, venue, trade_id, epoch, seq, price, size"
+"""Columns of a trade that its candle is computed from."""
 SCHEMA: Final = pa.schema(
     [
         ("open_ts", pa.int64()),
@@ -37,13 +36,12 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def sums(schema: str, query: Query, timeframe: str, *, rest: bool) -> Statement:
+def sums(trades: Statement, timeframe: str) -> Statement:
     """Returns a statement that adds up the trades of each interval: open_ts, the times of its first and last trade, and the sums.
 
-    Raises `HistoryError` for a timeframe that is none of ours.
+    `trades`: selects `TRADE`. Raises `HistoryError` for a timeframe that is none of ours.
     """
-    of = selecting.rows(schema, query, _TRADE, rest=rest)
-    return of.within(
+    return trades.within(
         f"select {_open_ts(timeframe)} as open_ts, min(ts) as first_ts, max(ts) as last_ts, "
         "trim_scale(max(price))::text as high, trim_scale(min(price))::text as low, trim_scale(sum(size))::text as volume, "
         f"trim_scale(sum(price * size))::text as quote_volume, count(*) as trades from ({{0}}) as trades where {_USABLE} "
@@ -51,10 +49,9 @@ def sums(schema: str, query: Query, timeframe: str, *, rest: bool) -> Statement:
     )
 
 
-def at(schema: str, query: Query, times: Iterable[int], *, rest: bool) -> Statement:
-    """Returns a statement that selects the usable trades of these moments."""
-    of = selecting.rows(schema, query, _TRADE, rest=rest)
-    return of.within(
+def at(trades: Statement, times: Iterable[int]) -> Statement:
+    """Returns a statement that selects the usable trades of these moments. `trades`: selects `TRADE`."""
+    return trades.within(
         "select ts, venue, trade_id, epoch, seq, trim_scale(price)::text as price "
         f"from ({{0}}) as trades where ts = any({{1}}::bigint[]) and {_USABLE}",
         sorted(times),

@@ -83,11 +83,16 @@ def _too_long(numbers: Any) -> list[int]:
     return [row for row, text in enumerate(numbers.to_pylist()) if text is not None and not arrow.fits(text)]
 
 
+def storable(value: object) -> object:
+    """Returns a column's value as PostgreSQL can hold it."""
+    return value.replace(_NUL, _REPLACEMENT) if isinstance(value, str) else value
+
+
 def _without_nul(batch: Batch) -> Batch:
     """Replace NUL in the columns of this part of a batch, and return it with such rows as not exact."""
     for values in batch.columns.values():
         for row, value in enumerate(values):
             if isinstance(value, str) and _NUL in value:
-                values[row] = value.replace(_NUL, _REPLACEMENT)
+                values[row] = storable(value)
                 batch.exact[row] = False
     return batch

@@ -18,8 +18,8 @@ LEAST: Final = -(2**63)
 MOST: Final = 2**63 - 1
 SAME_TRADE_NS: Final = 3_600 * 1_000_000_000
 """How far apart a trade of the tape and the same trade by REST may be: their times may have other digits, or only one of them a time."""
-ORDER: Final = "ts, id_ms, id_n"
-NEWEST_FIRST: Final = "ts desc, id_ms desc, id_n desc"
+IN_ORDER: Final = "order by ts, id_ms, id_n"
+NEWEST_FIRST: Final = "order by ts desc, id_ms desc, id_n desc"
 REST: Final = f"'{Source.REST.value}'"
 
 

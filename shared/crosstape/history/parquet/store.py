@@ -78,6 +78,10 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
+    async def visible_files(self, query: Query) -> reading.VisibleFiles:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(reading.visible_files, self._catalogue, query)
+
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
         raise NotImplementedError

@@ -132,12 +132,10 @@ class Check:
     def _check_numbers(self) -> None:
         """Find numbers that are missing or there twice, and rows that a recorder would record again."""
         for of, first, last in islice(self._numbers.repeated(), SHOWN):
-            self._found(_kind(of), f"{_which(first, last)} of {of.venue} in {of.stream} (epoch {of.epoch}) there more than once")
+            self._found(_kind(of), f"{_which(of, first, last)} there more than once")
         unexplained = (hole for hole in self._numbers.holes() if not self._is_explained(hole))
         for hole in islice(unexplained, SHOWN):
-            of = hole.of
-            what = f"{_which(hole.first, hole.last)} of {of.venue} in {of.stream} (epoch {of.epoch}) missing, and no gap event says so"
-            self._found(_kind(of), what)
+            self._found(_kind(hole.of), f"{_which(hole.of, hole.first, hole.last)} missing, and no gap event says so")
         for (kind, stream), newest in self._numbers.newest_ids.items():
             ids = [_id(mark.id) for name, mark in self._marks.get(kind, {}).items() if name.endswith(f":{stream}")]
             if kind in self._marks and (not ids or max(ids) < newest):
@@ -202,8 +200,9 @@ def _kind(of: Numbered) -> str:
     return "status" if of.stream.startswith("venue:") else of.kind.partition(":")[0]
 
 
-def _which(first: int, last: int) -> str:
-    return f"number {first} is" if first == last else f"numbers {first} to {last} are"
+def _which(of: Numbered, first: int, last: int) -> str:
+    of_what = f"of {of.venue} in {of.stream}, epoch {of.epoch},"
+    return f"number {first} {of_what} is" if first == last else f"numbers {first} to {last} {of_what} are"
 
 
 def _id(text: str) -> tuple[int, int]:

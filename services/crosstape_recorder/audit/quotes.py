@@ -15,7 +15,7 @@ from crosstape_recorder.audit.price_stream import PriceStream
 from crosstape_recorder.audit.rules import MS, Rules
 from crosstape_schemas import CONSOLIDATED, Cbbo
 
-KEPT: Final = 2_048
+KEPT: Final = 16_384
 """Newest quotes that are kept for the books and edges of the same moments."""
 FIELDS: Final = (
     "bid_price", "bid_size", "bid_venues", "ask_price", "ask_size", "ask_venues", "mid", "spread", "spread_bps", "market",

@@ -160,3 +160,12 @@ async def start_server(engine: str, tmp_path_factory: pytest.TempPathFactory) ->
             return await stack.enter_async_context(engines.running(one))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The url of a PostgreSQL server private to this run: see `tests.postgres`."""
+    from tests.postgres import EmbeddedPostgres, running  # few tests need it
+
+    with running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))) as server:
+        yield server.url

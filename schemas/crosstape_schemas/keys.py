@@ -82,6 +82,18 @@ class Keys(msgspec.Struct, frozen=True):
         """Sorted set of a service's instances, by the ms (server's clock) at which each counts as dead: `tape:instances:aggregator`."""
         return f"{self._root(0)}:instances:{service}"
 
+    def requests(self, limit: str, outbound: str = "") -> str:
+        """String that expires: what the processes of one internet address have spent of a venue's limit of requests, by slices of time:
+        `tape:requests:binance`, or `tape:requests:binance:OUTBOUND` where `connector.outbound` names the address. In partition 0.
+        """
+        return f"{self._root(0)}:requests:{limit}{f':{outbound}' if outbound else ''}"
+
+    def requests_held(self, venue: str, outbound: str = "") -> str:
+        """String that expires: the venue has asked this address to wait (429, 418) for as long as the key lives:
+        `tape:requests-held:binance`. Named as `requests`; in partition 0.
+        """
+        return f"{self._root(0)}:requests-held:{venue}{f':{outbound}' if outbound else ''}"
+
     def parse(self, stream: str) -> tuple[str, str] | None:
         """Returns (kind, instrument) of a stream's name, ("venue", venue) for a venue's own stream, None for any other name.
 

@@ -27,7 +27,7 @@ from crosstape_connector.health import Health
 from crosstape_connector.metrics.collector import ConnectorCollector
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.writer import Writer
-from crosstape_connector.rest.client import RestClient
+from crosstape_connector.rest.client import RestClient, Spender
 from crosstape_connector.rest.context import RestContext
 from crosstape_connector.rest.instruments import InstrumentCache
 from crosstape_connector.rest.requests import RestRequests
@@ -50,6 +50,8 @@ class VenueAccess(NamedTuple):
     rest_urls: Mapping[str, str]
     """REST base → its address."""
     contact: OriginCheck
+    spender: Spender | None = None
+    """Shares the venue's limits of REST requests with other processes of our address."""
 
 
 class Connector:
@@ -75,7 +77,15 @@ class Connector:
         self._counters = counters
         self._writer = writer
         self._sink = writer.sink
-        rest = RestClient(access.http, feeds.venue, access.rest_urls, timeout_s=own.rest_timeout_s, capture=capture, counters=counters)
+        rest = RestClient(
+            access.http,
+            feeds.venue,
+            access.rest_urls,
+            timeout_s=own.rest_timeout_s,
+            capture=capture,
+            counters=counters,
+            spender=access.spender,
+        )
         self._rest = RestRequests(
             RestContext(RestSources(feeds.venue, rest, feeds.listed), feeds, writer.sink, counters, active=lambda: writer.active),
             own,

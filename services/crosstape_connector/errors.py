@@ -33,11 +33,16 @@ class ConnectFailed(FeedError):
 
 
 class RestFailed(FeedError):
-    """A REST call got no usable answer. `retry_after_s`: the pause that the venue asked for, or None."""
+    """A REST call got no usable answer. `retry_after_s`: the pause that the venue asked for, or None. `status`: of HTTP; 0: none."""
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None, status: int = 0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.status = status
+
+
+class PastFailed(CrosstapeError):
+    """The past of an instrument cannot be fetched. The text names the venue, the instrument and what the venue says."""
 
 
 class UnknownVenue(CrosstapeError):

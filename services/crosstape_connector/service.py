@@ -14,6 +14,7 @@ import structlog
 from crosstape.bus import Client, Publisher, connect
 from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.bus.metrics.prometheus import PrometheusPublisherMetrics
+from crosstape.bus.request_budget import BestEffort, RequestBudget
 from crosstape.bus.spool.tape_identity import Tape, identity_in_spools
 from crosstape.errors import SettingsError, StorageError
 from crosstape.paths import expanded
@@ -80,7 +81,8 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         )
         capture = await stack.enter_async_context(_capturing(settings, venue, public(next(iter(ws_urls.values())))))
         writer = stack.enter_context(closing(_writer(settings, client, keys, feeds, counters, own_dir=own_dir, tape=tape)))
-        access = VenueAccess(http, ws_urls, rest_urls, contact)
+        budget = RequestBudget(client, keys, found.banned_with or venue, outbound=settings.connector.outbound)
+        access = VenueAccess(http, ws_urls, rest_urls, contact, BestEffort(budget))
         connector = Connector(settings, own, access, feeds=feeds, counters=counters, writer=writer, cache=cache, capture=capture)
         stack.enter_context(connector.measured())
         stack.enter_context(nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)))

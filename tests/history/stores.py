@@ -7,6 +7,7 @@ one, as another process would, and all of them are closed when the test ends.
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -37,9 +38,8 @@ async def closing(open_one: StoreFactory) -> AsyncIterator[StoreFactory]:
 @contextlib.asynccontextmanager
 async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
     """A folder on the disk."""
-    from crosstape.history.parquet.store import ParquetStore
-
     from crosstape.history.parquet.folder import LocalFolder
+    from crosstape.history.parquet.store import ParquetStore
 
     path = request.getfixturevalue("tmp_path") / "history"
 
@@ -50,7 +50,38 @@ async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
         yield factory
 
 
+@contextlib.asynccontextmanager
+async def s3(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
+    """A prefix of its own in the bucket of the run's server."""
+    from crosstape.history.parquet.s3 import S3Folder
+    from crosstape.history.parquet.store import ParquetStore
+
+    bucket, prefix = request.getfixturevalue("bucket"), uuid.uuid4().hex
+
+    async def open_one() -> Store:
+        return ParquetStore(S3Folder(bucket, f"tests/{prefix}", allow_http=True))
+
+    async with closing(open_one) as factory:
+        yield factory
+
+
+@contextlib.asynccontextmanager
+async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
+    """A schema of its own on the run's PostgreSQL."""
+    from crosstape.history.postgres.store import PostgresStore
+
+    url = f"{request.getfixturevalue('postgres')}?schema=test_{uuid.uuid4().hex}"
+
+    async def open_one() -> Store:
+        return PostgresStore(url)
+
+    async with closing(open_one) as factory:
+        yield factory
+
+
 OPENERS: Final[dict[str, Opener]] = {
     "local": local,
+    "postgres": postgres,
+    "s3": s3,
 }
 """Name → opener. A new store is added here, and the contract's tests run on it."""

@@ -1,118 +1,145 @@
-"""A history in memory, for tests of what reads and writes one: rows are Arrow tables, made as a store of files makes them."""
+"""A store in memory, that can fail as stores do."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
-from crosstape.history import text_events
-from crosstape.history.arrow import schema_of, table_of
-from crosstape.history.batch import Batch, Source
-from crosstape.history.columns import BatchBuilder
+from crosstape.errors import HistoryError
+from crosstape.history.arrow import table_of
+from crosstape.history.batch import Batch
 from crosstape.history.query import Query
 from crosstape.history.store import CheckResult, Position
-from crosstape_schemas import Event, encode
+from crosstape_schemas import AnyEvent, decode
 
-SAME = {"trade": ("venue", "instrument", "trade_id"), "candle": ("venue", "instrument", "timeframe", "open_ts")}
+
+class Commit(msgspec.Struct, frozen=True):
+    """One commit."""
+
+    batch: Batch
+    marks: Mapping[str, Bookmark]
+
+
+class Disk:
+    """What several stores share, as processes share a folder."""
+
+    def __init__(self) -> None:
+        self.commits: dict[str, list[Commit]] = {}
+        self.tapes: list[Identity] = []
+
+    def events(self, kind: str) -> list[AnyEvent]:
+        """Returns all events of a kind, in the order of their commits."""
+        return [decode(data) for commit in self.commits.get(kind, []) for data in commit.batch.data]
+
+    def position(self, kind: str) -> Position:
+        """Returns how far the history of a kind goes."""
+        commits = self.commits.get(kind, [])
+        marks: dict[str, Bookmark] = {}
+        for commit in commits:
+            marks.update(commit.marks)
+        return Position(len(commits), marks)
 
 
 class MemoryStore:
-    """The parts of a store that gaps and repairs use."""
+    """A `Store`. What it cannot do is not asked of it."""
 
-    def __init__(self) -> None:
-        self.commits: dict[str, list[pa.Table]] = {}
-        self.races = 0
-        """How many of the next commits another process is to be earlier than."""
+    def __init__(self, disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
+        self.is_away = False
+        """Whether it raises, and does nothing."""
+        self.loses_answers = 0
+        """How many more times it does what it is asked, and raises."""
+        self.open = asyncio.Event()
+        """Cleared: `append` takes until it is set."""
+        self.open.set()
+        self.calls = 0
+        """How often something was to be appended."""
+        self.asked = 0
+        """How often anything was asked of it."""
+        self.largest = 0
+        """Rows of the largest commit."""
+        self.bytes_written = 0
+        self.compacted = 0
+        self.expired: list[tuple[int | None, int | None]] = []
+        self.before_append: list[list[tuple[str, Commit]]] = []
+        """Before each of the next appends of their kind: the commits that another process makes."""
 
-    def add(self, kind: str, *events: Event, source: Source = Source.TAPE) -> None:
-        """Write events as one commit, as a recorder does."""
-        builder = BatchBuilder(kind)
-        for number, event in enumerate(events):
-            data = encode(event)
-            builder.add(event.received_ts // 10**6, number, text_events.decode(data), data, source)
-        self.commits.setdefault(kind, []).append(table_of(builder.build()))
-
-    def rows(self, kind: str) -> pa.Table:
-        """All rows that count, in order."""
-        tables = self.commits.get(kind, [])
-        table = pa.concat_tables(tables) if tables else schema_of(kind).empty_table()
-        if kind in SAME:
-            rows = table.to_pylist()
-            taped = {tuple(row[name] for name in SAME[kind]) for row in rows if row["source"] != Source.REST.value}
-            there = [row["source"] != Source.REST.value or tuple(row[name] for name in SAME[kind]) not in taped for row in rows]
-            table = table.filter(pa.array(there, pa.bool_()))
-        return table.sort_by([("ts", "ascending"), ("id_ms", "ascending"), ("id_n", "ascending")])
-
-    @property
-    def bytes_written(self) -> int:
-        """See `Store`."""
-        return 0
+    def _check(self) -> None:
+        self.asked += 1
+        if self.is_away:
+            raise HistoryError("memory: it is away")
 
     async def tapes(self) -> Sequence[Identity]:
         """See `Store`."""
-        return ()
+        self._check()
+        return list(self.disk.tapes)
 
     async def bind(self, tape: Identity, *, after: int) -> bool:
         """See `Store`."""
+        self._check()
+        if len(self.disk.tapes) != after:
+            return False
+        self.disk.tapes.append(tape)
         return True
 
     async def position(self, kind: str) -> Position:
         """See `Store`."""
-        return Position(len(self.commits.get(kind, [])), {})
+        self._check()
+        return self.disk.position(kind)
 
     async def append(self, batch: Batch, marks: Mapping[str, Bookmark], *, after: int) -> int | None:
         """See `Store`."""
-        if self.races:
-            self.races -= 1
-            self.commits.setdefault(batch.kind, []).append(schema_of(batch.kind).empty_table())
-        commits = self.commits.setdefault(batch.kind, [])
-        if after != len(commits):
+        self.calls += 1
+        self._check()
+        await self.open.wait()
+        self._check()
+        commits = self.disk.commits.setdefault(batch.kind, [])
+        if self.before_append and self.before_append[0][0][0] == batch.kind:
+            commits += [commit for _, commit in self.before_append.pop(0)]
+        if len(commits) != after:
             return None
-        commits.append(table_of(batch))
-        return len(commits)
+        commits.append(Commit(batch, dict(marks)))
+        self.largest = max(self.largest, len(batch))
+        self.bytes_written += sum(map(len, batch.data))
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise HistoryError("memory: the answer was lost")
+        return after + 1
 
     async def read(self, query: Query) -> AsyncIterator[pa.Table]:
-        """See `Store`; in parts of sixteen rows."""
-        table = self.rows(query.kind)
-        for name in ("instrument", "venue", "timeframe"):
-            if (value := getattr(query, name)) is not None:
-                table = table.filter(pc.equal(table.column(name), value))
-        if query.from_ts is not None:
-            table = table.filter(pc.greater_equal(table.column("ts"), query.from_ts))
-        if query.to_ts is not None:
-            table = table.filter(pc.less(table.column("ts"), query.to_ts))
-        if query.newest_revisions and query.kind in {"bar", "candle"}:
-            newest: dict[object, tuple[int, int]] = {}
-            for at, row in enumerate(table.to_pylist()):
-                key = row["venue"], row["instrument"], row["timeframe"], row["open_ts"]
-                newest[key] = max(newest.get(key, (-1, 0)), (row["revision"], at))
-            table = table.take(pa.array(sorted(at for _, at in newest.values()), pa.int64()))
-        for start in range(0, len(table), 16):
-            yield table.slice(start, 16)
+        """See `Store`. All rows of the kind."""
+        self._check()
+        for commit in list(self.disk.commits.get(query.kind, [])):
+            yield table_of(commit.batch)
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
-        """Not here."""
+        """Not asked for."""
         raise NotImplementedError
 
     async def last(self, query: Query) -> bytes | None:
-        """Not here."""
+        """Not asked for."""
         raise NotImplementedError
 
     async def compact(self) -> int:
-        """Not here."""
-        return 0
+        """Counted."""
+        self._check()
+        self.compacted += 1
+        return 2
 
     async def expire(self, *, before_ts: int | None = None, max_bytes: int | None = None) -> int:
-        """Not here."""
-        return 0
+        """Noted."""
+        self._check()
+        self.expired.append((before_ts, max_bytes))
+        return 3
 
     async def check(self) -> CheckResult:
-        """Not here."""
-        return CheckResult(0, 0, ())
+        """Not asked for."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """See `Store`."""

@@ -16,7 +16,7 @@ from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.gaps.gap import HistoryGap
 from crosstape_recorder.repairing import Repair, Repaired
 from crosstape_schemas import KINDS, Candle, FeedState, Gap, GapCause, Quote, Side, Status, Trade
-from tests.recorder.memory_store import MemoryStore
+from tests.recorder.rows_in_memory import RowsInMemory
 from tests.recorder.past import Killed, Past
 
 S: Final = 10**9
@@ -48,26 +48,26 @@ def gap(
 
 
 async def gaps_of(
-    store: MemoryStore, facts: VenueFacts = COUNTED, *, from_ts: int | None = None, kinds: Iterable[str] = KINDS
+    store: RowsInMemory, facts: VenueFacts = COUNTED, *, from_ts: int | None = None, kinds: Iterable[str] = KINDS
 ) -> list[HistoryGap]:
     """Find what is missing."""
     return await examine(store, Selection(kinds=tuple(kinds), from_ts=from_ts, to_ts=NOW - 2 * M), lambda _: facts, tolerance_ns=2 * S)
 
 
-async def repaired(store: MemoryStore, past: Past, facts: VenueFacts = COUNTED) -> list[Repaired]:
+async def repaired(store: RowsInMemory, past: Past, facts: VenueFacts = COUNTED) -> list[Repaired]:
     """Repair all that is missing."""
     repair = Repair(store, past, lambda _: facts, tolerance_ns=2 * S, clock=lambda: NOW)
     return [one async for one in repair.run(await gaps_of(store, facts))]
 
 
-def ids(store: MemoryStore) -> list[int]:
+def ids(store: RowsInMemory) -> list[int]:
     """The ids of the trades that are there, in order; one that is there twice comes twice."""
     return sorted(map(int, store.rows("trade").column("trade_id").to_pylist()))
 
 
 async def test_trades_that_are_missing_by_their_ids_are_fetched_once() -> None:
     """The gap is listed, filled, and listed no more. The rows say that they come from REST, those that were there stay as they were."""
-    store, past = MemoryStore(), Past(*map(trade, range(100)))
+    store, past = RowsInMemory(), Past(*map(trade, range(100)))
     store.add("trade", *(trade(number) for number in range(100) if number not in (40, 41, 42, 43, 44, 70)))
 
     found = await gaps_of(store)
@@ -89,7 +89,7 @@ async def test_trades_that_are_missing_by_their_ids_are_fetched_once() -> None:
 
 async def test_ids_that_never_existed_are_not_missing_for_ever() -> None:
     """The venue has the trades on both sides and none between."""
-    store = MemoryStore()
+    store = RowsInMemory()
     numbers = [number for number in range(100) if number not in (40, 41, 60)]
     store.add("trade", *(trade(number) for number in numbers if number != 42))
 
@@ -102,7 +102,7 @@ async def test_ids_that_never_existed_are_not_missing_for_ever() -> None:
 
 async def test_what_the_venue_does_not_have_any_more_stays_listed() -> None:
     """A part came; the rest is a gap with its own times."""
-    store = MemoryStore()
+    store = RowsInMemory()
     store.add("trade", *(trade(number) for number in range(100) if not 40 <= number < 50))
 
     done = await repaired(store, Past(*(trade(number) for number in range(45, 100))))
@@ -115,7 +115,7 @@ async def test_what_the_venue_does_not_have_any_more_stays_listed() -> None:
 
 async def test_a_gap_that_the_connector_reported_is_closed_where_ids_count_nothing() -> None:
     """All that the venue has of this time was fetched: that is all there is."""
-    store, past = MemoryStore(), Past(*map(trade, range(100)))
+    store, past = RowsInMemory(), Past(*map(trade, range(100)))
     store.add("trade", *(trade(number) for number in range(100) if not 40 <= number < 50))
     store.add("gap", gap(T0 + 39 * S + 7, T0 + 50 * S + 7, None))
 
@@ -131,7 +131,7 @@ async def test_a_gap_that_the_connector_reported_is_closed_where_ids_count_nothi
 
 async def test_candles_are_fetched_and_those_that_never_existed_are_noted() -> None:
     """The venue publishes each, but had a halt."""
-    store = MemoryStore()
+    store = RowsInMemory()
     store.add("candle", *(candle(minute) for minute in range(20) if minute not in (5, 6, 7, 12)))
 
     found = await gaps_of(store)
@@ -146,7 +146,7 @@ async def test_candles_are_fetched_and_those_that_never_existed_are_noted() -> N
 
 async def test_a_gap_of_candles_has_the_times_of_our_clock() -> None:
     """The intervals that it touches are fetched, complete."""
-    store, past = MemoryStore(), Past(*map(candle, range(20)))
+    store, past = RowsInMemory(), Past(*map(candle, range(20)))
     store.add("candle", *(candle(minute) for minute in range(20) if minute not in (5, 6)))
     store.add("gap", gap(T0 + 5 * M + 30 * S, T0 + 7 * M + S, None, kind="candle:1m"))
 
@@ -158,7 +158,7 @@ async def test_a_gap_of_candles_has_the_times_of_our_clock() -> None:
 
 async def test_what_nobody_keeps_says_why_it_cannot_be_repaired() -> None:
     """Quotes are states. A venue may not have such old trades. A new gap is left to the connector."""
-    store, past = MemoryStore(), Past()
+    store, past = RowsInMemory(), Past()
     past.refuses = "kraken has trades of the last 1 hours only"
     store.add("quote", Quote("binance", X, T0, T0, None, None, None, None, epoch=7, seq=1))
     store.add(
@@ -177,7 +177,7 @@ async def test_what_nobody_keeps_says_why_it_cannot_be_repaired() -> None:
 
 async def test_a_time_in_which_nobody_recorded_is_found_and_filled() -> None:
     """There is no sign of life, and no gap that says so: the connector never came back on this tape."""
-    store, past = MemoryStore(), Past(*map(trade, range(100)))
+    store, past = RowsInMemory(), Past(*map(trade, range(100)))
     store.add("status", *(Status("binance", "*", None, T0 + at * S, "*", FeedState.LIVE, epoch=7, seq=at + 1) for at in range(30)))
     store.add("status", *(Status("binance", "*", None, T0 + at * S, "*", FeedState.LIVE, epoch=8, seq=at) for at in range(70, 100)))
     store.add("trade", *(trade(number) for number in range(30)))
@@ -195,7 +195,7 @@ async def test_a_time_in_which_nobody_recorded_is_found_and_filled() -> None:
 
 async def test_a_venue_that_refuses_ends_its_gap_and_no_other() -> None:
     """What came before is there, and the next repair goes on."""
-    store, past = MemoryStore(), Past(*map(trade, range(100)))
+    store, past = RowsInMemory(), Past(*map(trade, range(100)))
     store.add("trade", *(trade(number) for number in range(100) if not 40 <= number < 50 and number != 70))
     past.fails_after = 2
 
@@ -211,7 +211,7 @@ async def test_a_venue_that_refuses_ends_its_gap_and_no_other() -> None:
 
 async def test_another_process_that_commits_at_the_same_time_costs_another_attempt() -> None:
     """A recorder commits trades all the time."""
-    store, past = MemoryStore(), Past(*map(trade, range(100)))
+    store, past = RowsInMemory(), Past(*map(trade, range(100)))
     store.add("trade", *(trade(number) for number in range(100) if not 40 <= number < 50))
     store.races = 3
 
@@ -231,7 +231,7 @@ def test_whatever_is_missing_and_whenever_it_is_killed(missing: set[int], never:
     """In the end each trade that exists is there once, nothing is listed, and another repair has nothing to do."""
 
     async def run() -> None:
-        store = MemoryStore()
+        store = RowsInMemory()
         exist = [number for number in range(60) if number not in never]
         there = [number for number in exist if number not in missing]
         store.add("trade", *map(trade, there))

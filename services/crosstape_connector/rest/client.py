@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from crosstape.bus.request_budget import RequestLimit
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import RestFailed
 from crosstape_connector.metrics.counters import Counters
@@ -28,6 +29,18 @@ BACK_OFF_S: Final = 5.0
 """How long to wait where the venue does not say."""
 
 
+class Spender(Protocol):
+    """Knows what other processes of our address request of the venue. Its methods end soon and raise nothing."""
+
+    async def spend(self, limit: RequestLimit, weight: int) -> float:
+        """Count a request that is about to be made. Returns for how many seconds the venue is to be left alone."""
+        ...
+
+    async def hold(self, limit: RequestLimit, seconds: float) -> None:
+        """Let the others wait as we do: the venue has asked for it."""
+        ...
+
+
 class RestClient:
     """Makes the requests of one venue. Each waits for its rate limit, and for as long as the venue asked after any request before.
 
@@ -43,13 +56,16 @@ class RestClient:
         timeout_s: float,
         capture: Capture | None,
         counters: Counters,
+        spender: Spender | None = None,
     ) -> None:
+        """`spender`: shares the venue's limits with other processes; None: there are no others."""
         self._http = http
         self._venue = venue
         self._urls = urls
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._capture = capture
         self._counters = counters
+        self._spender = spender
         self._not_before = 0.0
         self.odd_rows = OddRows(venue.id, counters)
         """Counts and logs the rows of answers that were left out."""
@@ -77,8 +93,7 @@ class RestClient:
     async def _request(self, method: str, rest: str, path: str, *, instruments: bool, captured: bool) -> tuple[bytes, int]:
         url = self._url(rest, path)
         shown = self._shown(rest, path)
-        while (pause := self._not_before - time.monotonic()) > 0:
-            await asyncio.sleep(pause)
+        await self._wait_for_turn(path)
         status = 0
         try:
             async with self._http.request(method, url, timeout=self._timeout) as response:
@@ -96,9 +111,23 @@ class RestClient:
         if status in BUSY:
             wait_s = BACK_OFF_S if wait_s is None else wait_s
             self._not_before = max(self._not_before, time.monotonic() + wait_s)
+            if self._spender is not None and (limit := self._venue.rest_limit(path)) is not None:
+                await self._spender.hold(limit, wait_s)
         if error is not None:
-            raise RestFailed(f"{shown}: {error}", wait_s)
+            raise RestFailed(f"{shown}: {error}", wait_s, status)
         return body, received_ts
+
+    async def _wait_for_turn(self, path: str) -> None:
+        """Wait for as long as the venue has asked us, or another process of our address, to wait."""
+        await self._wait()
+        if self._spender is not None and (limit := self._venue.rest_limit(path)) is not None:
+            held_s = await self._spender.spend(limit, limit.weight(path))
+            self._not_before = max(self._not_before, time.monotonic() + held_s)
+            await self._wait()
+
+    async def _wait(self) -> None:
+        while (pause := self._not_before - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
 
     def record_cached(self, rest: str, path: str, body: bytes) -> None:
         """Record an old answer of `path` that is used as the list of instruments: a capture cannot be read without one."""

@@ -15,6 +15,7 @@ import msgspec
 
 from crosstape_connector.errors import UnknownSymbol
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, Odd, OddRow, Output, TradeSnapshot
+from crosstape_connector.venues.past import PastCandles, PastTrades, RestLimit
 from crosstape_schemas import CANDLE, Funding, Instrument, Level, Mark, OpenInterest, Quote, asset
 
 MEBIBYTE: Final = 1024 * 1024
@@ -351,6 +352,14 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """None: the venue publishes no candles."""
     candle_source: CandleSource | None = None
     polled: tuple[PolledSource, ...] = ()
+    past_trades: PastTrades | str = "the venue has no such request"
+    """Trades of any range; a text: why there are none, as a sentence without its full stop."""
+    past_candles: PastCandles | None = None
+    """Candles of any range; None: there are none."""
+    rest_limits: tuple[RestLimit, ...] = ()
+    """The venue's limits on REST requests of one address. The last one counts all that the others do not."""
+    banned_with: str = ""
+    """What the venue asks to wait (429, 418): the name that markets share which it bans together; empty: this venue alone."""
     environments: Mapping[str, Environment] = {}
     """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "none"] = "none"
@@ -367,6 +376,10 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
+
+    def rest_limit(self, path: str) -> RestLimit | None:
+        """Return the limit that counts a request for this path; None: none is known."""
+        return next((limit for limit in self.rest_limits if path.startswith(limit.prefix)), None)
 
 
 def subscribed_depth(venue: Venue, book_depth: int) -> int:

@@ -16,6 +16,7 @@ import msgspec
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 PositiveDecimal = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
 Bps = Annotated[Decimal, msgspec.Meta(extra={"at least": 0, "below": 10_000})]
 """A part of a price."""
@@ -214,6 +215,12 @@ class ConnectorSettings(Section, frozen=True):
     Empty: it is the only one. (Its old name, `connector.line`, is read until the next release.)"""
     lease_s: Positive = 1.0
     """With `replica`: a standby takes over when the active replica has not renewed its lease for this time."""
+    outbound: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=32)] = ""
+    """Names the internet address from which requests leave. Connectors, backfills and repairs with the same name share each venue's limit
+    of REST requests, and all wait where the venue asks one of them to. Set different names where they run behind different addresses."""
+    backfill_share: Share = 0.5
+    """The share of a venue's limit of REST requests that live connectors, backfills and repairs may have used together when a backfill or
+    repair makes a request: what is above it is left to live connectors."""
     any_origin: bool = False
     """Whether data of several origins may get on one tape: of live venues, of their testnets, and of simulated venues: `--i-mean-it`."""
     capture_dir: str = ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.venues.binance import connection, klines, rest, stream
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleSource,
@@ -92,6 +93,16 @@ VENUE: Final = Venue(
         page=1_000,
         per_minute=60,  # weight 2 each: 120 more
     ),
+    past_trades=TradesById(rest="spot", path=rest.past_path, newest=rest.newest_path, parse=rest.parse_trades, page=rest.PAGE),
+    past_candles=PastCandles(
+        rest="spot",
+        path=klines.range_path("/api/v3", 1_000),
+        parse=klines.parse,
+        page=1_000,
+        timeframes=("1s", *klines.TIMEFRAMES),
+        empty="flat",
+    ),
+    rest_limits=(RestLimit(name=ID, capacity=6_000, window_s=60.0, weights=rest.WEIGHTS),),
     environments={
         "testnet": Environment(
             ws_urls={"stream": "wss://stream.testnet.binance.vision/stream"},

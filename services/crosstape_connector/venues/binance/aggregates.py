@@ -57,6 +57,11 @@ def agg_trades_path(prefix: str) -> Callable[[str, int, int], str]:
     return lambda symbol, first, since_ts: f"{prefix}/aggTrades?symbol={quote(symbol)}&fromId={first}&limit={PAGE}"
 
 
+def past_path(prefix: str) -> Callable[[str, int], str]:
+    """See `TradesById.path`."""
+    return lambda symbol, first: agg_trades_path(prefix)(symbol, first, 0)
+
+
 def newest_path(prefix: str) -> Callable[[str], str]:
     """See `TradeSource.newest`."""
     return lambda symbol: f"{prefix}/aggTrades?symbol={quote(symbol)}&limit={PAGE}"

@@ -131,6 +131,16 @@ def path_with_end(prefix: str, page: int) -> Callable[[str, str, int], str]:
     return made
 
 
+def range_path(prefix: str, page: int) -> Callable[[str, str, int, int], str]:
+    """See `PastCandles.path`. Both bounds are included; COIN-M counts back from the end, the other markets on from the start."""
+
+    def made(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+        times = f"startTime={max(0, first_ts) // 1_000_000}&endTime={last_ts // 1_000_000}"
+        return f"{prefix}/klines?symbol={quote(symbol)}&interval={timeframe}&{times}&limit={page}"
+
+    return made
+
+
 def parse(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Parse a page of candles. The last one is running, and nothing in its row says so."""
 

@@ -134,6 +134,22 @@ def newest_path(symbol: str) -> str:
     return f"/api/v3/trades?symbol={quote(symbol)}&limit={PAGE}"
 
 
+def past_path(symbol: str, first: int) -> str:
+    """See `TradesById.path`."""
+    return trades_path(symbol, first, 0)
+
+
+WEIGHTS: Final = {
+    "/api/v3/depth": 50,
+    "/api/v3/trades": 25,
+    "/api/v3/historicalTrades": 25,
+    "/api/v3/ticker/bookTicker": 4,
+    "/api/v3/exchangeInfo": 20,
+    "/api/v3/klines": 2,
+}
+"""What our requests weigh; a book has `LEVELS`, best prices are of several symbols."""
+
+
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """Parse the answer to either path. `isBuyerMaker` true: the taker sold."""
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from crosstape_connector.venues.binance import aggregates, connection, klines, quotes
 from crosstape_connector.venues.binance.rest import rest_error
 from crosstape_connector.venues.binance_futures import rest, stream
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleSource,
@@ -126,5 +127,25 @@ def venue(
                 per_minute=96,
             ),
         ),
+        past_trades=TradesById(
+            rest="futures",
+            path=aggregates.past_path(prefix),
+            newest=aggregates.newest_path(prefix),
+            parse=aggregates.parse_agg_trades,
+            page=aggregates.PAGE,
+            reach_s=48 * 3_600.0,
+            note="trades of one order at one price are one",
+        ),
+        past_candles=PastCandles(
+            rest="futures",
+            path=klines.range_path(prefix, CANDLE_PAGE),
+            parse=klines.parse,
+            page=CANDLE_PAGE,
+            timeframes=tuple(klines.TIMEFRAMES),
+            window_s=klines.MOST / 1_000 if inverse else 0.0,
+            empty="flat",
+        ),
+        rest_limits=(RestLimit(name="binance_futures", capacity=2_400, window_s=60.0, weights=rest.weights(prefix)),),
+        banned_with="binance_futures",
         rest_error=rest_error,
     )

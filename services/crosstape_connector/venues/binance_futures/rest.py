@@ -85,6 +85,11 @@ _state = msgspec.json.Decoder(RestState).decode
 _open_interest = msgspec.json.Decoder(RestOpenInterest).decode
 
 
+def weights(prefix: str) -> dict[str, int]:
+    """Return what our requests weigh, by path: see the limits above."""
+    return {f"{prefix}{path}": weight for path, weight in (("/depth", 20), ("/aggTrades", 20), ("/ticker/bookTicker", 5), ("/klines", 2))}
+
+
 def depth_path(prefix: str) -> Callable[[str], str]:
     """See `SnapshotSource.path`. `prefix`: `/fapi/v1`, `/dapi/v1`."""
     return lambda symbol: f"{prefix}/depth?symbol={quote(symbol)}&limit={LEVELS}"

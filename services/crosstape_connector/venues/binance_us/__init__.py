@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.venues.binance import aggregates, connection, klines, quotes, rest, stream
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleSource,
@@ -29,6 +30,8 @@ from crosstape_connector.venues.spec import (
 
 ID: Final = "binance_us"
 PREFIX: Final = "/api/v3"
+WEIGHTS: Final = {f"{PREFIX}/depth": 10, f"{PREFIX}/exchangeInfo": 10, f"{PREFIX}/ticker/bookTicker": 2}
+"""What our requests weigh; others weigh 1."""
 
 VENUE: Final = Venue(
     id=ID,
@@ -77,5 +80,22 @@ VENUE: Final = Venue(
     connects=ConnectLimit(300, 300.0),
     candles=klines.rules(seconds=False, volume="`v` is in base units"),
     candle_source=CandleSource(rest="spot", path=klines.path(PREFIX, 1_000), parse=klines.parse, page=1_000, per_minute=60),
+    past_trades=TradesById(
+        rest="spot",
+        path=aggregates.past_path(PREFIX),
+        newest=aggregates.newest_path(PREFIX),
+        parse=aggregates.parse_agg_trades,
+        page=aggregates.PAGE,
+        note="trades of one order at one price are one",
+    ),
+    past_candles=PastCandles(
+        rest="spot",
+        path=klines.range_path(PREFIX, 1_000),
+        parse=klines.parse,
+        page=1_000,
+        timeframes=tuple(klines.TIMEFRAMES),
+        empty="flat",
+    ),
+    rest_limits=(RestLimit(name=ID, capacity=1_200, window_s=60.0, weights=WEIGHTS),),
     rest_error=rest.rest_error,
 )

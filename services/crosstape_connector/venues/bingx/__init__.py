@@ -20,6 +20,7 @@ from typing import Final
 
 from crosstape_connector.venues.bingx import candles, frames, rest, routes, spot, spot_rest, swap, swap_rest
 from crosstape_connector.venues.parsing.binary import gunzip
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     MEBIBYTE,
     BookRule,
@@ -99,6 +100,18 @@ SPOT: Final = Venue(
         page=rest.CANDLES,
         per_minute=rest.MINUTE,
     ),
+    past_trades=TradesById(
+        path=spot_rest.past_path, newest=spot_rest.trades_path, parse=spot_rest.parse_trades, page=spot_rest.PAGE, cursor="either"
+    ),
+    past_candles=PastCandles(
+        path=rest.range_path("/openApi/spot/v2/market/kline"),
+        parse=spot_rest.parse_candles,
+        page=rest.CANDLES,
+        timeframes=(*candles.SPOT, "1d"),
+        empty="none",
+    ),
+    rest_limits=(RestLimit(name="bingx.spot", capacity=500, window_s=10.0),),
+    banned_with="bingx",
     trade_ids="increasing",
     trades_overtake=True,
     rest_error=rest.rest_error,
@@ -182,5 +195,15 @@ SWAP: Final = Venue(
         )
     },
     trade_ids="increasing",
+    past_trades="its trades have no ids on the stream, so that fetched ones could not be told from those of the tape",
+    past_candles=PastCandles(
+        path=rest.range_path("/openApi/swap/v3/quote/klines"),
+        parse=swap_rest.parse_candles,
+        page=rest.CANDLES,
+        timeframes=tuple(candles.SWAP),
+        empty="none",
+    ),
+    rest_limits=(RestLimit(name="bingx.swap", capacity=500, window_s=10.0),),
+    banned_with="bingx",
     rest_error=rest.rest_error,
 )

@@ -85,6 +85,15 @@ def candles_path(path: str) -> Callable[[str, str, int], str]:
     return of
 
 
+def range_path(path: str) -> Callable[[str, str, int, int], str]:
+    """Return `PastCandles.path` for this path. Whether the bounds are included is not documented."""
+
+    def of(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+        return f"{candles_path(path)(symbol, timeframe, max(0, first_ts))}&endTime={last_ts // 1_000_000}"
+
+    return of
+
+
 def candles_parser(
     read: Callable[[msgspec.Raw, Instrument, str, int], Candle],
 ) -> Callable[[bytes, Instrument, str, int], CandleSnapshot]:

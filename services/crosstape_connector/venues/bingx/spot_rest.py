@@ -76,6 +76,11 @@ def trades_path(symbol: str) -> str:
     return f"/openApi/spot/v1/market/trades?symbol={quoted(symbol)}&limit={PAGE}"
 
 
+def past_path(symbol: str, trade_id: int) -> str:
+    """See `TradesById.path`. `fromId` is documented as "the last recorded id": whether the page begins or ends there, answers show."""
+    return f"/openApi/market/his/v1/trade?symbol={quoted(symbol)}&limit={PAGE}&fromId={trade_id}"
+
+
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """`buyerMaker` true: the taker sold."""
 

@@ -20,6 +20,7 @@ from crosstape_connector.venues.bitfinex import requests, rest, stream
 from crosstape_connector.venues.bitfinex.assets import ours
 from crosstape_connector.venues.bitfinex.checksum import CHECKED, checksum
 from crosstape_connector.venues.bitfinex.values import ID, TIMEFRAMES
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesByTime
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleRules,
@@ -103,6 +104,15 @@ VENUE: Final = Venue(
         first="snapshot",
     ),
     candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=15),  # of 30
+    past_trades=TradesByTime(path=rest.past_path, parse=rest.parse_trades, page=rest.PAGE, unit_ns=1_000_000),
+    past_candles=PastCandles(path=rest.range_path, parse=rest.parse_candles, page=rest.CANDLES, timeframes=tuple(TIMEFRAMES), empty="none"),
+    rest_limits=(
+        *(
+            RestLimit(name=f"{ID}.{kind}", capacity=capacity, window_s=60.0, prefix=f"/v2/{kind}")
+            for kind, capacity in (("trades", 15), ("candles", 30), ("conf", 30), ("book", 30))
+        ),
+        RestLimit(name=f"{ID}.others", capacity=30, window_s=60.0),
+    ),
     trade_ids="increasing",
     quote_from_book=True,
     connects=ConnectLimit(20, 60.0),

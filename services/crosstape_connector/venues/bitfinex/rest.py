@@ -77,6 +77,11 @@ def trades_path(symbol: str, since_ts: int) -> str:
     return f"/v2/trades/{quoted(symbol, safe=':')}/hist?limit={PAGE}&start={max(0, since_ts) // MS}&sort=1"
 
 
+def past_path(symbol: str, since_ts: int, until_ts: int) -> str:
+    """See `TradesByTime.path`. Both bounds are included."""
+    return f"{trades_path(symbol, since_ts)}&end={until_ts // MS}"
+
+
 def newest_path(symbol: str) -> str:
     """Return the path of the newest trades."""
     return f"/v2/trades/{quoted(symbol, safe=':')}/hist?limit={PAGE}"
@@ -118,6 +123,11 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
     """Return the path of the candles from that time on."""
     key = quoted(f"trade:{TIMEFRAMES[timeframe]}:{symbol}", safe=":")
     return f"/v2/candles/{key}/hist?limit={CANDLES}&start={max(0, since_ts) // MS}&sort=1"
+
+
+def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`. Both bounds are included."""
+    return f"{candles_path(symbol, timeframe, first_ts)}&end={last_ts // MS}"
 
 
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:

@@ -17,6 +17,7 @@ from typing import Final
 
 from crosstape_connector.venues.bitstamp import rest, stream
 from crosstape_connector.venues.bitstamp.stream import ID
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesOfSpan
 from crosstape_connector.venues.spec import BookRule, Endpoint, InstrumentSource, QuoteSource, TradeSource, TradingSource, Venue
 
 VENUE: Final = Venue(
@@ -53,6 +54,22 @@ VENUE: Final = Venue(
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=120),
     trading=TradingSource(path=lambda markets: "/api/v2/trading-pairs-info/", parse=rest.parse_trading, per_minute=12),
+    past_trades=TradesOfSpan(
+        spans={3_600: rest.span_path("hour"), 86_400: rest.span_path("day")},
+        parse=rest.parse_trades,
+        page=rest.PAGE,
+        reach_s=86_400.0,
+        note="times of whole seconds",
+    ),
+    past_candles=PastCandles(
+        path=rest.candles_path,
+        parse=rest.parse_candles,
+        page=rest.CANDLES,
+        timeframes=rest.STEPS,
+        empty="untrue",
+        note="the stream has none",
+    ),
+    rest_limits=(RestLimit(name=ID, capacity=10_000, window_s=600.0),),
     trade_ids="increasing",
     quote_from_book=True,
     rest_error=rest.rest_error,

@@ -1,6 +1,8 @@
 """Bitstamp's REST: trades, best bid and ask, instruments and whether they trade.
 
 Limits  400 requests a second, and 10,000 in ten minutes, for one client
+Candles `ohlc`, oldest first: with `end`, `start` is ignored, so that a range is asked for by its start alone. A row may be there twice,
+        with different figures. An interval without trades has a row at the close of the *next* one, which nobody could know then
 Quirks  `transactions` are those of the last minute, hour or day, newest first, without paging; their times are whole seconds, and `type` is
         a text; `ticker` has the best prices without their sizes, so a quote is the top of `order_book`, which comes complete
 """
@@ -8,7 +10,7 @@ Quirks  `transactions` are those of the last minute, hour or day, newest first, 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote as quoted
@@ -16,7 +18,7 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.venues.bitstamp.stream import ID, micros_ns
-from crosstape_connector.venues.messages import OddRow, TradeSnapshot
+from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import (
     RestLevel,
     best_quote,
@@ -26,12 +28,14 @@ from crosstape_connector.venues.parsing.answers import (
     trade_page,
     trading_states,
 )
+from crosstape_connector.venues.parsing.candles import candle, snapshot
 from crosstape_connector.venues.parsing.listing import asset_of, listed
 from crosstape_connector.venues.parsing.numbers import figure
-from crosstape_connector.venues.parsing.rows import rows_decoder
+from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, seconds_ns
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Instrument, Quote, Side, Trade, asset, spot
+from crosstape_schemas import Candle, Instrument, Quote, Side, Trade, asset, spot
+from crosstape_schemas.timeframes import LENGTHS, SECOND
 
 PAGE: Final = 1_000_000
 """Trades in an answer at most: it holds all of the hour, so that it is never cut."""
@@ -51,6 +55,23 @@ class RestTrade(msgspec.Struct, frozen=True):
     price: str
     amount: str
     type: str
+
+
+class RestCandle(msgspec.Struct, frozen=True):
+    timestamp: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class RestOhlc(msgspec.Struct, frozen=True):
+    ohlc: list[msgspec.Raw]
+
+
+class RestCandles(msgspec.Struct, frozen=True):
+    data: RestOhlc
 
 
 class RestBook(msgspec.Struct, frozen=True):
@@ -75,6 +96,8 @@ class RestFault(msgspec.Struct, frozen=True):
 _trades = list_reader(RestTrade)
 _book = msgspec.json.Decoder(RestBook).decode
 _pairs = rows_decoder(list[msgspec.Raw], 1)
+_candles = rows_decoder(RestCandles, 3)
+_candle = msgspec.json.Decoder(RestCandle).decode
 _pair = msgspec.json.Decoder(RestPair).decode
 
 
@@ -99,6 +122,42 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
         )  # fmt: skip
 
     return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
+
+
+def span_path(span: str) -> Callable[[str], str]:
+    """Return what makes the path of all trades of the last `hour` or `day`."""
+    return lambda market: f"/api/v2/transactions/{quoted(market)}/?time={span}"
+
+
+STEPS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+"""What `ohlc` has of our timeframes."""
+CANDLES: Final = 1_000
+"""Candles in an answer: the venue's most."""
+
+
+def candles_path(market: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`: from the start, as many as an answer holds."""
+    start = max(0, first_ts) // SECOND
+    return f"/api/v2/ohlc/{quoted(market)}/?step={LENGTHS[timeframe] // SECOND}&limit={CANDLES}&start={start}"
+
+
+def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
+    """Return the candles in which something was traded; of two with one time the later row."""
+
+    def read(raw: msgspec.Raw) -> Candle | None:
+        row = _candle(raw)
+        volume = figure(row.volume)
+        if not volume:
+            return None
+        prices = figure(row.open), figure(row.high), figure(row.low), figure(row.close)
+        open_ts = _serial(row.timestamp) * SECOND
+        return candle(ID, instrument.name, timeframe, open_ts, prices, volume=volume, venue_ts=None, received_ts=received_ts)
+
+    odd: list[Odd] = []
+    what = f"{timeframe} candles of {instrument.name}"
+    made = [one for one in readable(_candles(body).data.ohlc, read, what, odd) if one is not None]
+    by_open = {one.open_ts: one for one in made}
+    return snapshot(instrument.name, timeframe, by_open.values(), received_ts, odd)
 
 
 def quotes_path(markets: Sequence[str]) -> str:

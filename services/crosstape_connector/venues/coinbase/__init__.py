@@ -16,6 +16,7 @@ from typing import Final
 
 from crosstape_connector.venues.coinbase import advanced, candles, exchange, products, recorded, rest
 from crosstape_connector.venues.coinbase.values import ID, ours
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     MEBIBYTE,
     BookRule,
@@ -106,6 +107,13 @@ VENUE: Final = Venue(
     ),
     candles=candles.RULES,
     candle_source=CandleSource(rest="exchange", path=candles.path, parse=candles.parse, page=candles.PAGE, per_minute=12),
+    past_trades=TradesById(
+        rest="exchange", path=rest.past_path, newest=rest.newest_path, parse=rest.parse_trades, page=rest.PAGE, cursor="below"
+    ),
+    past_candles=PastCandles(
+        rest="exchange", path=candles.range_path, parse=candles.parse, page=candles.PAGE, timeframes=candles.STEPS, empty="none"
+    ),
+    rest_limits=(RestLimit(name=ID, capacity=10, window_s=1.0),),
     environments={
         "sandbox": Environment(  # Advanced Trade has none for market data: so there are no candles and no statuses
             ws_urls={"exchange": "wss://ws-feed-public.sandbox.exchange.coinbase.com"},

@@ -133,6 +133,16 @@ def path(product: str, timeframe: str, since_ts: int) -> str:
     return f"/products/{quoted(product)}/candles?granularity={step // _SECOND}&start={start}&end={end}"
 
 
+STEPS: Final = ("1m", "5m", "15m", "1h", "6h", "1d")
+"""What REST has: its `granularity` is the length in seconds."""
+
+
+def range_path(product: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`. More than `PAGE` intervals would be refused."""
+    start, end = (_iso(max(0, ts)) for ts in (first_ts, last_ts))
+    return f"/products/{quoted(product)}/candles?granularity={LENGTHS[timeframe] // _SECOND}&start={start}&end={end}"
+
+
 def parse(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Oldest first; the answer has neither a product nor a time of its own."""
 

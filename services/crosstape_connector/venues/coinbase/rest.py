@@ -49,6 +49,11 @@ def trades_path(product: str, first: int, since_ts: int) -> str:
     return f"/products/{quoted(product)}/trades?limit={PAGE}&after={first + PAGE}"
 
 
+def past_path(product: str, below: int) -> str:
+    """The last `PAGE` trades with ids below this one."""
+    return f"/products/{quoted(product)}/trades?limit={PAGE}&after={below}"
+
+
 def newest_path(product: str) -> str:
     """The newest trades."""
     return f"/products/{quoted(product)}/trades?limit={PAGE}"

@@ -15,6 +15,7 @@ from crosstape_connector.venues.kraken import candles, requests, rest, stream
 from crosstape_connector.venues.kraken.checksum import checksum
 from crosstape_connector.venues.kraken.names import ID
 from crosstape_connector.venues.kraken.rest import ours
+from crosstape_connector.venues.past import PastCandles, RestLimit, TradesByTime
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleSource,
@@ -89,6 +90,20 @@ VENUE: Final = Venue(
         page=candles.PAGE,
         per_minute=4,  # 60 of 60 with the others
     ),
+    past_trades=TradesByTime(
+        rest="spot", path=rest.past_path, parse=rest.parse_trades, page=rest.PAGE, unit_ns=1_000, note="from the first trade on, in 2013"
+    ),
+    past_candles=PastCandles(
+        rest="spot",
+        path=candles.range_path,
+        parse=candles.parse,
+        page=candles.PAGE,
+        timeframes=tuple(candles.RULES.timeframes),
+        reach_intervals=candles.PAGE,
+        empty="flat",
+        note="older ones can be computed from trades",
+    ),
+    rest_limits=(RestLimit(name=ID, capacity=60, window_s=60.0),),
     trade_ids="contiguous",
     connects=ConnectLimit(150, 600.0),  # beyond about 150, it is reported, an address is blocked for 10 minutes
     rest_error=rest.rest_error,

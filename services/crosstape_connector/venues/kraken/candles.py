@@ -142,6 +142,11 @@ def path(symbol: str, timeframe: str, since_ts: int) -> str:
     return f"/0/public/OHLC?pair={quoted(rest_name(symbol))}&interval={RULES.timeframes[timeframe]}&since={since}"
 
 
+def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`: there is no end of a range."""
+    return path(symbol, timeframe, first_ts)
+
+
 def parse(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Rows of the one pair in the answer; `last` beside them is the time of the newest closed one."""
 

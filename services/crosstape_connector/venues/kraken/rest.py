@@ -128,6 +128,11 @@ def trades_path(symbol: str, first: int, since_ts: int) -> str:
     return f"/0/public/Trades?pair={quoted(rest_name(symbol))}&since={max(0, since_ts - MARGIN_NS)}&count={PAGE}"
 
 
+def past_path(symbol: str, since_ts: int, until_ts: int) -> str:
+    """See `TradesByTime.path`: there is no end of a range."""
+    return trades_path(symbol, 0, since_ts)
+
+
 def newest_path(symbol: str) -> str:
     """The newest trades."""
     return f"/0/public/Trades?pair={quoted(rest_name(symbol))}&count={PAGE}"

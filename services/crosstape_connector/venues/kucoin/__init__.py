@@ -22,6 +22,7 @@ from crosstape_connector.venues.kucoin.values import FUTURES as FUTURES_ID
 from crosstape_connector.venues.kucoin.values import SPOT as SPOT_ID
 from crosstape_connector.venues.kucoin.values import TIMEFRAMES
 from crosstape_connector.venues.parsing.binary import as_text
+from crosstape_connector.venues.past import PastCandles, RestLimit
 from crosstape_connector.venues.spec import (
     BookRule,
     CandleRules,
@@ -38,6 +39,9 @@ from crosstape_connector.venues.spec import (
     candle_channels,
 )
 
+NEWEST: Final = "the venue gives the newest 100 trades, and no others"
+LIMITS: Final = (RestLimit(name="kucoin", capacity=2_000, window_s=30.0, weights=rest.WEIGHTS),)
+"""Both markets are counted together, as nothing says that they are not."""
 FUTURES_TIMEFRAMES: Final = {ours: theirs for ours, theirs in TIMEFRAMES.items() if ours in rest_futures.MINUTES}
 REST: Final = "classic"
 """REST goes with the older protocol: its tokens come from there."""
@@ -134,6 +138,17 @@ _SPOT: Final = Venue(
     candle_source=CandleSource(
         rest=REST, path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=120
     ),  # weight 3 each
+    past_trades=NEWEST,
+    past_candles=PastCandles(
+        rest=REST,
+        path=rest.range_path,
+        parse=rest.parse_candles,
+        page=rest.CANDLES,
+        timeframes=tuple(timeframe for timeframe in TIMEFRAMES if timeframe != "1w"),
+        empty="none",
+    ),
+    rest_limits=LIMITS,
+    banned_with="kucoin",
     trade_ids="increasing",
     connects=CONNECTS,
     rest_error=rest.rest_error,
@@ -195,6 +210,17 @@ FUTURES: Final = Venue(
     candle_source=CandleSource(
         rest=REST, path=rest_futures.candles_path, parse=rest_futures.parse_candles, page=rest_futures.CANDLES, per_minute=120
     ),
+    past_trades=NEWEST,
+    past_candles=PastCandles(
+        rest=REST,
+        path=rest_futures.range_path,
+        parse=rest_futures.parse_candles,
+        page=rest_futures.CANDLES,
+        timeframes=tuple(rest_futures.MINUTES),
+        empty="none",
+    ),
+    rest_limits=LIMITS,
+    banned_with="kucoin",
     trade_ids="increasing",
     connects=CONNECTS,
     rest_error=rest.rest_error,

@@ -181,6 +181,26 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
     return f"/api/v1/market/candles?symbol={quoted(symbol)}&type={TIMEFRAMES[timeframe]}&startAt={since_ts // 1_000_000_000}"
 
 
+def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`. The end is not included, it seems."""
+    return f"{candles_path(symbol, timeframe, max(0, first_ts))}&endAt={last_ts // 1_000_000_000}"
+
+
+WEIGHTS: Final = {
+    "/api/v1/symbols": 4,
+    "/api/v2/symbols": 4,
+    "/api/v1/market/candles": 3,
+    "/api/v1/market/histories": 3,
+    "/api/v1/market/orderbook/level1": 2,
+    "/api/v1/bullet-public": 10,
+    "/api/v1/contracts/active": 3,
+    "/api/v1/trade/history": 5,
+    "/api/v1/ticker": 2,
+    "/api/v1/kline/query": 3,
+}
+"""What our requests weigh, of spot and of futures."""
+
+
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Return the candles of an answer, oldest first."""
 

@@ -135,6 +135,13 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
     return f"/api/v1/kline/query?symbol={quoted(symbol)}&granularity={minutes}&from={since_ts // 1_000_000 - minutes * 60_000}"
 
 
+def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+    """See `PastCandles.path`. The beginning is not included, clients have found."""
+    minutes = MINUTES[timeframe]
+    times = f"from={max(0, first_ts) // 1_000_000}&to={last_ts // 1_000_000}"
+    return f"/api/v1/kline/query?symbol={quoted(symbol)}&granularity={minutes}&{times}"
+
+
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Return the candles of an answer, oldest first."""
 

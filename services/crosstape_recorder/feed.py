@@ -1,0 +1,100 @@
+"""One stream that is recorded: hands its events to the kinds of the history that it feeds, and moves their marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from crosstape.bus import Bookmark
+from crosstape.history.text_events import TextEvent, kind_of
+from crosstape_recorder.mark import oldest
+from crosstape_recorder.waiting_rows import WaitingRows
+
+
+class TextEntry(Protocol):
+    """An `Entry` of a reader that decodes decimals as text."""
+
+    @property
+    def stream(self) -> str:
+        """See `Entry`."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """See `Entry`."""
+        ...
+
+    @property
+    def event(self) -> TextEvent:
+        """See `text_events.decode`."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """See `Entry`."""
+        ...
+
+
+class Feed:
+    """A stream. Most feed one kind; a venue's own feeds two, whose marks differ where a crash came between the two commits."""
+
+    def __init__(self, stream: str, rows: Sequence[WaitingRows]) -> None:
+        self.stream = stream
+        self.rows = rows
+        """Of the kinds that it feeds."""
+        for one in rows:
+            one.follow(stream)
+        self.is_new = not self.rewind()
+        """Whether it was never recorded: its history begins with the first entry that is there."""
+
+    def rewind(self) -> Bookmark | None:
+        """Returns where a reader is to start, for all kinds; None: at the beginning. What some kinds have read already, they leave out."""
+        marks = [one.marks[self.stream] for one in self.rows]
+        for mark in marks:
+            mark.floor = mark.id
+        return oldest(marks)
+
+    @property
+    def venues(self) -> set[str]:
+        """The venues whose events were read."""
+        return set().union(*(one.marks[self.stream].venues for one in self.rows))
+
+    def is_before(self, entry_id: str) -> bool:
+        """Whether the stream was read further than to the last entry that was accepted."""
+        return all(one.marks[self.stream].is_before(entry_id) for one in self.rows)
+
+    def accept(self, entries: Sequence[TextEntry]) -> None:
+        """Take entries of this stream, at least one, in order."""
+        if len(self.rows) > 1:
+            for entry in entries:
+                self._accept_for_some(entry)
+            return
+        (rows,) = self.rows
+        mark = rows.marks[self.stream]
+        add, newest = rows.builder.add, mark.newest
+        for entry in entries:  # for each event of the tape: nothing more than must be
+            event = entry.event
+            newest[event.venue, event.epoch] = event
+            ms, _, n = entry.id.partition("-")
+            add(int(ms), int(n), event, entry.data)
+        mark.id = entry.id
+        rows.note(self.stream, mark, len(entries) * len(entry.data))
+
+    def _accept_for_some(self, entry: TextEntry) -> None:
+        event, kind = entry.event, kind_of(entry.event)
+        for rows in self.rows:
+            mark = rows.marks[self.stream]
+            if mark.has_read(entry.id, event):
+                continue
+            mark.advance(entry.id, event)
+            if rows.kind == kind:
+                ms, _, n = entry.id.partition("-")
+                rows.builder.add(int(ms), int(n), event, entry.data)
+            rows.note(self.stream, mark, len(entry.data) if rows.kind == kind else 0)
+
+    def move(self, entry_id: str) -> None:
+        """Note that nothing of use is up to an id: entries that are no events of ours, or came a second time."""
+        for rows in self.rows:
+            mark = rows.marks[self.stream]
+            if mark.move(entry_id):
+                rows.note(self.stream, mark, 0)

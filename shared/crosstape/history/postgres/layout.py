@@ -1,0 +1,124 @@
+"""Names and defines the tables of a history in PostgreSQL. Pure: it returns SQL, and runs none.
+
+`tapes` has the identities of the tapes that it is the history of. `commits` has one row for each kind: the number of its newest commit.
+`marks` has one for each kind and stream. Each kind has a table of its own name, partitioned by UTC day of `ts`: `trade`, `trade_20261130`.
+It has no primary key, which would cost 85 bytes a row and half of the rate: an entry is there once because marks and rows are committed
+together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from crosstape.history.batch import Source
+from crosstape.history.columns import Column, ColumnType, columns_of
+from crosstape_schemas import KINDS
+from crosstape_schemas.timeframes import DAY
+
+DATA: Final = "d"
+"""The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
+IDENTITY: Final = {
+    "trade": ("venue", "instrument", "trade_id"),
+    "candle": ("venue", "instrument", "timeframe", "ts"),
+    "bar": ("venue", "instrument", "timeframe", "ts"),
+}
+"""Kinds that may come from elsewhere than the tape → what two rows of the same trade, candle or bar have in common."""
+REVISED: Final = frozenset({"candle", "bar"})
+"""Kinds whose rows are replaced by a row with a higher revision."""
+
+# Any number of digits, and zeros behind the point, stay as they are in a `numeric` without precision.
+_TYPES: Final = {
+    ColumnType.INT: "bigint",
+    ColumnType.DECIMAL: "numeric",
+    ColumnType.TEXT: "text",
+    ColumnType.WORD: "text",
+    ColumnType.BOOL: "boolean",
+}
+_ALWAYS: Final = frozenset({"ts", "id_ms", "id_n", "source", "venue", "instrument"})
+_EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
+_PARTITION: Final = re.compile(r"(?P<kind>[a-z_]+)_(?P<date>\d{8})").fullmatch
+
+
+def columns(kind: str) -> tuple[Column, ...]:
+    """Returns the columns of a kind in the order of its table: numbers of eight bytes first, which leaves no space between them unused."""
+    return tuple(sorted(columns_of(kind), key=lambda column: column.type is not ColumnType.INT))
+
+
+def column_names(kind: str) -> list[str]:
+    """Returns the names of all columns of a kind's table, `d` included, in its order."""
+    return [*(column.name for column in columns(kind)), DATA]
+
+
+def table(schema: str, kind: str) -> str:
+    """Returns the name of a kind's table in SQL."""
+    return f'"{schema}"."{kind}"'
+
+
+def partition(schema: str, kind: str, day: int) -> str:
+    """Returns the name in SQL of the partition of one UTC day, counted from 1970-01-01."""
+    return f'"{schema}"."{kind}_{dt.date.fromordinal(_EPOCH_DAY + day):%Y%m%d}"'
+
+
+def day_of(name: str) -> int | None:
+    """Returns the day that a partition of this name is for; None: it is not one of ours."""
+    match = _PARTITION(name)
+    if match is None or match["kind"] not in KINDS:
+        return None
+    try:
+        return dt.datetime.strptime(match["date"], "%Y%m%d").replace(tzinfo=dt.UTC).toordinal() - _EPOCH_DAY
+    except ValueError:
+        return None
+
+
+def days_of(times: Iterable[int]) -> set[int]:
+    """Returns the UTC days, counted from 1970-01-01, that these times (ns) are in."""
+    times = list(times)
+    if not times:
+        return set()
+    first, last = min(times) // DAY, max(times) // DAY
+    return {first, last} if last - first < 2 else {ts // DAY for ts in times}
+
+
+def create_base(schema: str) -> list[str]:
+    """Returns the statements that make the tables which all kinds share."""
+    return [
+        f'create table if not exists "{schema}".tapes (number integer primary key, id text not null, origin text not null)',
+        f'create table if not exists "{schema}".commits (kind text primary key, number bigint not null)',
+        f'create table if not exists "{schema}".marks '
+        "(kind text, stream text, id text not null, numbers jsonb not null, primary key (kind, stream))",
+    ]
+
+
+def create_kind(schema: str, kind: str) -> list[str]:
+    """Returns the statements that make a kind's table, without partitions."""
+    name = table(schema, kind)
+    described = [f'"{c.name}" {_TYPES[c.type]}{" not null" if c.name in _ALWAYS else ""}' for c in columns(kind)]
+    statements = [
+        f"create table if not exists {name} ({', '.join(described)}, {DATA} bytea) partition by range (ts)",
+        f'create index if not exists "{kind}_instrument_ts" on {name} (instrument, ts)',
+    ]
+    if kind in IDENTITY:  # so that a reader knows at once that there are none in a range
+        statements.append(f"create index if not exists \"{kind}_rest\" on {name} (instrument, ts) where source = '{Source.REST.value}'")
+    return statements
+
+
+def add_columns(schema: str, kind: str, existing: Iterable[str]) -> list[str]:
+    """Returns the statements that add to a kind's table the columns which an older version did not have."""
+    names = set(existing)
+    return [
+        f'alter table {table(schema, kind)} add column if not exists "{column.name}" {_TYPES[column.type]}'
+        for column in columns(kind)
+        if column.name not in names
+    ]
+
+
+def create_partition(schema: str, kind: str, day: int) -> list[str]:
+    """Returns the statements that make the partition of a day. Others read and write meanwhile; with `partition of` they would wait."""
+    name = partition(schema, kind, day)
+    return [
+        f"create table {name} (like {table(schema, kind)} including all)",
+        f"alter table {table(schema, kind)} attach partition {name} for values from ({day * DAY}) to ({(day + 1) * DAY})",
+    ]

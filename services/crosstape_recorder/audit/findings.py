@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -61,11 +61,11 @@ class Audit:
         """How many values were compared, exactly or as justified, or differ."""
         return sum(self.exact.values()) + sum(self.justified.values()) + sum(self.differs.values())
 
-    def differ(self, kind: str, event: str, field: str, published: object, computed: object, inputs: Iterable[str] = ()) -> None:
+    def differ(self, found: Difference) -> None:
         """Add a difference."""
-        self.differs[kind] += 1
+        self.differs[found.kind] += 1
         if len(self.differences) < KEPT:
-            self.differences.append(Difference(kind, event, field, shown(published), shown(computed), tuple(inputs)))
+            self.differences.append(found)
 
 
 class Check:
@@ -104,7 +104,8 @@ class Check:
     def wrong(self, field: str, published: object, computed: object, inputs: Sequence[str] | None = None) -> None:
         """Note a difference."""
         found = self._inputs() if inputs is None else inputs
-        self._audit.differ(self._kind, named(self._event, self._id), field, published, computed, found)
+        event = named(self._event, self._id)
+        self._audit.differ(Difference(self._kind, event, field, shown(published), shown(computed), tuple(found)))
 
     def unchecked(self, reason: str, count: int = 1) -> None:
         """Note values that cannot be checked."""

@@ -81,6 +81,8 @@ class Windows:
     def __init__(self) -> None:
         self.known_from_s = 0
         """Trades of earlier seconds may not be in the recording."""
+        self.audited_from_ms = 0
+        """Quotes that were published before this id are not audited."""
         self._trades: deque[_Applied] = deque()
         self._applied = 0  # how many of `_trades` are in the sums
         self._seconds: dict[int, tuple[Decimal, Decimal, int]] = {}
@@ -94,8 +96,13 @@ class Windows:
     def trade(self, ms: int, n: int, trade: Trade) -> None:
         """Add the next trade of the stream."""
         value = amount(trade)
-        if value is not None:
-            self._trades.append(_Applied(ms, n, counts_at(trade.venue_ts, trade.received_ts) // SECOND, value, trade.size))
+        if value is None:
+            return
+        one = _Applied(ms, n, counts_at(trade.venue_ts, trade.received_ts) // SECOND, value, trade.size)
+        if ms < self.audited_from_ms - REWIND_MS:
+            self._count(one)
+        else:
+            self._trades.append(one)
 
     def start_s(self, name: str) -> int:
         """Return the first second of a window of the quote that was audited last."""
@@ -178,6 +185,9 @@ class Windows:
 
     def _apply(self, trade: _Applied) -> None:
         self._applied += 1
+        self._count(trade)
+
+    def _count(self, trade: _Applied) -> None:
         value, volume, count = self._seconds.get(trade.second, (ZERO, ZERO, 0))
         self._seconds[trade.second] = add(value, trade.value), add(volume, trade.size), count + 1
         for window in self._windows.values():

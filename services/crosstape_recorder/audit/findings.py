@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -55,6 +55,17 @@ class Audit:
             mine.update(its)
         self.unchecked.update(other.unchecked)
         self.events.update(other.events)
+
+    def only(self, kinds: Collection[str]) -> Audit:
+        """Return the findings of these kinds."""
+        found = Audit()
+        found.differences = [one for one in self.differences if one.kind in kinds]
+        for mine, its in (
+            (self.differs, found.differs), (self.exact, found.exact), (self.justified, found.justified), (self.events, found.events),
+        ):  # fmt: skip
+            its.update({kind: count for kind, count in mine.items() if kind in kinds})
+        found.unchecked.update({key: count for key, count in self.unchecked.items() if key[0] in kinds})
+        return found
 
     @property
     def compared(self) -> int:

@@ -15,12 +15,11 @@ from typing import Final, NamedTuple
 from crosstape_recorder.audit.findings import Check, same
 from crosstape_recorder.audit.moments import Moment
 from crosstape_recorder.audit.numbers import ZERO, add, average, plain, subtract
-from crosstape_recorder.audit.rules import MS, SECOND
+from crosstape_recorder.audit.rules import MS, SECOND, length_of
 from crosstape_recorder.bars import amount, counts_at
 from crosstape_schemas import Cbbo, Trade, Vwap
 
 DAY_S: Final = 86_400
-UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 REWIND_MS: Final = 180_000
 """A new aggregator continues from a checkpoint: the windows of its first quote may lack the trades of this time."""
 REWIND: Final = 250_000
@@ -33,7 +32,7 @@ UNRECORDED: Final = "trades of the window are not in the recording"
 
 def start_of(name: str, second: int) -> int:
     """Return the first second of a window: N seconds before this second or, of `1d`, the last midnight."""
-    return second - second % DAY_S if name == "1d" else second - int(name[:-1]) * UNITS[name[-1]]
+    return second - second % DAY_S if name == "1d" else second - length_of(name)
 
 
 class _Applied(NamedTuple):

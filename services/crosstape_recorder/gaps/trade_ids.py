@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
-from typing import NamedTuple
+from itertools import pairwise
 
 from crosstape_recorder.gaps.gap import Feed, Part, Seen
 from crosstape_recorder.gaps.ranges import Range, overlap
+from crosstape_recorder.gaps.runs import Run, joined
 from crosstape_schemas import GapCause
 
 
-class TradeId(NamedTuple):
-    """A recorded trade."""
-
-    number: int
-    ts: int
-    """When it was made, ns."""
-
-
-def trade_id(text: str, ts: int) -> TradeId | None:
-    """Returns the id as a number; None: it is none."""
-    return TradeId(int(text), ts) if text.isascii() and text.isdigit() and len(text) <= 40 else None
+def number_of(trade_id: str) -> int | None:
+    """Returns an id as a number; None: it is none, or too long for one."""
+    return int(trade_id) if trade_id.isascii() and trade_id.isdigit() and len(trade_id) <= 18 else None
 
 
 class TradeIds:
-    """The ids of the trades of one feed that the history has."""
+    """The ids of the trades of one feed that are there."""
 
-    def __init__(self, feed: Feed, ids: Iterable[TradeId]) -> None:
+    def __init__(self, feed: Feed, ids: Iterable[Run]) -> None:
         self._feed = feed
-        self._ids = sorted(ids)
-        # The latest moment up to each id: times may go back by a little where ids do not.
-        self._latest = list(accumulate((one.ts for one in self._ids), max))
+        self._runs = joined(ids)
+        self._latest_ts = max((one.to_ts for one in self._runs), default=0)
 
     def missing(self, nonexistent: Iterable[tuple[Range, int]] = (), widen_ns: int = 0) -> list[Part]:
         """Returns the ids that are missing between two that are there, less those that never existed.
@@ -40,11 +31,9 @@ class TradeIds:
         """
         known = [(between, count) for between, count in nonexistent if count > 0]
         found: list[Part] = []
-        for one, other in pairwise(self._ids):
-            missing = other.number - one.number - 1
-            if missing <= 0:
-                continue
-            from_ts, to_ts = sorted((one.ts, other.ts))
+        for one, other in pairwise(self._runs):
+            missing = other.first - one.last - 1
+            from_ts, to_ts = sorted((one.to_ts, other.from_ts))
             for at, (between, count) in enumerate(known):
                 if missing and count and overlap((from_ts, to_ts), between, widen_ns):
                     used = min(missing, count)
@@ -59,4 +48,9 @@ class TradeIds:
 
         `widen_ns`: how far from them the trades must be, because the moments are by another clock.
         """
-        return bool(self._latest) and self._latest[0] <= from_ts - widen_ns and self._latest[-1] >= to_ts + widen_ns
+        return bool(self._runs) and self._runs[0].from_ts <= from_ts - widen_ns and self._latest_ts >= to_ts + widen_ns
+
+    def absent(self, fetched: Iterable[Run]) -> int:
+        """Returns how many ids never existed: the venue has those on both sides, one after the other, as these fetched ones show."""
+        shown = {(one.last, other.first) for one, other in pairwise(joined(fetched))}
+        return sum(other.first - one.last - 1 for one, other in pairwise(self._runs) if (one.last, other.first) in shown)

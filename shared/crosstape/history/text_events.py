@@ -7,7 +7,7 @@ of a decode with decimals, and shows spellings that a decimal hides (`1E+3`, `+1
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
 from itertools import chain
@@ -82,6 +82,11 @@ def encode(event: TextEvent) -> bytes:
     return _encode(event)
 
 
+def encode_lines(events: Sequence[TextEvent]) -> bytes:
+    """Returns the JSON of many events, each followed by a line feed."""
+    return _encode_lines(events)
+
+
 def kind_of(event: TextEvent) -> str:
     """Returns the kind of an event: its tag."""
     return _KIND_OF[type(event)]
@@ -148,6 +153,7 @@ _KIND_OF: Final = {cls: kind for kind, cls in TEXT_KINDS.items()}
 
 _decode = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())]).decode  # noqa: UP007 - made at run time
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]]:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 WIDER: Final = 8
 """The newest row is looked for in the newest day first, then each time in so many times as many days."""
+KEY: Final = "ts, id_ms, id_n"
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """Where the newest rows begin, in the order of `ts`, `id_ms`, `id_n`."""
+
+    ts: int
+    id_ms: int
+    id_n: int
+    skip: int = 0
+    """Rows with exactly this time and id that are too many."""
 
 
 class Reading:
@@ -48,32 +59,38 @@ class Reading:
         days = [one.day for one in await tables.partitions(connection, query.kind)]
         return cls(connection, tables.schema, query, existing, days)
 
-    async def rows(self, connection: Connection, from_ts: int | None = None, to_ts: int | None = None, names: str = "") -> Statement:
+    async def rows(self, from_ts: int | None = None, to_ts: int | None = None, names: str = "") -> Statement:
         """Returns the statement of the query's rows in this range; `names`: what to select of each, without it all columns."""
         query = self._narrowed(from_ts, to_ts)
         rest = False
         if query.kind in layout.IDENTITY:
             any_rest = selecting.any_rest(self._schema, query)
-            rest = await connection.fetchval(any_rest.sql, *any_rest.arguments)
+            rest = await self._connection.fetchval(any_rest.sql, *any_rest.arguments)
         return selecting.rows(self._schema, query, names or self._names, rest=rest)
 
-    async def oldest(self) -> tuple[int, int, int] | None:
-        """Returns where the newest `limit` rows begin: (`ts`, `id_ms`, `id_n`) of the first; without a limit, the least. None: no rows."""
+    async def beginning(self) -> Beginning | None:
+        """Returns where the newest `limit` rows begin; None: there are no rows. Without a limit, it is before all of them."""
         limit = self._query.limit
         if limit is None:
-            return selecting.LEAST, selecting.LEAST, selecting.LEAST
-        found: tuple[int, int, int] | None = None
+            return Beginning(selecting.LEAST, selecting.LEAST, selecting.LEAST)
+        found: asyncpg.Record | None = None
         for day in reversed(self.days):
             if limit <= 0:
                 break
-            rows = await self.rows(self._connection, day * DAY, (day + 1) * DAY, "ts, id_ms, id_n")
+            rows = await self.rows(day * DAY, (day + 1) * DAY, KEY)
             newest = rows.within(f"select * from ({{0}}) as rows {selecting.NEWEST_FIRST} limit {{1}}::bigint", limit)
-            last = newest.within(f"select count(*) over () as rows, * from ({{0}}) as newest {selecting.IN_ORDER} limit 1")
-            record = await self._connection.fetchrow(last.sql, *last.arguments)
+            counted = f"select {KEY}, count(*) over () as rows, count(*) over (partition by {KEY}) as same from ({{0}}) as newest"
+            first = newest.within(f"{counted} {selecting.IN_ORDER} limit 1")
+            record = await self._connection.fetchrow(first.sql, *first.arguments)
             if record is not None:
-                found = record["ts"], record["id_ms"], record["id_n"]
+                found = record
                 limit -= record["rows"]
-        return found
+        if found is None:
+            return None
+        ts, id_ms, id_n = found["ts"], found["id_ms"], found["id_n"]
+        # Trades that were fetched together may have one time and one id: some of them are in, some out.
+        same = (await self.rows(ts, ts + 1, KEY)).within("select count(*) from ({0}) as rows where id_ms = {1} and id_n = {2}", id_ms, id_n)
+        return Beginning(ts, id_ms, id_n, await self._connection.fetchval(same.sql, *same.arguments) - found["same"])
 
     async def newest(self) -> asyncpg.Record | None:
         """Returns the newest row, with all columns."""
@@ -85,7 +102,7 @@ class Reading:
             if ts is None:
                 days, width = days[:-width], width * WIDER
                 continue
-            rows = (await self.rows(self._connection, ts, ts + 1)).within(f"select * from ({{0}}) as rows {selecting.NEWEST_FIRST} limit 1")
+            rows = (await self.rows(ts, ts + 1)).within(f"select * from ({{0}}) as rows {selecting.NEWEST_FIRST} limit 1")
             record: asyncpg.Record | None = await self._connection.fetchrow(rows.sql, *rows.arguments)
             if record is not None:
                 return record

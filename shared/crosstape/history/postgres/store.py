@@ -17,6 +17,7 @@ from crosstape.history import arrow
 from crosstape.history.batch import Batch
 from crosstape.history.postgres import address, candles, checking, copying, layout
 from crosstape.history.postgres.connections import Connections
+from crosstape.history.postgres.numbering import missing_numbers
 from crosstape.history.postgres.reading import Reading, batch_of
 from crosstape.history.postgres.selecting import IN_ORDER
 from crosstape.history.postgres.tables import Tables
@@ -78,9 +79,9 @@ class PostgresStore:
         """See `Store`."""
         async with self._connections.use("the tapes of the history cannot be read") as connection:
             if not await self._tables.columns(connection, "tapes"):
-                return ()
+                return []
             rows = await connection.fetch(f'select id, origin from "{self._address.schema}".tapes order by number')
-        return tuple(Identity(row["id"], row["origin"]) for row in rows)
+        return [Identity(row["id"], row["origin"]) for row in rows]
 
     async def bind(self, tape: Identity, *, after: int) -> bool:
         """See `Store`."""
@@ -165,15 +166,20 @@ class PostgresStore:
         """
         async with self._snapshot("the history cannot be read") as connection:
             reading = await Reading.of(connection, self._tables, query)
-            oldest = None if reading is None else await reading.oldest()
-            if reading is None or oldest is None:
+            beginning = None if reading is None else await reading.beginning()
+            if reading is None or beginning is None:
                 return
+            ts, id_ms, id_n, skip = msgspec.structs.astuple(beginning)
             for day in reading.days:
-                if (day + 1) * DAY <= oldest[0]:
+                if (day + 1) * DAY <= ts:
                     continue
-                statement = await reading.rows(connection, day * DAY, (day + 1) * DAY)
-                beginning = statement.within("select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER, *oldest)
-                cursor = await connection.cursor(beginning.sql, *beginning.arguments)
+                rows = await reading.rows(day * DAY, (day + 1) * DAY)
+                statement = rows.within(
+                    "select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER + " offset {4}::bigint",
+                    ts, id_ms, id_n, skip,
+                )  # fmt: skip
+                skip = 0
+                cursor = await connection.cursor(statement.sql, *statement.arguments)
                 while records := await cursor.fetch(ROWS):
                     yield arrow.table_of(batch_of(query.kind, records))
 
@@ -184,7 +190,7 @@ class PostgresStore:
             reading = await Reading.of(connection, self._tables, query)
             if reading is None:
                 return candles.SCHEMA.empty_table()
-            trades = await reading.rows(connection, names=candles.TRADE)
+            trades = await reading.rows(names=candles.TRADE)
             sums = candles.sums(trades, timeframe)
             intervals = await connection.fetch(sums.sql, *sums.arguments)
             ends = candles.at(trades, {row[name] for row in intervals for name in ("first_ts", "last_ts")})
@@ -209,9 +215,10 @@ class PostgresStore:
             partitions = await self._tables.partitions(connection, sizes=True)
         total = sum(one.size for one in partitions)
         rows = 0
-        for day in sorted({one.day for one in partitions}):
+        days = sorted({one.day for one in partitions})
+        for day in days:
             old = before_ts is not None and (day + 1) * DAY <= before_ts
-            large = max_bytes is not None and total > max_bytes
+            large = max_bytes is not None and total > max_bytes and day != days[-1]
             if not old and not large:
                 break
             for one in partitions:
@@ -230,12 +237,15 @@ class PostgresStore:
                     continue
                 position = await self._position(connection, kind)
                 commits += position.number
-                for one in await self._tables.partitions(connection, kind):
+                partitions = await self._tables.partitions(connection, kind)
+                for one in partitions:
                     checked = checking.Day(connection, self._tables, one)
                     await checked.run()
                     rows += checked.rows
                     findings += checked.findings
                 findings += await checking.beyond_marks(connection, self._address.schema, kind, position.marks)
+                if partitions:
+                    findings += await missing_numbers(connection, self._address.schema, kind, partitions[0].day * DAY)
         return CheckResult(commits, rows, tuple(findings))
 
     async def aclose(self) -> None:

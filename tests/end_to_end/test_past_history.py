@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from crosstape_simulator.faults.parse import from_text
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
 from tests.cli.running import crosstape, environ
-from tests.end_to_end.running import running
+from tests.end_to_end.running import running, tape
 from tests.end_to_end.venues import pair
 from tests.waiting import wait_until
 
@@ -61,9 +62,13 @@ class Place:
             venues={venue: VenueSettings(instruments=(self.name,), ws_url=server.ws_url, rest_url=server.rest_url)},
         )
         self.file = folder / "crosstape.toml"
-        self.file.write_text(
-            f'[connector]\nbackfill_share = 1.0\n[run]\ndir = "{folder}/run"\n[recorder]\nstore = "{folder}/history"\n[venues.{venue}]\nrest_url = "{server.rest_url}"\n'
+        toml = (
+            ("connector", "backfill_share = 1.0"),
+            ("run", f'dir = "{folder}/run"'),
+            ("recorder", f'store = "{folder}/history"'),
+            (f"venues.{venue}", f'rest_url = "{server.rest_url}"'),
         )
+        self.file.write_text("".join(f"[{section}]\n{line}\n" for section, line in toml))
         self.start_ts = made.market.now
 
     def wanted(self, from_ts: int, to_ts: int, timeframe: str | None = None) -> Wanted:
@@ -303,6 +308,11 @@ def most_in_a_window(one: Place) -> dict[str, tuple[float, int]]:
     return found
 
 
+def more_requests(one: Place, count: int) -> bool:
+    """Whether the venue has had more requests than this."""
+    return one.made.counters(one.venue).requests > count
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("venue", "hours"), [("binance", 28), ("kraken", 8), ("coinbase", 28), ("bitfinex", 20)])
 async def test_a_backfill_beside_a_live_connector_keeps_the_limit_and_costs_it_nothing(
@@ -321,16 +331,14 @@ async def test_a_backfill_beside_a_live_connector_keeps_the_limit_and_costs_it_n
             wanted = one.wanted(one.start_ts - hours * HOUR, one.start_ts - HOUR)
             filling = asyncio.create_task(one.run(wanted))
             for _ in range(2):
-                requests = one.made.counters(venue).requests
-                await wait_until(lambda before=requests: one.made.counters(venue).requests > before + 2, what="requests", timeout_s=60)
+                await wait_until(partial(more_requests, one, one.made.counters(venue).requests + 2), what="requests", timeout_s=60)
                 one.made.drop_connections(venue)
             await asyncio.wait_for(filling, 120)
             assert await client.exists(*(keys.requests(limit.name) for limit in VENUES[venue].rest_limits))
             await asyncio.sleep(3)  # the connector's own repair after the last loss of its connection
         for name, (most, capacity) in most_in_a_window(one).items():
             assert most <= capacity, name
-        entries = await client.xrange(trades)
-        ids = [int(decode(fields[b"d"]).trade_id) for _, fields in entries]  # type: ignore[union-attr]
+        ids = [int(event.trade_id) for event in await tape(client, "trade", one.name) if isinstance(event, Trade)]
         assert len(ids) == len(set(ids))
         true = [fill.trade_id for _, fill in one.pair.past if min(ids) <= fill.trade_id <= max(ids)]
         assert sorted(ids) == true

@@ -314,7 +314,7 @@ def more_requests(one: Place, count: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("venue", "hours"), [("binance", 28), ("kraken", 8), ("coinbase", 28), ("bitfinex", 20)])
+@pytest.mark.parametrize(("venue", "hours"), [("binance", 28), ("kraken", 8), ("coinbase", 28), ("bitfinex", 9)])
 async def test_a_backfill_beside_a_live_connector_keeps_the_limit_and_costs_it_nothing(
     venue: str, hours: int, tmp_path: Path, client: Redis, valkey: str
 ) -> None:

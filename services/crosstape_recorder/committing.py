@@ -64,13 +64,15 @@ class Committer:
     def report(self, report: Report) -> None:
         """Commit this gap before any event behind it."""
         self._reports.append(report)
+        for kind in report.kinds:
+            self._rows[kind].expect()
 
     def wake(self) -> None:
         """Look now whether there is something to commit."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Commit all rows, and end `run`."""
+        """Commit all that was read, and end `run`."""
         self._stopping = True
         self._wake.set()
 
@@ -86,8 +88,8 @@ class Committer:
             now_s = time.monotonic()
             due = min(self._rows.values(), key=lambda rows: rows.due_s)
             if self._stopping:
-                due = max(self._rows.values(), key=lambda rows: len(rows.builder))
-                if not len(due.builder):
+                due = max(self._rows.values(), key=lambda rows: (len(rows.builder), len(rows.changed)))
+                if not due.changed:
                     return
             if self._stopping or due.due_s <= now_s:
                 await self._commit(due)

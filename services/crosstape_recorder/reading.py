@@ -151,6 +151,7 @@ class Reading:
                 for report in losses.report_at_end(feed, self._wanted.feed(stream), cursor):
                     self._note(report)
             feed.move(cursor)
+            self._committer.wake()
 
     def _read_again(self, rows: WaitingRows) -> None:
         """Read all streams again from their marks: those of a kind are others now."""

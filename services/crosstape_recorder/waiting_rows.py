@@ -68,6 +68,10 @@ class WaitingRows:
         if not self.rows_s and len(self.builder):
             self.rows_s = now_s
 
+    def expect(self) -> None:
+        """Commit soon, with rows or without: a gap is reported that comes before them."""
+        self.rows_s = self.rows_s or time.monotonic()
+
     @property
     def is_full(self) -> bool:
         """Whether they are to be committed at once."""

@@ -58,15 +58,19 @@ class MemoryStore:
         """Cleared: `append` takes until it is set."""
         self.open.set()
         self.calls = 0
+        """How often something was to be appended."""
+        self.asked = 0
+        """How often anything was asked of it."""
         self.largest = 0
         """Rows of the largest commit."""
         self.bytes_written = 0
         self.compacted = 0
         self.expired: list[tuple[int | None, int | None]] = []
-        self.before_append: list[tuple[str, Commit]] = []
-        """Commits that another process makes just before the next one of their kind."""
+        self.before_append: list[list[tuple[str, Commit]]] = []
+        """Before each of the next appends of their kind: the commits that another process makes."""
 
     def _check(self) -> None:
+        self.asked += 1
         if self.is_away:
             raise HistoryError("memory: it is away")
 
@@ -95,9 +99,8 @@ class MemoryStore:
         await self.open.wait()
         self._check()
         commits = self.disk.commits.setdefault(batch.kind, [])
-        for kind, commit in [one for one in self.before_append if one[0] == batch.kind]:
-            self.before_append.remove((kind, commit))
-            commits.append(commit)
+        if self.before_append and self.before_append[0][0][0] == batch.kind:
+            commits += [commit for _, commit in self.before_append.pop(0)]
         if len(commits) != after:
             return None
         commits.append(Commit(batch, dict(marks)))

@@ -51,16 +51,6 @@ def is_level(price: Decimal, size: Decimal) -> bool:
         return False
 
 
-def value_of(price: Decimal, size: Decimal) -> Decimal | None:
-    """Return price × size of a trade, exact; None: it cannot be computed with."""
-    if not is_price(price, size):
-        return None
-    try:
-        return _NUMBER.multiply(price, size)
-    except Inexact:
-        return None
-
-
 def middle(bid: Decimal, ask: Decimal) -> Decimal:
     """(bid + ask) / 2, exact, without trailing zeros."""
     return plain(multiply(add(bid, ask), _HALF))

@@ -14,14 +14,12 @@ from typing import Final, NamedTuple
 
 from crosstape_recorder.audit.findings import Check, same
 from crosstape_recorder.audit.moments import Moment
-from crosstape_recorder.audit.numbers import ZERO, add, average, plain, subtract, value_of
-from crosstape_recorder.audit.rules import SECOND
+from crosstape_recorder.audit.numbers import ZERO, add, average, plain, subtract
+from crosstape_recorder.audit.rules import MS, SECOND, length_of
+from crosstape_recorder.bars import amount, counts_at
 from crosstape_schemas import Cbbo, Trade, Vwap
 
-AHEAD_NS: Final = 60 * SECOND
-BEHIND_NS: Final = 3_650 * 86_400 * SECOND
 DAY_S: Final = 86_400
-UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 REWIND_MS: Final = 180_000
 """A new aggregator continues from a checkpoint: the windows of its first quote may lack the trades of this time."""
 REWIND: Final = 250_000
@@ -32,17 +30,9 @@ PAST: Final = "the aggregator had not read its past yet"
 UNRECORDED: Final = "trades of the window are not in the recording"
 
 
-def counts_at(trade: Trade) -> int:
-    """Return the moment (ns) that a trade counts at: its `venue_ts`, unless that is missing or cannot be right."""
-    ts, received_ts = trade.venue_ts, trade.received_ts
-    if ts is None or ts <= 0 or ts > received_ts + AHEAD_NS or ts < received_ts - BEHIND_NS:
-        return received_ts
-    return ts
-
-
 def start_of(name: str, second: int) -> int:
     """Return the first second of a window: N seconds before this second or, of `1d`, the last midnight."""
-    return second - second % DAY_S if name == "1d" else second - int(name[:-1]) * UNITS[name[-1]]
+    return second - second % DAY_S if name == "1d" else second - length_of(name)
 
 
 class _Applied(NamedTuple):
@@ -87,24 +77,31 @@ class _Window:
 class Windows:
     """The windows of one instrument, from quote to quote."""
 
-    def __init__(self, lag_ms: int) -> None:
+    def __init__(self) -> None:
         self.known_from_s = 0
         """Trades of earlier seconds may not be in the recording."""
-        self._lag_ms = lag_ms
+        self.audited_from_ms = 0
+        """Quotes that were published before this id are not audited."""
         self._trades: deque[_Applied] = deque()
         self._applied = 0  # how many of `_trades` are in the sums
         self._seconds: dict[int, tuple[Decimal, Decimal, int]] = {}
         self._windows: dict[str, _Window] = {}
         self._second = 0
         self._epoch = 0
-        self._has_caught_up = False
+        self._has_caught_up = False  # whether all trades from before the start of the aggregator have been applied
+        self._started_ms = 0
         self._oldest_s = 0
 
     def trade(self, ms: int, n: int, trade: Trade) -> None:
         """Add the next trade of the stream."""
-        value = value_of(trade.price, trade.size)
-        if value is not None:
-            self._trades.append(_Applied(ms, n, counts_at(trade) // SECOND, value, trade.size))
+        value = amount(trade)
+        if value is None:
+            return
+        one = _Applied(ms, n, counts_at(trade.venue_ts, trade.received_ts) // SECOND, value, trade.size)
+        if ms < self.audited_from_ms - REWIND_MS:
+            self._count(one)
+        else:
+            self._trades.append(one)
 
     def start_s(self, name: str) -> int:
         """Return the first second of a window of the quote that was audited last."""
@@ -117,6 +114,7 @@ class Windows:
             self._epoch = quote.epoch
             self._second = second
             self._has_caught_up = quote.seq != 1
+            self._started_ms = quote.ts // MS
             if not self._has_caught_up:
                 self._rewind(at.most_ms - REWIND_MS)
         self._second = max(self._second, second)  # windows stand still while a clock that was set back catches up
@@ -125,7 +123,7 @@ class Windows:
         least = self._least(at.sure_ms) if self._has_caught_up else 0
         if self._find(wanted or quote.vwap, least, at.most_ms):
             check.exactly(3 * len(wanted))
-            self._has_caught_up = self._has_caught_up or self._applied >= self._least(at.sure_ms)
+            self._has_caught_up = self._has_caught_up or self._applied >= self._least(self._started_ms)
         elif wanted and self._has_caught_up:
             self._differs(check, wanted, at)
         elif wanted:
@@ -186,6 +184,9 @@ class Windows:
 
     def _apply(self, trade: _Applied) -> None:
         self._applied += 1
+        self._count(trade)
+
+    def _count(self, trade: _Applied) -> None:
         value, volume, count = self._seconds.get(trade.second, (ZERO, ZERO, 0))
         self._seconds[trade.second] = add(value, trade.value), add(volume, trade.size), count + 1
         for window in self._windows.values():

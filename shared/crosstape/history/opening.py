@@ -57,13 +57,13 @@ def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme in POSTGRES:
         _need("pyarrow", "asyncpg", what="a history in PostgreSQL")
-        from crosstape.history.postgres.store import PostgresStore
+        from crosstape.history.postgres.store import PostgresStore  # noqa: PLC0415 - it needs an extra
 
         return PostgresStore(url, keep=settings.recorder.keep)
     if scheme == S3:
         _need("pyarrow", "duckdb", "obstore", what="a history in S3")
-        from crosstape.history.parquet.s3 import S3Folder
-        from crosstape.history.parquet.store import ParquetStore
+        from crosstape.history.parquet.s3 import S3Folder  # noqa: PLC0415 - it needs an extra
+        from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415 - it needs an extra
 
         parts = urlsplit(url)
         if not parts.hostname or parts.username or parts.password or parts.query:
@@ -75,8 +75,8 @@ def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
         known = "a folder, s3://BUCKET/PREFIX or postgresql://HOST/DATABASE"
         raise SettingsError(f"recorder.store: {scheme}:// is no address of a history; it is {known}")
     _need("pyarrow", "duckdb", what="a history in files")
-    from crosstape.history.parquet.folder import LocalFolder
-    from crosstape.history.parquet.store import ParquetStore
+    from crosstape.history.parquet.folder import LocalFolder  # noqa: PLC0415 - it needs an extra
+    from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415 - it needs an extra
 
     try:
         path = expanded(unquote(urlsplit(url).path) if scheme else url).absolute()

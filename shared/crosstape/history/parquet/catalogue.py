@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -20,8 +20,14 @@ from crosstape_schemas import KINDS
 
 EPOCH: Final = dt.date(1970, 1, 1)
 DAY_NS: Final = 86_400 * 10**9
+EXPIRED: Final = "expired"
+"""Folder of a kind whose file's name says before which day all was deleted."""
+ATTEMPTS: Final = 5
+"""How often something is read again because files were merged and deleted meanwhile."""
 MOST_FOOTERS: Final = 20_000
 """How many footers are remembered; some hundred bytes each."""
+
+T = TypeVar("T")
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +40,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     """The greatest `ts` in it."""
     first_instrument: str
     last_instrument: str
+    size: int
+    """Bytes without compression."""
 
 
 class Footer(msgspec.Struct, frozen=True):
@@ -61,6 +69,8 @@ class Listing(msgspec.Struct, frozen=True):
     found: Mapping[Name, Found]
     foreign: tuple[Found, ...]
     """Files that are not named as ours."""
+    expired: str
+    """All days before this one were deleted; empty: none."""
 
     def path(self, name: Name) -> str:
         """Returns the name of a file relative to the folder of the history."""
@@ -90,13 +100,18 @@ class Catalogue:
         """Returns the files of a kind, and which of them count."""
         found: dict[Name, Found] = {}
         foreign: list[Found] = []
+        expired = ""
         for one in self.folder.files(f"{kind}/"):
             name = parse(one.name.removeprefix(f"{kind}/"))
             if name is None:
-                foreign.append(one)
+                folder, _, last = one.name.removeprefix(f"{kind}/").rpartition("/")
+                if folder == EXPIRED:
+                    expired = max(expired, last)
+                else:
+                    foreign.append(one)
             else:
                 found[name] = one
-        return Listing(kind, cover(found), found, tuple(foreign))
+        return Listing(kind, cover(found), found, tuple(foreign), expired)
 
     def open(self, path: str) -> pq.ParquetFile:
         """Opens a file. Raises `FileNotFoundError` if it is gone, `HistoryError` if it is torn or no Parquet file.
@@ -131,6 +146,15 @@ class Catalogue:
         """Returns what the writer of a file has put into its footer, the marks among it. Raises as `open`."""
         with reading(self.folder, path), self.file_system.open_input_file(path) as source:
             return file.read_footer(source, f"{self.folder.url}/{path}")
+
+    def retried(self, what: str, call: Callable[[], T]) -> T:
+        """Returns what a call returns that reads files which may be merged and deleted meanwhile: then it is made again."""
+        for _ in range(ATTEMPTS):
+            try:
+                return call()
+            except FileNotFoundError:
+                continue
+        raise HistoryError(f"{self.folder.url}/{what}: files are deleted faster than they can be read; try again")
 
 
 class reading:  # noqa: N801 - it is used as a function
@@ -167,7 +191,7 @@ def footer_of(metadata: Any) -> Footer:
         if not group.num_rows:
             continue
         times, instruments = group.column(ts).statistics, group.column(instrument).statistics
-        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max))
+        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max, group.total_byte_size))
     return Footer(metadata.num_rows, tuple(groups))
 
 

@@ -20,7 +20,6 @@ from crosstape.history.store import Position
 LONGEST_S: Final = 1_800.0
 """Longest time from looking for the newest commit to the end of writing the next. After it was merged, a commit keeps its name for twice as
 long: so a name that looked free is free."""
-ATTEMPTS: Final = 5
 TAPES: Final = "tapes"
 """Folder of the tapes to which the history is bound."""
 
@@ -37,12 +36,7 @@ class Commits:
 
     def position(self, kind: str) -> Position:
         """See `Store.position`."""
-        for _ in range(ATTEMPTS):
-            try:
-                return self._position(self._catalogue.listing(kind))
-            except FileNotFoundError:  # merged, and deleted since
-                continue
-        raise HistoryError(f"{self._folder.url}/{kind}: files are deleted faster than they can be read; try again")
+        return self._catalogue.retried(kind, lambda: self._position(self._catalogue.listing(kind)))
 
     def append(self, kind: str, table: pa.Table, marks: Mapping[str, Bookmark], after: int) -> int | None:
         """See `Store.append`."""

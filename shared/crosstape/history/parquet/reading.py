@@ -12,19 +12,20 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 
 from crosstape.errors import HistoryError
 from crosstape.history.arrow import schema_of
 from crosstape.history.parquet import doubles
-from crosstape.history.parquet.catalogue import DAY_NS, Catalogue, Footer, Group, day_ts, reading
+from crosstape.history.parquet.catalogue import ATTEMPTS, DAY_NS, Catalogue, Footer, Group, day_ts, reading
 from crosstape.history.parquet.names import Name
 from crosstape.history.parquet.slices import Span, slices
 from crosstape.history.query import Query
 
 SLICE_ROWS: Final = 250_000
 """Rows of a slice, as far as the footers of files tell."""
-ATTEMPTS: Final = 5
-"""How often one slice is planned again, because files were merged and deleted meanwhile."""
+DENSE: Final = 3
+"""How many times as many rows a slice may have before it is divided."""
 ORDER: Final = ("ts", "id_ms", "id_n", "venue", "instrument", "epoch", "seq")
 """Ids of two streams may be equal; the rest is there for one order in any case."""
 
@@ -34,6 +35,21 @@ class Unit(msgspec.Struct, frozen=True):
 
     path: str
     group: Group
+
+
+class VisibleFiles(msgspec.Struct, frozen=True):
+    """The files that count and may have rows of a query, or others of the same trades and candles: see `doubles`.
+
+    They are not changed. They may be merged and deleted: then reading one raises `FileNotFoundError`, and the files are asked for again.
+    """
+
+    names: tuple[str, ...]
+    """Of the file system, in the order of their commits."""
+    system: pafs.FileSystem
+    root: str
+    """Folder of the local disk to which the names are relative; empty: they are in a bucket."""
+    place: str
+    """Address of the history."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -50,69 +66,90 @@ class Plan(msgspec.Struct, frozen=True):
 
 def parts(catalogue: Catalogue, query: Query, slice_rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
     """Yields the rows of a query, see `Store.read`. Needs memory for about two slices and, with a limit, for as many rows."""
-    schema_of(query.kind)
     if query.limit is not None:
-        yield from _newest(catalogue, query, slice_rows)
+        yield from catalogue.retried(query.kind, lambda: _newest(catalogue, query, slice_rows))
         return
     plan = planned(catalogue, query)
-    position = plan.from_ts
+    position, attempts = plan.from_ts, 0
     while position < plan.to_ts:
-        for from_ts, to_ts in slices(_spans(plan, position), position, plan.to_ts, slice_rows):
-            table = _slice(catalogue, plan, query, from_ts, to_ts)
-            if table is None:
-                break
-            position = to_ts
-            if len(table):
-                yield table
-        else:
-            return
-        plan = _planned_again(catalogue, query, plan, position)
+        try:
+            for from_ts, to_ts in _slices(catalogue, plan, query, position, slice_rows):
+                table = _slice(catalogue, plan, query, from_ts, to_ts)
+                position, attempts = to_ts, 0
+                if len(table):
+                    yield table
+        except FileNotFoundError:
+            attempts += 1
+            if attempts == ATTEMPTS:
+                raise HistoryError(
+                    f"{catalogue.folder.url}/{query.kind}: files are deleted faster than they can be read; try again"
+                ) from None
+            # Rows that came meanwhile are read as far as they lie in what is left.
+            plan = Plan(planned(catalogue, query).units, position, plan.to_ts)
 
 
-def _newest(catalogue: Catalogue, query: Query, slice_rows: int) -> Iterator[pa.Table]:
-    """Yield the newest rows of a query, at most so many as its limit."""
-    wanted = query.limit or 0
-    for _ in range(ATTEMPTS):
-        plan = planned(catalogue, query)
-        found: list[pa.Table] = []
-        missing = wanted
-        for from_ts, to_ts in reversed(slices(_spans(plan, plan.from_ts), plan.from_ts, plan.to_ts, min(slice_rows, 4 * wanted + 1_000))):
-            if missing <= 0:
-                break
-            table = _slice(catalogue, plan, query, from_ts, to_ts)
-            if table is None:
-                break
-            table = table.slice(max(len(table) - missing, 0))
-            missing -= len(table)
-            found.append(table)
-        else:
-            yield from (table for table in reversed(found) if len(table))
-            return
+def _newest(catalogue: Catalogue, query: Query, slice_rows: int) -> list[pa.Table]:
+    """Return the newest rows of a query, at most so many as its limit."""
+    missing = query.limit or 0
+    plan = planned(catalogue, query)
+    found: list[pa.Table] = []
+    for from_ts, to_ts in reversed(slices(_spans(plan), plan.from_ts, plan.to_ts, min(slice_rows, 4 * missing + 1_000))):
         if missing <= 0:
-            yield from (table for table in reversed(found) if len(table))
-            return
-    raise _files_vanish(catalogue, query)
+            break
+        table = _slice(catalogue, plan, query, from_ts, to_ts)
+        table = table.slice(max(len(table) - missing, 0))
+        missing -= len(table)
+        if len(table):
+            found.append(table)
+    return found[::-1]
+
+
+def _slices(catalogue: Catalogue, plan: Plan, query: Query, position: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the slices from `position` on. Where many more rows may be in one than footers tell, it is divided by the rows' times."""
+    for from_ts, to_ts in slices(_spans(plan), position, plan.to_ts, rows):
+        units = plan.overlapping(from_ts, to_ts)
+        if sum(unit.group.rows for unit in units) <= DENSE * rows:
+            yield from_ts, to_ts
+            continue
+        times = rows_of(catalogue, units, query, (from_ts, to_ts), ["ts"]).column("ts")
+        if len(times) <= DENSE * rows:
+            yield from_ts, to_ts
+            continue
+        ordered = times.take(pc.sort_indices(times))
+        begin = from_ts
+        for index in range(rows, len(ordered), rows):
+            moment = ordered[index].as_py()
+            if moment > begin:
+                yield begin, moment
+                begin = moment
+        yield begin, to_ts
 
 
 def planned(catalogue: Catalogue, query: Query) -> Plan:
     """Returns what to read for a query. Raises `HistoryError`."""
-    for _ in range(ATTEMPTS):
-        listing = catalogue.listing(query.kind)
-        try:
-            units = [
-                Unit(listing.path(name), group)
-                for name in listing.cover.names
-                if _may_have(name, query)
-                for group in _groups(catalogue.footer(listing, name), query)
-            ]
-        except FileNotFoundError:  # merged meanwhile
-            continue
-        first = min((unit.group.from_ts for unit in units), default=0)
-        last = max((unit.group.to_ts + 1 for unit in units), default=0)
-        from_ts = first if query.from_ts is None else max(first, query.from_ts)
-        to_ts = last if query.to_ts is None else min(last, query.to_ts)
-        return Plan(tuple(units), from_ts, to_ts)
-    raise _files_vanish(catalogue, query)
+    units = catalogue.retried(query.kind, lambda: _units(catalogue, query))
+    first = min((unit.group.from_ts for unit in units), default=0)
+    last = max((unit.group.to_ts + 1 for unit in units), default=0)
+    from_ts = first if query.from_ts is None else max(first, query.from_ts)
+    to_ts = last if query.to_ts is None else min(last, query.to_ts)
+    return Plan(tuple(units), from_ts, to_ts)
+
+
+def visible_files(catalogue: Catalogue, query: Query) -> VisibleFiles:
+    """Returns the files for a query, by their names; no file is read."""
+    listing = catalogue.listing(query.kind)
+    names = tuple(listing.path(name) for name in listing.cover.names if _may_have(name, query))
+    return VisibleFiles(names, catalogue.file_system, catalogue.folder.local_path, catalogue.folder.url)
+
+
+def _units(catalogue: Catalogue, query: Query) -> list[Unit]:
+    listing = catalogue.listing(query.kind)
+    return [
+        Unit(listing.path(name), group)
+        for name in listing.cover.names
+        if _may_have(name, query)
+        for group in _groups(catalogue.footer(listing, name), query)
+    ]
 
 
 def _planned_again(catalogue: Catalogue, query: Query, before: Plan, position: int) -> Plan:
@@ -141,23 +178,19 @@ def _groups(footer: Footer, query: Query) -> Iterable[Group]:
             yield group
 
 
-def _spans(plan: Plan, from_ts: int) -> list[Span]:
-    return [Span(unit.group.from_ts, unit.group.to_ts, unit.group.rows) for unit in plan.units if unit.group.to_ts >= from_ts]
+def _spans(plan: Plan) -> list[Span]:
+    return [Span(unit.group.from_ts, unit.group.to_ts, unit.group.rows) for unit in plan.units]
 
 
-def _slice(catalogue: Catalogue, plan: Plan, query: Query, from_ts: int, to_ts: int) -> pa.Table | None:
-    """Return the rows of a slice of time, in their order; None: files have been merged meanwhile."""
+def _slice(catalogue: Catalogue, plan: Plan, query: Query, from_ts: int, to_ts: int) -> pa.Table:
+    """Return the rows of a slice of time, in their order. Raises `FileNotFoundError` where files have been merged meanwhile."""
     kind = query.kind
-    try:
-        table = rows_of(catalogue, plan.overlapping(from_ts, to_ts), query, (from_ts, to_ts))
-        if kind in doubles.SAME and len(table) and doubles.has_rest(table):
-            start, end = from_ts - doubles.MARGIN_NS, to_ts + doubles.MARGIN_NS
-            if kind != "trade":
-                start, end = from_ts, to_ts
-            near = rows_of(catalogue, plan.overlapping(start, end), query, (start, end), doubles.columns_needed(kind))
-            table = doubles.without_doubles(table, kind, near)
-    except FileNotFoundError:
-        return None
+    table = rows_of(catalogue, plan.overlapping(from_ts, to_ts), query, (from_ts, to_ts))
+    if kind in doubles.SAME and len(table) and doubles.has_rest(table):
+        margin = doubles.MARGIN_NS if kind == "trade" else 0
+        start, end = from_ts - margin, to_ts + margin
+        near = rows_of(catalogue, plan.overlapping(start, end), query, (start, end), doubles.columns_needed(kind))
+        table = doubles.without_doubles(table, kind, near)
     if query.newest_revisions and kind in doubles.REVISED:
         table = doubles.newest_revisions(table, kind)
     return table.sort_by([(name, "ascending") for name in ORDER])
@@ -210,7 +243,3 @@ def conformed(table: pa.Table, kind: str, names: Sequence[str]) -> pa.Table:
         table.column(one.name).cast(one.type) if one.name in table.column_names else pa.nulls(len(table), one.type) for one in schema
     ]
     return pa.table(columns, schema=schema)
-
-
-def _files_vanish(catalogue: Catalogue, query: Query) -> HistoryError:
-    return HistoryError(f"{catalogue.folder.url}/{query.kind}: files are deleted faster than they can be read; try again")

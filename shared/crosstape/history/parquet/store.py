@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -20,7 +20,10 @@ from crosstape.history.arrow import table_of
 from crosstape.history.batch import Batch
 from crosstape.history.parquet import reading
 from crosstape.history.parquet.catalogue import Catalogue
+from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
+from crosstape.history.parquet.compaction import Compaction
+from crosstape.history.parquet.expiry import Expiry
 from crosstape.history.parquet.folder import Folder
 from crosstape.history.query import Query
 from crosstape.history.store import CheckResult, Position
@@ -37,15 +40,17 @@ class ParquetStore:
     def __init__(self, folder: Folder, *, keep: Literal["columns", "events"] = "columns", clock: Callable[[], int] = time.time_ns) -> None:
         """`keep`: as the setting `recorder.keep`. `clock`: ns since the epoch, by which merged files get old."""
         self._keep_data = keep == "events"
-        self._clock = clock
         self._catalogue = Catalogue(folder)
         self._commits = Commits(self._catalogue)
+        self._clock = clock
+        self._compaction = Compaction(self._catalogue, clock)
+        self._expiry = Expiry(self._catalogue)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="crosstape-history")
 
     @property
     def bytes_written(self) -> int:
         """See `Store`."""
-        return self._commits.bytes_written
+        return self._commits.bytes_written + self._compaction.bytes_written
 
     async def tapes(self) -> Sequence[Identity]:
         """See `Store`."""
@@ -73,6 +78,10 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
+    async def visible_files(self, query: Query) -> reading.VisibleFiles:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(reading.visible_files, self._catalogue, query)
+
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
         raise NotImplementedError
@@ -82,20 +91,29 @@ class ParquetStore:
         raise NotImplementedError
 
     async def compact(self) -> int:
-        """See `Store`."""
-        raise NotImplementedError
+        """See `Store`. Any number of processes may do it at once."""
+        return await self._sum(self._compaction.steps())
 
     async def expire(self, *, before_ts: int | None = None, max_bytes: int | None = None) -> int:
-        """See `Store`."""
-        raise NotImplementedError
+        """See `Store`. Any number of processes may do it at once. The newest day stays in any case, unless it is before `before_ts`."""
+        return await self._sum(self._expiry.steps(before_ts, max_bytes))
 
     async def check(self) -> CheckResult:
-        """See `Store`."""
-        raise NotImplementedError
+        """See `Store`. Commits that come meanwhile may be left out."""
+        check = Check(self._catalogue, self._clock)
+        await self._sum(check.steps())
+        return check.result()
 
     async def aclose(self) -> None:
         """See `Store`. Waits for what runs: a thread cannot be stopped."""
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
+
+    async def _sum(self, steps: Iterator[int]) -> int:
+        """Run the steps one by one, so that other calls get their turn and this one can be cancelled between two."""
+        total = 0
+        while (one := await self._run(next, steps, None)) is not None:
+            total += one
+        return total
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)

@@ -94,6 +94,8 @@ def storable(value: object) -> object:
 def _without_nul(batch: Batch) -> Batch:
     """Replace NUL in the columns of this part of a batch, and return it with such rows as not exact."""
     for values in batch.columns.values():
+        if not isinstance(values, list):  # integers
+            continue
         for row, value in enumerate(values):
             if isinstance(value, str) and _NUL in value:
                 values[row] = storable(value)

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "aggregator": "Run the aggregator.",
     "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
     "recorder": "Record the tape to files, a bucket or a database; verify what was recorded.",
+    "backfill": "Fetch a venue's past trades or candles into the history.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",

@@ -58,8 +58,9 @@ def where(query: Query, *, margin: int = 0) -> Statement:
 
 
 def _bounds(query: Query, margin: int) -> tuple[int, int]:
-    """Return the first and the last ns of the extended range, as integers of 64 bits."""
-    return max(LEAST, from_ts(query) - margin), min(MOST, to_ts(query) - 1 + margin)
+    """Return the first and the last ns of the extended range, as integers of 64 bits. Of an empty one, the first is behind the last."""
+    first, last = max(LEAST, from_ts(query) - margin), min(MOST, to_ts(query) - 1 + margin)
+    return (first, last) if first <= last else (MOST, LEAST)
 
 
 def any_rest(schema: str, query: Query) -> Statement:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from crosstape_recorder.audit.complete import Complete
-from crosstape_recorder.audit.findings import Audit, Check, text_of
+from crosstape_recorder.audit.findings import Audit, Check, Difference, text_of
 from crosstape_recorder.audit.intervals import Counted, Interval, LastPrices, price_before
 from crosstape_recorder.audit.moments import Moment
 from crosstape_recorder.audit.rules import MS, Rules
@@ -36,9 +36,12 @@ Key = tuple[str, str, int]
 class Bars:
     """The bars of one instrument."""
 
-    def __init__(self, audit: Audit, rules: Rules, complete: Complete) -> None:
+    def __init__(self, name: str, audit: Audit, rules: Rules, complete: Complete) -> None:
         self.known_from_ts = 0
         """Trades that count before this moment (ns) may not be in the recording."""
+        self.audited_from_ts = 0
+        """Bars that were published before this moment (ns) are not audited."""
+        self._name = name
         self._audit = audit
         self._rules = rules
         self._complete = complete
@@ -56,6 +59,8 @@ class Bars:
         one = Counted(ms, n, trade, key_of(trade), product)
         for timeframe in self._rules.bars:
             open_ts = open_of(timeframe, one.key[0])
+            if close_of(timeframe, open_ts) + self._rules.history_ns < self.audited_from_ts:
+                continue
             for venue in (trade.venue, CONSOLIDATED):
                 self._interval(timeframe, venue, open_ts).waiting.append(one)
         lasts = self._lasts.get(trade.venue)
@@ -147,7 +152,7 @@ class Bars:
             check.same("revision", bar.revision, before.revision + 1)
             is_other = numbers_of(bar) != numbers_of(before) or bar.complete is not before.complete
             check.holds(is_other, "revision", bar.revision, "a change of the bar")
-        elif interval.bars or bar.open_ts >= self.known_from_ts:
+        elif interval.bars or bar.open_ts >= max(self.known_from_ts, self.audited_from_ts):
             check.same("revision", bar.revision, 0)
         else:
             check.unchecked("the revision before is not in the recording")
@@ -180,17 +185,18 @@ class Bars:
         timeframe, venue, open_ts = key
         close_ts, bar = close_of(timeframe, open_ts), interval.bar
         until_ms = min(self._newest_ms - SETTLED_MS, (close_ts + self._rules.history_ns) // MS - SETTLED_MS)
-        if bar is None or close_ts + self._rules.grace_ns > until_ms * MS:
-            if bar is None and interval.lacks(until_ms) and close_ts + self._rules.grace_ns < until_ms * MS and open_ts > self._first_ms * MS:
-                where = f"bar:{timeframe} {venue} open_ts {open_ts}"
-                self._audit.differ("bar", where, "closed", "no bar", f"a bar of {interval.total} trades", _texts(interval))
+        if close_ts + self._rules.grace_ns > until_ms * MS:
+            return
+        if bar is None:
+            if interval.lacks(until_ms) and open_ts > max(self._first_ms * MS, self.known_from_ts):
+                where, texts = f"bar:{timeframe} {self._name} {venue} open_ts {open_ts}", tuple(_texts(interval))
+                self._audit.differ(Difference("bar", where, "closed", "no bar", f"a bar of {interval.total} trades", texts))
             return
         check = Check(self._audit, "bar", bar, "the last")
         self._audit.events["bar"] -= 1  # it was counted before
         lacking = interval.lacks(until_ms)
-        texts = [text_of(one.trade, one.ms, one.n) for one in lacking[:SHOWN]]
         if lacking:
-            check.wrong("trades", bar.trades, bar.trades + len(lacking), texts)
+            check.wrong("trades", bar.trades, bar.trades + len(lacking), [text_of(one.trade, one.ms, one.n) for one in lacking[:SHOWN]])
         elif bar.complete:
             found = self._gaps(bar, Moment(0, until_ms, self._newest_ms + SETTLED_MS))
             check.holds(not found, "complete of the last revision", "true", f"false: {'; '.join(found)}", exact=False)

@@ -60,17 +60,17 @@ def _at(side: Sequence[tuple[Decimal, Decimal | None, str]], best: Decimal | Non
 def outliers_of(legs: Sequence[Leg], limit_bps: Decimal) -> frozenset[str]:
     """Return the venues whose mid is further than this from the median.
 
-    `legs`: those without a fault of their own. The median is that of the legs with both sides, if there are three or more; one with only one
-    side is compared by its price. If all were outliers, none is.
+    `legs`: those without a fault of their own. The median is that of the legs with both sides, if there are three or more; one with only
+    one side is compared by its price. If all were outliers, none is.
     """
     twice = [(_twice_mid(leg), leg) for leg in legs]
     mids = sorted(double for double, leg in twice if leg.bid_price is not None and leg.ask_price is not None)
     count = len(mids)
     if count < 3:
         return frozenset()
-    median = mids[count // 2] if count % 2 else multiply(add(mids[count // 2 - 1], mids[count // 2]), Decimal("0.5"))  # twice of it
+    median = mids[count // 2] if count % 2 else middle(mids[count // 2 - 1], mids[count // 2])  # all of them are twice as large
     bound = multiply(median, limit_bps)
-    found = frozenset(leg.venue for double, leg in twice if multiply(abs_of(subtract(double, median)), _BPS) > bound)
+    found = frozenset(leg.venue for double, leg in twice if multiply(subtract(double, median).copy_abs(), _BPS) > bound)
     return found if len(found) < len(legs) else frozenset()
 
 
@@ -82,11 +82,6 @@ def _twice_mid(leg: Leg) -> Decimal:
     return multiply(price, _TWO)
 
 
-def abs_of(number: Decimal) -> Decimal:
-    """Return the absolute value, exact."""
-    return number.copy_abs()
-
-
 def crosses(legs: Sequence[Leg]) -> list[Leg]:
     """Return the legs that cross others: with a bid above the best ask, or an ask below the best bid."""
     bids = [leg.bid_price for leg in legs if leg.bid_price is not None]
@@ -94,4 +89,6 @@ def crosses(legs: Sequence[Leg]) -> list[Leg]:
     if not bids or not asks or max(bids) <= min(asks):
         return []
     bid, ask = max(bids), min(asks)
-    return [leg for leg in legs if (leg.bid_price is not None and leg.bid_price > ask) or (leg.ask_price is not None and leg.ask_price < bid)]
+    return [
+        leg for leg in legs if (leg.bid_price is not None and leg.bid_price > ask) or (leg.ask_price is not None and leg.ask_price < bid)
+    ]

@@ -64,9 +64,11 @@ class Depths:
         if len(books) < len(counting):
             check.unchecked(NOT_RECORDED, 2 * (len(depth.bids) + len(depth.asks)) + 4 * len(depth.sweeps))
         else:
-            check_levels(check, depth, merge([(book.venue, book.bids) for book in books], descending=True), merge(
-                [(book.venue, book.asks) for book in books], descending=False
-            ), depth.levels, self._rules.sizes_of(depth.instrument))  # fmt: skip
+            bids = merge([(book.venue, book.bids) for book in books], descending=True)
+            asks = merge([(book.venue, book.asks) for book in books], descending=False)
+            if self._rules.depth_levels:
+                check.same("levels", depth.levels, self._rules.depth_levels)
+            check_levels(check, depth, bids, asks, self._rules.sizes_of(depth.instrument))
         check.done()
 
     def _leg(self, check: Check, leg: DepthLeg, one: Input | None, place: tuple[int, int], at: Moment) -> None:
@@ -87,9 +89,7 @@ class Depths:
         found = states.book_states(one, at)
         check.holds(leg.state in found, f"{field}.state", leg.state, any_of(list(found)), exact=len(found) == 1)
 
-    def _excluded(
-        self, check: Check, leg: DepthLeg, one: Input | None, quoted: Mapping[str, Exclusion | None] | None, at: Moment
-    ) -> None:
+    def _excluded(self, check: Check, leg: DepthLeg, one: Input | None, quoted: Mapping[str, Exclusion | None] | None, at: Moment) -> None:
         """A book does not count because its leg does not count in the quote, or because of a fault of its own."""
         field = f"legs.{leg.venue}.excluded"
         if quoted is None:
@@ -145,12 +145,10 @@ def merge(books: Iterable[tuple[str, Iterable[Level]]], *, descending: bool) -> 
     return found
 
 
-def check_levels(
-    check: Check, depth: Depth, bids: Sequence[DepthLevel], asks: Sequence[DepthLevel], levels: int, sizes: Sequence[Decimal]
-) -> None:
+def check_levels(check: Check, depth: Depth, bids: Sequence[DepthLevel], asks: Sequence[DepthLevel], sizes: Sequence[Decimal]) -> None:
     """Compare the levels and the sweeps of a consolidated book with those computed: all levels of both sides, best first."""
     for side, said, computed in (("bids", depth.bids, bids), ("asks", depth.asks, asks)):
-        shown = tuple(computed[:levels])
+        shown = tuple(computed[: depth.levels])
         if len(said) != len(shown):
             check.wrong(side, f"{len(said)} levels", f"{len(shown)} levels")
             continue

@@ -153,7 +153,8 @@ class Edges:
         return {(buy, sell) for ask, buy in paid for bid, sell in got if bid > ask}
 
     def _texts(self, edge: Edge, published: Published | None) -> list[str]:
-        found = [] if published is None else [one.text() for venue, one in published.named.items() if venue in {edge.buy_venue, edge.sell_venue}]
+        named_of = {} if published is None else published.named
+        found = [named_of[venue].text() for venue in (edge.buy_venue, edge.sell_venue) if venue in named_of]
         books = (self._book(edge.buy_venue, edge.buy_book), self._book(edge.sell_venue, edge.sell_book))
         return found + [one.text() for one in books if one is not None]
 

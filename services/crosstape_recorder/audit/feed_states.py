@@ -1,8 +1,8 @@
 """Follows the states of one venue and of its feeds in one instrument, and finds those that a leg may have had at a moment.
 
-By the text of `cbbo/1`: of the quotes (or books) and the statuses of a feed, the one with the greatest `received_ts` says its state, because
-they come on two streams. A venue that is down overrules it, and an instrument that it has halted. After a restart of the connector, which
-its first event of a greater epoch shows, a leg is `connecting` until its feed has data of that epoch.
+By the text of `cbbo/1`: of the quotes (or books) and the statuses of a feed, the one with the greatest `received_ts` says its state,
+because they come on two streams. A venue that is down overrules it, and an instrument that it has halted. After a restart of the
+connector, which its first event of a greater epoch shows, a leg is `connecting` until its feed has data of that epoch.
 """
 
 from __future__ import annotations

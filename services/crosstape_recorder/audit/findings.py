@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -56,16 +56,27 @@ class Audit:
         self.unchecked.update(other.unchecked)
         self.events.update(other.events)
 
+    def only(self, kinds: Collection[str]) -> Audit:
+        """Return the findings of these kinds."""
+        found = Audit()
+        found.differences = [one for one in self.differences if one.kind in kinds]
+        for mine, its in (
+            (self.differs, found.differs), (self.exact, found.exact), (self.justified, found.justified), (self.events, found.events),
+        ):  # fmt: skip
+            its.update({kind: count for kind, count in mine.items() if kind in kinds})
+        found.unchecked.update({key: count for key, count in self.unchecked.items() if key[0] in kinds})
+        return found
+
     @property
     def compared(self) -> int:
         """How many values were compared, exactly or as justified, or differ."""
         return sum(self.exact.values()) + sum(self.justified.values()) + sum(self.differs.values())
 
-    def differ(self, kind: str, event: str, field: str, published: object, computed: object, inputs: Iterable[str] = ()) -> None:
+    def differ(self, found: Difference) -> None:
         """Add a difference."""
-        self.differs[kind] += 1
+        self.differs[found.kind] += 1
         if len(self.differences) < KEPT:
-            self.differences.append(Difference(kind, event, field, shown(published), shown(computed), tuple(inputs)))
+            self.differences.append(found)
 
 
 class Check:
@@ -104,7 +115,8 @@ class Check:
     def wrong(self, field: str, published: object, computed: object, inputs: Sequence[str] | None = None) -> None:
         """Note a difference."""
         found = self._inputs() if inputs is None else inputs
-        self._audit.differ(self._kind, named(self._event, self._id), field, published, computed, found)
+        event = named(self._event, self._id)
+        self._audit.differ(Difference(self._kind, event, field, shown(published), shown(computed), tuple(found)))
 
     def unchecked(self, reason: str, count: int = 1) -> None:
         """Note values that cannot be checked."""

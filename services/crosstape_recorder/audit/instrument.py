@@ -19,7 +19,8 @@ from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Book, Cbbo, Depth, 
 class InstrumentAudit:
     """Takes the recorded entries of one instrument, and those of its venues, in the order of their ids: inputs before what was computed."""
 
-    def __init__(self, name: str, rules: Rules, audit: Audit) -> None:
+    def __init__(self, name: str, rules: Rules, audit: Audit, *, audited_from_ts: int = 0) -> None:
+        """`audited_from_ts`: what was published before this moment (ns) is not audited, but the inputs from before it are taken."""
         self.name = name
         self._rules = rules
         self._audit = audit
@@ -28,19 +29,23 @@ class InstrumentAudit:
         self._cbbo = Quotes(audit, rules, self._quotes, self._books, self._states)
         self._windows = Windows()
         self._complete = Complete(rules, self._states)
-        self._bars = Bars(audit, rules, self._complete)
+        self._bars = Bars(name, audit, rules, self._complete)
         self._depths = Depths(audit, rules, self._books, self._states, self._cbbo)
         self._edges = Edges(audit, rules, self._books, self._cbbo)
         self._held = Held()
         self._quoted: tuple[int, int] = (0, 0)  # epoch and id (ms) of the newest quote
+        self._audited_from_ms = self._windows.audited_from_ms = audited_from_ts // MS
+        self._bars.audited_from_ts = audited_from_ts
+        self._numbers: dict[tuple[str, int], int] = {}  # venue and epoch → `seq` of its newest trade
 
     def known_from(self, ts: int) -> None:
         """Note that trades that count before this moment (ns) may not be in the recording."""
         self._windows.known_from_s = max(self._windows.known_from_s, ts // SECOND + 1)
         self._bars.known_from_ts = max(self._bars.known_from_ts, ts)
 
-    def take(self, ms: int, n: int, event: Event, *, audited: bool = True) -> None:
-        """Take the next entry. `audited`: False for a published event that is only needed to follow what came before the audit."""
+    def take(self, ms: int, n: int, event: Event) -> None:
+        """Take the next entry."""
+        audited = ms >= self._audited_from_ms
         match event:
             case Quote():
                 self._state(event.venue).event(ms, event.epoch)
@@ -49,6 +54,8 @@ class InstrumentAudit:
                 self._state(event.venue).event(ms, event.epoch)
                 self._books.add(ms, n, event)
             case Trade():
+                if not self._is_new(ms, event):
+                    return
                 self._windows.trade(ms, n, event)
                 self._bars.trade(ms, n, event)
                 self._complete.trade(event)
@@ -72,6 +79,17 @@ class InstrumentAudit:
         for item in self._held.due(None):
             self._release(item)
         self._bars.done()
+
+    def _is_new(self, ms: int, trade: Trade) -> bool:
+        """Whether a trade comes for the first time. Finds those that are missing in the recording: numbers count by one, from 1 on."""
+        key = trade.venue, trade.epoch
+        before = self._numbers.get(key, 0)
+        if trade.seq <= before:
+            return False
+        if trade.seq != before + 1:
+            self.known_from(ms * MS)
+        self._numbers[key] = trade.seq
+        return True
 
     def _status(self, ms: int, status: Status) -> None:
         if status.venue == CONSOLIDATED:

@@ -178,7 +178,8 @@ class Legs:
             if one is not None:
                 least_ns = SILENT_NS + min(0, self.transit_ns.get(leg.venue, 0) - self.publishing_ns)
                 silent_ns = at.ts - one.event.received_ts
-                check.holds(silent_ns >= least_ns - 2 * MS, f"legs.{leg.venue}.excluded", "suspect", f"silent for {silent_ns} ns", exact=False)
+                text = f"silent for {silent_ns} ns"
+                check.holds(silent_ns >= least_ns - 2 * MS, f"legs.{leg.venue}.excluded", "suspect", text, exact=False)
         counting = [leg for leg in quote.legs if leg.excluded is None]
         is_possible = len(new) > MOST_SUSPECTS or any(_crossed_in_turn(order, counting) for order in permutations(new))
         check.holds(is_possible, "legs.excluded: suspect", [leg.venue for leg in new], "a leg that crosses others that count")
@@ -190,9 +191,7 @@ class Legs:
         return found
 
     def _settles(self, check: Check, leg: Leg, one: Input | None, at: Moment) -> None:
-        verdict = self._settles_of(leg.venue).verdict(
-            leg, one, at.ts, self._rules.settle_ns, lambda: self._had_fault(leg.venue, one, at)
-        )
+        verdict = self._settles_of(leg.venue).verdict(leg, one, at.ts, self._rules.settle_ns, lambda: self._had_fault(leg.venue, one, at))
         if verdict is not None:
             check.wrong(f"legs.{leg.venue}.excluded", leg.excluded, f"{verdict[0]}: {verdict[1]}")
         elif leg.excluded is None or leg.excluded is Exclusion.SETTLING:

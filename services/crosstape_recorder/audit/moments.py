@@ -15,7 +15,7 @@ FRESH_LAG = 3
 
 
 class Moment(NamedTuple):
-    """When an event was computed. An aggregator reads streams one after the other, so at any moment it has read some further than others."""
+    """When an event was computed. An aggregator reads streams one after the other: at any moment it has read some further than others."""
 
     ts: int
     """By its own clock, ns."""

@@ -47,7 +47,8 @@ class Quotes:
         if before is None:
             self._started_ts = quote.ts if quote.seq == 1 else 0
         self._before = quote
-        self.legs.publishing_ns = min(self.legs.publishing_ns, (ms + 1) * MS - quote.ts) if before is not None else (ms + 1) * MS - quote.ts
+        published_ns = (ms + 1) * MS - quote.ts
+        self.legs.publishing_ns = published_ns if before is None else min(self.legs.publishing_ns, published_ns)
         named = self.legs.named(quote)
         unread = self.legs.unread(quote, named)
         before_ts = before.ts if before is not None else None
@@ -61,8 +62,9 @@ class Quotes:
             check.same(field, getattr(quote, field), computed)
         check.same("venues", quote.venues, len(counting))
         if before is not None:
-            check.holds(quote.ts >= before.ts, "ts", quote.ts, f"{before.ts} or later", exact=False)
-            check.holds(quote.received_ts >= before.received_ts, "received_ts", quote.received_ts, f"{before.received_ts} or later", exact=False)
+            for field in ("ts", "received_ts"):
+                least = getattr(before, field)
+                check.holds(getattr(quote, field) >= least, field, getattr(quote, field), f"{least} or later", exact=False)
             check.holds(quote.legs != before.legs or quote.vwap != before.vwap, "legs", "as before", "a change of legs or windows")
         check.done()
         found = Published(quote, named, at)

@@ -10,9 +10,13 @@ import msgspec
 
 from crosstape.settings import AggregatorSettings
 from crosstape.settings.computed import ALL_OTHERS
+from crosstape_schemas.timeframes import DAY, LENGTHS
 
 SECOND: Final = 1_000_000_000
 MS: Final = 1_000_000
+UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
+SPARE_NS: Final = 600 * SECOND
+"""Trades are read from this much longer ago than they are needed."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     fees: Mapping[str, Decimal]
     sweep_sizes: Mapping[str, tuple[Decimal, ...]]
     depth_levels: int
+    windows: tuple[str, ...]
     depeg_bps: Mapping[str, Decimal]
     """Composite → its limit."""
     parts: Mapping[str, tuple[str, ...]]
@@ -51,6 +56,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             fees=settings.taker_fees_bps,
             sweep_sizes={name: tuple(sorted(set(sizes))) for name, sizes in settings.sweep_sizes.items()},
             depth_levels=settings.depth_levels,
+            windows=settings.windows,
             depeg_bps={name: one.depeg_bps for name, one in settings.composites.items()},
             parts={name: tuple(one.parts) for name, one in settings.composites.items()},
         )
@@ -58,3 +64,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     def sizes_of(self, instrument: str) -> tuple[Decimal, ...]:
         """Return the sizes whose cost a book shows, ascending."""
         return self.sweep_sizes.get(instrument, self.sweep_sizes.get(ALL_OTHERS, ()))
+
+    def past_ns(self, from_ts: int) -> int:
+        """Return from how long before an audit trades are needed: for the longest window, and for bars that may still be revised."""
+        windows = [from_ts % DAY if name == "1d" else length_of(name) * SECOND for name in self.windows]
+        bars = [self.history_ns + min(LENGTHS.get(timeframe, DAY), DAY) for timeframe in self.bars]
+        return max(0, *windows, *bars) + SPARE_NS
+
+
+def length_of(window: str) -> int:
+    """Return the length of a window in seconds: `5m` is 300. Not of `1d`, which begins at midnight."""
+    return int(window[:-1]) * UNITS[window[-1]]

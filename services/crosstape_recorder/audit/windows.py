@@ -15,12 +15,11 @@ from typing import Final, NamedTuple
 from crosstape_recorder.audit.findings import Check, same
 from crosstape_recorder.audit.moments import Moment
 from crosstape_recorder.audit.numbers import ZERO, add, average, plain, subtract
-from crosstape_recorder.audit.rules import MS, SECOND
+from crosstape_recorder.audit.rules import MS, SECOND, length_of
 from crosstape_recorder.bars import amount, counts_at
 from crosstape_schemas import Cbbo, Trade, Vwap
 
 DAY_S: Final = 86_400
-UNITS: Final = {"s": 1, "m": 60, "h": 3_600}
 REWIND_MS: Final = 180_000
 """A new aggregator continues from a checkpoint: the windows of its first quote may lack the trades of this time."""
 REWIND: Final = 250_000
@@ -33,7 +32,7 @@ UNRECORDED: Final = "trades of the window are not in the recording"
 
 def start_of(name: str, second: int) -> int:
     """Return the first second of a window: N seconds before this second or, of `1d`, the last midnight."""
-    return second - second % DAY_S if name == "1d" else second - int(name[:-1]) * UNITS[name[-1]]
+    return second - second % DAY_S if name == "1d" else second - length_of(name)
 
 
 class _Applied(NamedTuple):
@@ -81,6 +80,8 @@ class Windows:
     def __init__(self) -> None:
         self.known_from_s = 0
         """Trades of earlier seconds may not be in the recording."""
+        self.audited_from_ms = 0
+        """Quotes that were published before this id are not audited."""
         self._trades: deque[_Applied] = deque()
         self._applied = 0  # how many of `_trades` are in the sums
         self._seconds: dict[int, tuple[Decimal, Decimal, int]] = {}
@@ -94,8 +95,13 @@ class Windows:
     def trade(self, ms: int, n: int, trade: Trade) -> None:
         """Add the next trade of the stream."""
         value = amount(trade)
-        if value is not None:
-            self._trades.append(_Applied(ms, n, counts_at(trade.venue_ts, trade.received_ts) // SECOND, value, trade.size))
+        if value is None:
+            return
+        one = _Applied(ms, n, counts_at(trade.venue_ts, trade.received_ts) // SECOND, value, trade.size)
+        if ms < self.audited_from_ms - REWIND_MS:
+            self._count(one)
+        else:
+            self._trades.append(one)
 
     def start_s(self, name: str) -> int:
         """Return the first second of a window of the quote that was audited last."""
@@ -178,6 +184,9 @@ class Windows:
 
     def _apply(self, trade: _Applied) -> None:
         self._applied += 1
+        self._count(trade)
+
+    def _count(self, trade: _Applied) -> None:
         value, volume, count = self._seconds.get(trade.second, (ZERO, ZERO, 0))
         self._seconds[trade.second] = add(value, trade.value), add(volume, trade.size), count + 1
         for window in self._windows.values():

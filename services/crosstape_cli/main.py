@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
     "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
+    "audit": "Compute again what was published, from the recorded inputs, and compare it digit by digit.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",

@@ -21,7 +21,7 @@ from crosstape.history.parquet.catalogue import DAY_NS, Catalogue, Group, Listin
 from crosstape.history.parquet.file import FileWriter, added
 from crosstape.history.parquet.merging import Merge, merges
 from crosstape.history.parquet.names import NO_DAY, Name, merged
-from crosstape.history.parquet.reading import conformed
+from crosstape.history.parquet.rows import conformed
 from crosstape.history.parquet.slices import Span, slices
 from crosstape.log import get_log
 

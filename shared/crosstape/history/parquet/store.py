@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
 
+import msgspec
 import pyarrow as pa
 
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
-from crosstape.history.arrow import table_of
+from crosstape.history.arrow import events_of, table_of
 from crosstape.history.batch import Batch
-from crosstape.history.parquet import reading
+from crosstape.history.parquet import planning, reading
 from crosstape.history.parquet.catalogue import Catalogue
 from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
@@ -78,9 +79,9 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
-    async def visible_files(self, query: Query) -> reading.VisibleFiles:
+    async def visible_files(self, query: Query) -> planning.VisibleFiles:
         """Returns the files that a question in SQL reads."""
-        return await self._run(reading.visible_files, self._catalogue, query)
+        return await self._run(planning.visible_files, self._catalogue, query)
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
@@ -88,7 +89,8 @@ class ParquetStore:
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""
-        raise NotImplementedError
+        tables = [table async for table in self.read(msgspec.structs.replace(query, limit=1))]
+        return events_of(tables[-1])[-1] if tables else None
 
     async def compact(self) -> int:
         """See `Store`. Any number of processes may do it at once."""

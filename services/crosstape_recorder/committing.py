@@ -64,13 +64,15 @@ class Committer:
     def report(self, report: Report) -> None:
         """Commit this gap before any event behind it."""
         self._reports.append(report)
+        for kind in report.kinds:
+            self._rows[kind].expect()
 
     def wake(self) -> None:
         """Look now whether there is something to commit."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Commit all rows, and end `run`."""
+        """Commit all that was read, and end `run`."""
         self._stopping = True
         self._wake.set()
 
@@ -86,8 +88,8 @@ class Committer:
             now_s = time.monotonic()
             due = min(self._rows.values(), key=lambda rows: rows.due_s)
             if self._stopping:
-                due = max(self._rows.values(), key=lambda rows: len(rows.builder))
-                if not len(due.builder):
+                due = max(self._rows.values(), key=lambda rows: (len(rows.builder), len(rows.changed)))
+                if not due.changed:
                     return
             if self._stopping or due.due_s <= now_s:
                 await self._commit(due)
@@ -101,11 +103,13 @@ class Committer:
         since_s = time.monotonic()
         self._sealed_s = rows.rows_s
         reports = [report for report in self._reports if rows.kind in report.kinds]
-        sealed = rows.seal()
+        sealed, generation = rows.seal(), rows.generation
         self.on_room()
         await self._binding.check()  # else they might be of another tape
         if reports:
             await self._availability.until_done(lambda: self._write_reports(reports))
+        if rows.generation != generation:
+            return  # another recorder was earlier
         batch = await asyncio.to_thread(sealed.builder.build)
         for refused in sealed.builder.refused:
             metrics.REFUSED.labels(rows.kind).inc()
@@ -166,13 +170,17 @@ class Committer:
                 if report.key not in written:
                     builder.add(*report.row, Source.RECORDER)
             if len(builder):
-                number = await self._store.append(builder.build(), {}, after=gaps.number)
-                if number is None:  # whoever was earlier may have written the same gaps; our marks are as they were, or `_append` finds out
-                    gaps.number = (await self._store.position(GAP)).number
+                batch = builder.build()
+                number = await self._store.append(batch, {}, after=gaps.number)
+                if number is None:  # whoever was earlier may have written the same gaps
+                    position = await self._store.position(GAP)
+                    if gaps.is_taken(position):
+                        self._note_taken(gaps, position)
+                    gaps.number = position.number
                     continue
                 gaps.number = number
                 metrics.COMMITS.labels(GAP).inc()
-                metrics.ROWS.labels(GAP).inc(len(builder))
+                metrics.ROWS.labels(GAP).inc(len(batch))
             done = set(map(id, reports))
             self._reports = [report for report in self._reports if id(report) not in done]
             return

@@ -44,13 +44,24 @@ class Feed:
         """Of the kinds that it feeds."""
         for one in rows:
             one.follow(stream)
-        self.is_new = not self.position
+        self.is_new = not self.rewind()
         """Whether it was never recorded: its history begins with the first entry that is there."""
 
+    def rewind(self) -> Bookmark | None:
+        """Returns where a reader is to start, for all kinds; None: at the beginning. What some kinds have read already, they leave out."""
+        marks = [one.marks[self.stream] for one in self.rows]
+        for mark in marks:
+            mark.floor = mark.id
+        return oldest(marks)
+
     @property
-    def position(self) -> Bookmark | None:
-        """Where a reader is to start, for all kinds; None: at the beginning."""
-        return oldest([one.marks[self.stream] for one in self.rows])
+    def venues(self) -> set[str]:
+        """The venues whose events were read."""
+        return set().union(*(one.marks[self.stream].venues for one in self.rows))
+
+    def is_before(self, entry_id: str) -> bool:
+        """Whether the stream was read further than to the last entry that was accepted."""
+        return all(one.marks[self.stream].is_before(entry_id) for one in self.rows)
 
     def accept(self, entries: Sequence[TextEntry]) -> None:
         """Take entries of this stream, at least one, in order."""

@@ -12,10 +12,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from crosstape.bus import Missed
-from crosstape.history.text_events import decode
-from crosstape.history.text_events import TextEvent
+from crosstape.history.text_events import TextEvent, decode
 from crosstape_recorder.feed import Feed, TextEntry
-from crosstape_recorder.mark import StreamMark
 from crosstape_schemas import VENUE_WIDE, Gap, GapCause, encode
 
 
@@ -97,29 +95,34 @@ def report(feed: Feed, named: tuple[str, str], missed: Missed, following: TextEn
     `named`: kind and instrument of the stream's feed. `before`: entries that were read before it, and not accepted yet.
     """
     to_ts = following.event.received_ts
-    ms, _, n = following.id.partition("-")
-    yield from _reports(feed, named, missed, to_ts, (int(ms), int(n)), before)
+    for venue in [missed.venue] if missed.venue else _venues(feed):
+        from_ts = next((entry.event.received_ts for entry in reversed(before) if entry.event.venue == venue), 0)
+        one = msgspec.structs.replace(missed, venue=venue)
+        yield _report(feed, named, one, (from_ts or _received_ts(feed, venue), to_ts), following.id)
 
 
 def report_at_end(feed: Feed, named: tuple[str, str], entry_id: str) -> Iterator[Report]:
     """Yields the gaps for entries that were removed up to an id, where no entry follows."""
+    missed, to_ts = Missed(feed.stream, "", 0, 0, None), int(entry_id.partition("-")[0]) * 1_000_000
+    for venue in _venues(feed):
+        yield _report(feed, named, msgspec.structs.replace(missed, venue=venue), (_received_ts(feed, venue), to_ts), entry_id)
+
+
+def _report(feed: Feed, named: tuple[str, str], missed: Missed, times: tuple[int, int], entry_id: str) -> Report:
+    """Return the gap of one venue, between two times (the first is 0 where it is not known), before an entry."""
+    (kind, instrument), (from_ts, to_ts) = named, times
+    gap = Gap(
+        missed.venue, instrument, None, time.time_ns(), kind, min(from_ts or to_ts, to_ts), to_ts, missed.count, GapCause.BUS,
+        epoch=missed.epoch, seq=missed.first_missing,
+    )  # fmt: skip
     ms, _, n = entry_id.partition("-")
-    yield from _reports(feed, named, Missed(feed.stream, "", 0, 0, None), int(ms) * 1_000_000, (int(ms), int(n)), ())
+    return Report(frozenset(rows.kind for rows in feed.rows), gap, int(ms), int(n))
 
 
-def _reports(
-    feed: Feed, named: tuple[str, str], missed: Missed, to_ts: int, at: tuple[int, int], before: Sequence[TextEntry]
-) -> Iterator[Report]:
-    mark = feed.rows[0].marks[feed.stream]
-    for venue in [missed.venue] if missed.venue else sorted(mark.venues) or [VENUE_WIDE]:
-        from_ts = min(_received_ts(venue, mark, before) or to_ts, to_ts)
-        gap = Gap(
-            venue, named[1], None, time.time_ns(), named[0], from_ts, to_ts, missed.count, GapCause.BUS,
-            epoch=missed.epoch, seq=missed.first_missing,
-        )  # fmt: skip
-        yield Report(frozenset(rows.kind for rows in feed.rows), gap, *at)
+def _venues(feed: Feed) -> list[str]:
+    return sorted(feed.venues) or [VENUE_WIDE]
 
 
-def _received_ts(venue: str, mark: StreamMark, before: Sequence[TextEntry]) -> int:
-    """Return when the last event of a venue before the gap was received, ns; 0: it is not known."""
-    return next((entry.event.received_ts for entry in reversed(before) if entry.event.venue == venue), 0) or mark.received_ts(venue)
+def _received_ts(feed: Feed, venue: str) -> int:
+    """Return when the last event of a venue was received that was accepted, ns; 0: it is not known."""
+    return max(rows.marks[feed.stream].received_ts(venue) for rows in feed.rows)

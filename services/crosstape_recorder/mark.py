@@ -46,10 +46,14 @@ class StreamMark:
 
     def move(self, entry_id: str) -> bool:
         """Note that the stream was read up to an id, and that nothing before it counts. Returns whether that is further than before."""
-        if entry_id == self.id or _parsed(entry_id) <= _parsed(self.id):
+        if not self.is_before(entry_id):
             return False
         self.id = entry_id
         return True
+
+    def is_before(self, entry_id: str) -> bool:
+        """Whether it has not come to this id yet."""
+        return entry_id != self.id and _parsed(self.id) < _parsed(entry_id)
 
     @property
     def venues(self) -> set[str]:

@@ -30,7 +30,9 @@ LAG: Final = prometheus.Gauge(
 UNCOMMITTED: Final = prometheus.Gauge(
     "crosstape_recorder_uncommitted_seconds", "For how long the oldest row that is not in the store yet waits; 0: there is none"
 )
-LAST_COMMIT: Final = prometheus.Gauge("crosstape_recorder_last_commit_timestamp_seconds", "When rows were committed last, Unix time; 0: never")
+LAST_COMMIT: Final = prometheus.Gauge(
+    "crosstape_recorder_last_commit_timestamp_seconds", "When rows were committed last, Unix time; 0: never"
+)
 COMMIT_SECONDS: Final = prometheus.Histogram(
     "crosstape_recorder_commit_seconds",
     "How long one commit took: columns, file or table, disk or bucket",

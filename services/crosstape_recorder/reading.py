@@ -26,7 +26,6 @@ from crosstape_recorder.feed import Feed, TextEntry
 from crosstape_recorder.losses import Losses
 from crosstape_recorder.waiting_rows import WaitingRows
 from crosstape_recorder.wanted import Wanted
-from crosstape_schemas import Keys
 
 DISCOVER_S: Final = 2.0
 """How often the registry is read."""
@@ -45,14 +44,13 @@ class Reading:
     def __init__(
         self,
         client: Client,
-        keys: Keys,
         wanted: Wanted,
         rows: Mapping[str, WaitingRows],
         committer: Committer,
         availability: Availability,
     ) -> None:
         self._client = client
-        self._keys = keys
+        self._keys = wanted.keys
         self._wanted = wanted
         self._rows = rows
         self._committer = committer
@@ -86,7 +84,7 @@ class Reading:
         while True:
             self._again = False
             self._losses.forget()
-            starts = {stream: feed.position or Start.BEGINNING for stream, feed in self._feeds.items()}
+            starts = {stream: feed.rewind() or Start.BEGINNING for stream, feed in self._feeds.items()}
             async with Reader(
                 self._client,
                 self._keys,
@@ -124,18 +122,17 @@ class Reading:
             if stream in self._losses:
                 self._report(feed, run)
             feed.accept(run)
-            feed.is_new = False
         self.newest_ms = int(entries[-1].id.partition("-")[0])
-        if self._is_full():
-            self._committer.wake()
+        self._committer.wake()
 
     def _report(self, feed: Feed, run: Sequence[TextEntry]) -> None:
+        """Report what is missing before some of these entries, but not what was on the tape before its history began."""
         for missed, following in self._losses.behind(run):
-            if feed.is_new and missed.first_missing == 1 and missed.epoch <= self._since_ts:
-                log.info("recorder.begins", stream=feed.stream, venue=missed.venue, trimmed=missed.count)
+            before = run[: run.index(following)]
+            is_before = feed.is_new and missed.first_missing == 1 and missed.epoch <= self._since_ts
+            if is_before and missed.venue not in feed.venues | {entry.event.venue for entry in before}:
                 continue
-            named = self._wanted.feed(feed.stream)
-            for report in losses.report(feed, named, missed, following, run[: run.index(following)]):
+            for report in losses.report(feed, self._wanted.feed(feed.stream), missed, following, before):
                 self._note(report)
 
     def _note(self, report: losses.Report) -> None:
@@ -148,11 +145,13 @@ class Reading:
         """Move the marks of streams of which nothing was returned, though they were read."""
         for stream, cursor in reader.cursors.items():
             feed = self._feeds[stream]
-            if stream in self._losses and cursor != _ORIGIN and feed.position is not None and self._losses.at_end(stream):
+            if cursor == _ORIGIN or not feed.is_before(cursor):
+                continue
+            if stream in self._losses and self._losses.at_end(stream):
                 for report in losses.report_at_end(feed, self._wanted.feed(stream), cursor):
                     self._note(report)
-            if cursor != _ORIGIN:
-                feed.move(cursor)
+            feed.move(cursor)
+            self._committer.wake()
 
     def _read_again(self, rows: WaitingRows) -> None:
         """Read all streams again from their marks: those of a kind are others now."""
@@ -173,7 +172,7 @@ class Reading:
         starts = {}
         for stream, kinds in new.items():
             feed = self._feeds[stream] = Feed(stream, [self._rows[kind] for kind in kinds])
-            starts[stream] = feed.position or Start.BEGINNING
+            starts[stream] = feed.rewind() or Start.BEGINNING
         if starts and self._reader is not None:
             self._reader.add(starts)
         metrics.STREAMS.set(len(self._feeds))

@@ -43,6 +43,8 @@ class WaitingRows:
         """Stream → how far it was read. Of the streams that are followed."""
         self.changed: dict[str, StreamMark] = {}
         """The marks that have advanced since the commit before."""
+        self.generation = 0
+        """Grows when what was read is forgotten: see `restart`."""
         self._reset()
 
     def _reset(self) -> None:
@@ -66,6 +68,10 @@ class WaitingRows:
         if not self.rows_s and len(self.builder):
             self.rows_s = now_s
 
+    def expect(self) -> None:
+        """Commit soon, with rows or without: a gap is reported that comes before them."""
+        self.rows_s = self.rows_s or time.monotonic()
+
     @property
     def is_full(self) -> bool:
         """Whether they are to be committed at once."""
@@ -88,6 +94,10 @@ class WaitingRows:
         self._reset()
         return sealed
 
+    def is_taken(self, position: Position) -> bool:
+        """Whether another recorder has committed events of the streams that are followed."""
+        return any(position.marks.get(stream) != self.committed.get(stream) for stream in self.marks)
+
     def committed_as(self, number: int, sealed: Sealed) -> None:
         """Note that these are in the store."""
         self.number = number
@@ -96,6 +106,7 @@ class WaitingRows:
     def restart(self, position: Position) -> None:
         """Forget what was read: another recorder has committed it, or some of it. Read again from its marks."""
         self.number, self.committed = position.number, dict(position.marks)
+        self.generation += 1
         self.changed = {}
         self._reset()
         for stream in list(self.marks):

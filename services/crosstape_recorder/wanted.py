@@ -22,14 +22,14 @@ class Wanted:
         self.kinds: tuple[str, ...] = tuple(kind for kind in KINDS if kind in {*settings.kinds, GAP})
         """Tags of `KINDS`."""
         self._instruments = frozenset(settings.instruments)
-        self._keys = keys
+        self.keys = keys
 
     def kinds_of(self, stream: str) -> tuple[str, ...]:
         """Returns the kinds that a stream feeds; none if it is not to be recorded, or is no stream of ours.
 
         A venue's own stream has statuses and gaps of all its instruments; it is recorded whatever the instruments are.
         """
-        match self._keys.parse(stream):
+        match self.keys.parse(stream):
             case None:
                 return ()
             case ("venue", _):
@@ -45,7 +45,7 @@ class Wanted:
 
         (A gap of a venue's own stream with the kind `*` would mean that something of every feed of the venue is missing.)
         """
-        match self._keys.parse(stream):
+        match self.keys.parse(stream):
             case ("venue", _) | None:
                 return OF_VENUES[0], "*"
             case (feed, instrument):
@@ -53,7 +53,7 @@ class Wanted:
 
     def venue_of(self, stream: str) -> str:
         """Returns the venue whose own stream it is; empty for a stream of several venues."""
-        match self._keys.parse(stream):
+        match self.keys.parse(stream):
             case ("venue", venue):
                 return venue
         return ""

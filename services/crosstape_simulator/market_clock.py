@@ -34,6 +34,9 @@ class SyntheticMarket:
         listings = {venue: spec.listings.get(venue) or find(venue).listings for venue in venues}
         flat = [listing for listed in listings.values() for listing in listed]
         self.market = Market(flat, seed=spec.seed, start_ts=self.now, rate=spec.rate, levels=spec.levels)
+        if spec.past_hours:
+            for pair in self.market.pairs.values():
+                pair.go_back(spec.past_hours, spec.past_per_hour, spec.seed)
         self._mark = time.monotonic_ns()
         self.venues: dict[str, VenueMarket] = {}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -34,6 +34,11 @@ class SimulatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the market's clock, ns; None: now. With the same seed and start the market is the same."""
     paused: bool = False
     """Start with the market's clock stopped: `Simulator.resume` or `advance` move it."""
+    past_hours: Annotated[int, msgspec.Meta(ge=0, le=24 * 4_000)] = 0
+    """Hours before its start of which synthetic venues have trades and candles by REST; 0: only since its start. With a past no trade is
+    forgotten: that is for tests of hours, not for a simulator that runs for days."""
+    past_per_hour: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 120
+    """Trades of each pair in each of these hours."""
     listings: Mapping[str, tuple[Listing, ...]] = {}
     """Listings of each venue; a venue that is not named lists its usual pairs."""
 

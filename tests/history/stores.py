@@ -51,6 +51,21 @@ async def local(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
 
 
 @contextlib.asynccontextmanager
+async def s3(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
+    """A prefix of its own in the bucket of the run's server."""
+    from crosstape.history.parquet.s3 import S3Folder
+    from crosstape.history.parquet.store import ParquetStore
+
+    bucket, prefix = request.getfixturevalue("bucket"), uuid.uuid4().hex
+
+    async def open_one() -> Store:
+        return ParquetStore(S3Folder(bucket, f"tests/{prefix}", allow_http=True))
+
+    async with closing(open_one) as factory:
+        yield factory
+
+
+@contextlib.asynccontextmanager
 async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory]:
     """A schema of its own on the run's PostgreSQL."""
     from crosstape.history.postgres.store import PostgresStore
@@ -67,5 +82,6 @@ async def postgres(request: pytest.FixtureRequest) -> AsyncIterator[StoreFactory
 OPENERS: Final[dict[str, Opener]] = {
     "local": local,
     "postgres": postgres,
+    "s3": s3,
 }
 """Name → opener. A new store is added here, and the contract's tests run on it."""

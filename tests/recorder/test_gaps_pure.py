@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from crosstape_recorder.gaps.candles import intervals, missing_candles
 from crosstape_recorder.gaps.finding import Recorded, Span, VenueFacts, find, merged
 from crosstape_recorder.gaps.gap import Feed, HistoryGap, Part, Seen
-from crosstape_recorder.gaps.numbering import Number, missing_numbers
+from crosstape_recorder.gaps.numbering import missing_numbers
 from crosstape_recorder.gaps.ranges import any_overlaps, union, without
+from crosstape_recorder.gaps.runs import joined, run
 from crosstape_recorder.gaps.silence import silences
 from crosstape_recorder.gaps.told import GapRow, read
-from crosstape_recorder.gaps.trade_ids import TradeId, TradeIds, trade_id
+from crosstape_recorder.gaps.trade_ids import TradeIds, number_of
 from crosstape_schemas import Gap, GapCause
 
 S = 1_000_000_000
@@ -104,10 +105,10 @@ def test_a_gap_that_a_server_got_twice_counts_once() -> None:
 @given(st.sets(st.integers(1, 60), max_size=40), st.randoms())
 def test_missing_numbers_are_all_those_between(seqs: set[int], random) -> None:  # type: ignore[no-untyped-def]
     """In whatever order the rows come."""
-    numbers = [Number(1, seq, seq * S) for seq in seqs]
+    numbers = [run(seq, seq * S) for seq in seqs]
     random.shuffle(numbers)
 
-    parts = missing_numbers(TRADES, numbers)
+    parts = missing_numbers(TRADES, {1: numbers})
 
     between = set(range(min(seqs, default=0), max(seqs, default=0))) - seqs
     assert sum(part.missing or 0 for part in parts) == len(between - {0})
@@ -116,13 +117,13 @@ def test_missing_numbers_are_all_those_between(seqs: set[int], random) -> None: 
 
 def test_numbers_of_two_starts_are_not_compared() -> None:
     """Each epoch begins with 1, and nobody knows how it ended."""
-    assert missing_numbers(TRADES, [Number(1, 5, 1), Number(2, 9, 2), Number(0, 0, 3)]) == []
+    assert missing_numbers(TRADES, {1: [run(5, 1)], 2: [run(9, 2)]}) == []
 
 
 @given(st.sets(st.integers(1, 40), min_size=1, max_size=30), st.lists(st.integers(0, 3), max_size=3))
 def test_missing_ids_are_all_those_between_less_those_that_never_existed(ids: set[int], never: list[int]) -> None:
     """Each nonexistent id is taken off once."""
-    known = TradeIds(TRADES, [TradeId(number, number * S) for number in ids])
+    known = TradeIds(TRADES, [run(number, number * S) for number in ids])
 
     missing = sum(part.missing or 0 for part in known.missing([((0, 50 * S), count) for count in never]))
 
@@ -131,10 +132,31 @@ def test_missing_ids_are_all_those_between_less_those_that_never_existed(ids: se
 
 def test_ids_that_are_no_numbers_are_left_out() -> None:
     """Hostile ones, too."""
-    assert trade_id("12", 3) == TradeId(12, 3)
-    assert trade_id("a1", 3) is None
-    assert trade_id("1" * 41, 3) is None
-    assert trade_id("١", 3) is None
+    assert number_of("12") == 12
+    assert [number_of(text) for text in ("a1", "1" * 19, "١", "", "-1")] == [None] * 5
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), max_size=12))
+def test_joined_runs_have_the_same_numbers(pairs: list[tuple[int, int]]) -> None:
+    """And none follows another without a break."""
+    runs = [run(first, first * S)._replace(last=first + more, to_ts=(first + more) * S) for first, more in pairs]
+    found = joined(runs)
+
+    assert {number for one in found for number in range(one.first, one.last + 1)} == {
+        number for first, more in pairs for number in range(first, first + more + 1)
+    }
+    assert all(one.last + 1 < other.first for one, other in pairwise(found))
+    assert all((one.from_ts, one.to_ts) == (one.first * S, one.last * S) for one in found)
+
+
+def test_ids_between_two_that_follow_each_other_at_the_venue_never_existed() -> None:
+    """Both were fetched, and nothing between. Of others nothing is known."""
+    there = TradeIds(TRADES, [run(number, number * S) for number in (1, 4, 5, 9)])
+
+    assert there.left([run(1, S), run(4, 4 * S)], (0, 6 * S)) == (2, 3)
+    assert there.left([run(1, S), run(4, 4 * S)], (0, 3 * S)) == (2, 0)
+    assert there.left([run(4, S), run(5, 4 * S)], (0, 3 * S)) == (0, 2)
+    assert there.left([run(number, number * S) for number in (1, 4, 5, 9)], (0, 9 * S)) == (5, 0)
 
 
 @given(st.sets(st.integers(0, 30), min_size=1), st.sets(st.integers(0, 30), max_size=3))
@@ -194,10 +216,10 @@ def test_one_list_in_which_nothing_overlaps_and_nothing_is_left_out(parts: list[
 def test_a_gap_that_the_ids_fill_is_not_listed() -> None:
     """Where ids count by one, a trade is missing if and only if its id is not there."""
     gaps = [row(T0, T0 + 9 * S, missed=None)]
-    ids = [TradeId(number, T0 + (number - 100) * S) for number in range(80, 120)]
+    ids = [run(number, T0 + (number - 100) * S) for number in range(80, 120)]
 
     assert found(Recorded(feeds=[TRADES], gaps=gaps, trade_ids={TRADES: ids})) == []
-    (gap,) = found(Recorded(feeds=[TRADES], gaps=gaps, trade_ids={TRADES: [one for one in ids if one.number not in (103, 104)]}))
+    (gap,) = found(Recorded(feeds=[TRADES], gaps=gaps, trade_ids={TRADES: [one for one in ids if one.first not in (103, 104)]}))
     assert (gap.missing, gap.seen, gap.why_not) == (2, ("trade ids",), "")
     (gap,) = found(Recorded(feeds=[TRADES], gaps=gaps, trade_ids={TRADES: ids}), facts=VenueFacts())
     assert (gap.missing, gap.seen, gap.causes) == (None, ("gap event",), ("disconnect",))
@@ -205,7 +227,7 @@ def test_a_gap_that_the_ids_fill_is_not_listed() -> None:
 
 def test_ids_that_end_within_a_gap_do_not_fill_it() -> None:
     """Nobody knows what comes after the last one."""
-    ids = [TradeId(number, T0 + (number - 100) * S) for number in range(80, 104)]
+    ids = [run(number, T0 + (number - 100) * S) for number in range(80, 104)]
 
     assert len(found(Recorded(feeds=[TRADES], gaps=[row(T0, T0 + 9 * S, missed=None)], trade_ids={TRADES: ids}))) == 1
 
@@ -226,7 +248,7 @@ def test_a_gap_of_a_venue_is_one_of_each_of_its_feeds() -> None:
 
 def test_numbers_that_the_bus_lost_are_listed_once() -> None:
     """The gap of the bus says how many, and explains the numbers."""
-    numbers = [Number(1, seq, T0 + seq * S) for seq in (1, 2, 6, 7)]
+    numbers = {1: [run(seq, T0 + seq * S) for seq in (1, 2, 6, 7)]}
     alone = found(Recorded(feeds=[TRADES], numbers={TRADES: numbers}))
     told = [row(T0 + 2 * S, T0 + 6 * S, missed=3, cause=GapCause.BUS)]
 
@@ -262,7 +284,7 @@ def test_what_a_repair_found_nonexistent_is_not_listed_again() -> None:
     """Neither an id nor a candle. Nor is a time that was fetched, of a venue without such ids."""
     m = 60 * S
     open_ts = T0 // m * m
-    ids = [TradeId(1, T0), TradeId(4, T0 + S)]
+    ids = [run(1, T0), run(4, T0 + S)]
     gaps = [
         GapRow(row(T0, T0 + S, missed=2, repaired=True, nonexistent=2, seq=0).gap, by_recorder=True),
         GapRow(row(open_ts + m, open_ts + 3 * m, missed=2, repaired=True, nonexistent=2, seq=0, kind="candle:1m").gap, by_recorder=True),

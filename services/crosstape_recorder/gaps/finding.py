@@ -10,11 +10,12 @@ import msgspec
 
 from crosstape_recorder.gaps.candles import missing_candles
 from crosstape_recorder.gaps.gap import FETCHED, UNRECORDED, Feed, HistoryGap, Part, Seen
-from crosstape_recorder.gaps.numbering import Number, missing_numbers
+from crosstape_recorder.gaps.numbering import missing_numbers
 from crosstape_recorder.gaps.ranges import Range, overlap, without
+from crosstape_recorder.gaps.runs import Run
 from crosstape_recorder.gaps.silence import silences
 from crosstape_recorder.gaps.told import GapRow, Told, read
-from crosstape_recorder.gaps.trade_ids import TradeId, TradeIds
+from crosstape_recorder.gaps.trade_ids import TradeIds
 from crosstape_schemas import VENUE_WIDE, GapCause
 from crosstape_schemas.timeframes import close_of, open_of
 
@@ -40,10 +41,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """Feeds of which there are rows."""
     gaps: Iterable[GapRow] = ()
     """All until the end of the time: one may have begun long before it."""
-    numbers: Mapping[Feed, Iterable[Number]] = {}
-    """Of the rows that come from the tape. Not of candles and bars: of these, not all are kept. Of a venue's own stream (instrument
-    `VENUE_WIDE`), those of statuses and gaps together."""
-    trade_ids: Mapping[Feed, Iterable[TradeId]] = {}
+    numbers: Mapping[Feed, Mapping[int, Iterable[Run]]] = {}
+    """Epoch → `seq`, of the rows that come from the tape. Not of candles and bars: of these, not all are kept. Of a venue's own stream
+    (instrument `VENUE_WIDE`), those of statuses and gaps together."""
+    trade_ids: Mapping[Feed, Iterable[Run]] = {}
     candles: Mapping[Feed, Collection[int]] = {}
     """`open_ts` of the closed candles."""
     signs: Mapping[str, Collection[int]] = {}
@@ -138,14 +139,13 @@ def _all(
 ) -> Iterator[Part]:
     """Yield what each place shows, each part of one feed."""
     for part in told.open:
-        yield from _expanded(part, recorded.feeds)
+        yield from _expanded(part, recorded.feeds, told)
     for feed, numbers in recorded.numbers.items():
         for part in missing_numbers(feed, numbers):
             if not _is_explained(part, told, tolerance_ns):
                 yield part
     for feed, known in ids.items():
-        nonexistent = [(one.between, one.ids) for one in told.nonexistent if one.feed == feed]
-        yield from known.missing(nonexistent, tolerance_ns)
+        yield from known.missing(_nonexistent(told, feed, tolerance_ns))
     for feed, opens in recorded.candles.items():
         if facts(feed.venue).every_interval:
             never = [one.between for one in told.nonexistent if one.feed == feed and one.by_recorder]
@@ -154,18 +154,28 @@ def _all(
         explained = [_range(part) for part in told.all if _is_of_venue(part.feed, venue)]
         for from_ts, to_ts in silences(stamps, explained, from_ts=span.from_ts, to_ts=span.to_ts):
             everything = Part(Feed(venue, VENUE_WIDE, VENUE_WIDE), from_ts, to_ts, None, UNRECORDED, Seen.SILENCE)
-            for part in _expanded(everything, recorded.feeds):
-                yield from _not_fetched(part, told)
+            yield from _expanded(everything, recorded.feeds, told)
 
 
-def _expanded(part: Part, feeds: Collection[Feed]) -> Iterator[Part]:
-    """Yield a part for each feed that a gap of a whole venue concerns; the part itself if none is known."""
-    if VENUE_WIDE not in (part.feed.instrument, part.feed.kind) or part.feed.kind in NEVER_EXPANDED:
+def _nonexistent(told: Told, feed: Feed, tolerance_ns: int) -> Iterator[tuple[Range, int]]:
+    """Yield the ranges in which ids never existed. Those of a connector are by its clock, those of a repair by the venue's."""
+    for one in told.nonexistent:
+        if one.feed == feed:
+            widen_ns = 0 if one.by_recorder else tolerance_ns
+            yield (one.between[0] - widen_ns, one.between[1] + widen_ns), one.ids
+
+
+def _expanded(part: Part, feeds: Collection[Feed], told: Told) -> Iterator[Part]:
+    """Yield a part for each feed that a gap of a whole venue or stream concerns, less what a repair has fetched of it.
+
+    If no such feed is known, it is the part itself.
+    """
+    if VENUE_WIDE not in (part.feed.venue, part.feed.instrument, part.feed.kind) or part.feed.kind in NEVER_EXPANDED:
         yield part
         return
     covered = [feed for feed in feeds if part.feed.covers(feed) and feed.kind not in NEVER_EXPANDED and feed.instrument != VENUE_WIDE]
     for feed in covered:
-        yield msgspec.structs.replace(part, feed=feed, missing=part.missing if len(covered) == 1 else None)
+        yield from _not_fetched(msgspec.structs.replace(part, feed=feed, missing=part.missing if len(covered) == 1 else None), told)
     if not covered:
         yield part
 
@@ -179,7 +189,7 @@ def _is_explained(part: Part, told: Told, tolerance_ns: int) -> bool:
 
 
 def _not_fetched(part: Part, told: Told) -> Iterator[Part]:
-    """Yield what is left of a silence without the ranges that a repair has fetched."""
+    """Yield what is left of a part without the ranges that a repair has fetched."""
     fetched = [_range(one) for one in told.repaired if one.seen is Seen.RECORDER and one.feed == part.feed]
     for from_ts, to_ts in without(_range(part), fetched):
         yield msgspec.structs.replace(part, from_ts=from_ts, to_ts=to_ts)

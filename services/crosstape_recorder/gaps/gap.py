@@ -37,9 +37,9 @@ class Feed(NamedTuple):
         return f"{self.kind}:{self.timeframe}" if self.timeframe else self.kind
 
     def covers(self, other: Feed) -> bool:
-        """Whether what is said of this feed is said of the other: it may be all instruments or all kinds of a venue."""
+        """Whether what is said of this feed is said of the other: it may be all instruments or kinds, or all venues of a stream."""
         return (
-            self.venue == other.venue
+            self.venue in (VENUE_WIDE, other.venue)
             and self.instrument in (VENUE_WIDE, other.instrument)
             and (self.kind == VENUE_WIDE or (self.kind == other.kind and self.timeframe in ("", other.timeframe)))
         )

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 from crosstape_recorder.gaps.gap import Feed, Part, Seen
+from crosstape_recorder.gaps.runs import Run, joined
 from crosstape_schemas import GapCause
 
 
-class Number(NamedTuple):
-    """What numbers one recorded event."""
+def missing_numbers(feed: Feed, numbers: Mapping[int, Iterable[Run]]) -> list[Part]:
+    """Returns what is missing between the numbers of one stream and venue. `numbers`: epoch → its numbers, in any order.
 
-    epoch: int
-    seq: int
-    received_ts: int
-
-
-def missing_numbers(feed: Feed, numbers: Iterable[Number]) -> list[Part]:
-    """Returns what is missing between the numbers of one stream and venue, which come in any order.
-
-    Nothing is known before the first number of an epoch and after its last one. Number 0 is none.
+    Nothing is known before the first number of an epoch and after its last one.
     """
-    found: list[Part] = []
-    for one, other in pairwise(sorted(number for number in numbers if number.seq)):
-        if one.epoch == other.epoch and other.seq > one.seq + 1:
-            from_ts, to_ts = sorted((one.received_ts, other.received_ts))
-            found.append(Part(feed, from_ts, to_ts, other.seq - one.seq - 1, GapCause.UNKNOWN.value, Seen.SEQ))
-    return found
+    return [
+        Part(
+            feed, min(one.to_ts, other.from_ts), max(one.to_ts, other.from_ts), other.first - one.last - 1, GapCause.UNKNOWN.value, Seen.SEQ
+        )
+        for runs in numbers.values()
+        for one, other in pairwise(joined(runs))
+    ]

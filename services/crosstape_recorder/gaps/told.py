@@ -72,7 +72,8 @@ def read(rows: Iterable[GapRow]) -> Told:
     nonexistent: list[Nonexistent] = []
     seen: set[tuple[object, ...]] = set()
     for gap, by_recorder in rows:
-        number = gap.venue, gap.instrument, gap.kind, gap.epoch, gap.seq
+        # Numbers of the recorder's gaps are those of the missing events.
+        number = by_recorder, gap.venue, gap.instrument, gap.kind, gap.epoch, gap.seq
         if gap.seq and number in seen:
             continue  # a server that lost data got it twice
         seen.add(number)

@@ -7,12 +7,16 @@ from typing import Final, Protocol
 
 from crosstape_simulator.faults.active import ActiveFault
 from crosstape_simulator.faults.messages import named
-from crosstape_simulator.faults.spec import Burst, Fault, Halt, Market, SkipIds
+from crosstape_simulator.faults.spec import Burst, Fault, Halt, Market, OddPast, SkipIds
 from crosstape_simulator.market.market import Market as SharedMarket
 from crosstape_simulator.market.market import Pair
 
-ON_THE_MARKET: Final = (Burst, Market, Halt, SkipIds)
+ON_THE_MARKET: Final = (Burst, Market, Halt, SkipIds, OddPast)
 """Faults that only a synthetic market can have."""
+
+
+ODDITY: Final = {"overlap": "overlap", "twice": "twice", "moving": "moves"}
+"""How a venue's past is odd → the field of `Oddities`."""
 
 
 class FaultyMarket(Protocol):
@@ -57,6 +61,10 @@ class MarketFaults:
                 if how == "step":
                     self._steps[running.id] = now
                     self.tick(running, now)
+            case OddPast(how=how, count=count):
+                for pair in self._pairs(running):
+                    setattr(pair.oddities, ODDITY[how], count)
+                    running.acted += 1
             case SkipIds(ids=ids):
                 for pair in self._pairs(running):
                     pair.trade_id += ids
@@ -77,13 +85,16 @@ class MarketFaults:
         """Let the market be as it was without the fault."""
         if isinstance(running.fault, Burst):
             self._market.market.hasten(1.0)
+        if isinstance(running.fault, OddPast):
+            for pair in self._pairs(running):
+                setattr(pair.oddities, ODDITY[running.fault.how], 0)
         for pair in self._resting.pop(running.id, []):
             pair.rests -= 1
         self._steps.pop(running.id, None)
 
     def _pairs(self, running: ActiveFault) -> list[Pair]:
         fault = running.fault
-        assert isinstance(fault, Market | Halt | SkipIds)
+        assert isinstance(fault, Market | Halt | SkipIds | OddPast)
         return [pair for pair in self._market.market.pairs.values() if pair.listing.venue in running.venues and _meant(fault, pair)]
 
 
@@ -92,6 +103,6 @@ def only_of_a_synthetic_market(fault: Fault) -> bool:
     return isinstance(fault, ON_THE_MARKET)
 
 
-def _meant(fault: Market | Halt | SkipIds, pair: Pair) -> bool:
+def _meant(fault: Market | Halt | SkipIds | OddPast, pair: Pair) -> bool:
     listing = pair.listing
     return named(fault.instrument, listing.symbol, {listing.symbol: listing.instrument})

@@ -309,9 +309,21 @@ class RestOld(Lasting, frozen=True, tag="rest-old"):
     """Our name or the venue's own."""
 
 
+class OddPast(Lasting, frozen=True, tag="odd-past"):
+    """REST answers about past trades or candles of an instrument are odd, as venues' are now and then."""
+
+    instrument: str = "all"
+    """Our name or the venue's own."""
+    how: Literal["overlap", "twice", "moving"] = "overlap"
+    """`overlap`: a page of trades repeats some of the page before; `twice`: some candles have two rows, of which the first is wrong;
+    `moving`: the newest closed candles have only a part of their volume, for as many answers as `count`."""
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 3
+    """Trades that are repeated; every so many candles one is there twice; or answers."""
+
+
 AnyFault = (
     Cut | HalfOpen | Close | Lifetime | Expired | SlowLoris | Oversized | Malformed | OddRow
     | Stall | Drop | Duplicate | Swap | Delay | Checksum | Reset | Burst | Market | Halt | SkipIds | Skew
     | Refuse | Silent | Late | Maintenance
-    | RestStatus | RestHang | RestTruncate | RestOld | OddList
+    | OddPast | RestStatus | RestHang | RestTruncate | RestOld | OddList
 )  # fmt: skip

@@ -61,12 +61,12 @@ class Bar:
 class Series:
     """The candles of one pair on one grid that hold a trade, oldest first."""
 
-    def __init__(self, grid: Grid, past: Iterable[Deal], *, is_complete: bool, by_price: bool) -> None:
+    def __init__(self, grid: Grid, past: Iterable[Deal], *, is_complete: bool, by_price: bool, kept: int | None = KEPT) -> None:
         """`past`: trades so far. `is_complete`: no earlier one was forgotten; else the first candle may lack some and is left out.
-        `by_price`: keep the lots at each price.
+        `by_price`: keep the lots at each price. `kept`: how many candles are remembered; None: all.
         """
         self.grid = grid
-        self.bars: deque[Bar] = deque(maxlen=KEPT)
+        self.bars: deque[Bar] = deque(maxlen=kept)
         self._by_price = by_price
         for deal in past:
             self.add(deal)
@@ -120,7 +120,7 @@ class Series:
 
     def _flat(self, before: Bar, until: int) -> Iterator[Bar]:
         """Flat candles after `before`, up to `until`; the oldest are left out where there are too many."""
-        found: deque[tuple[int, int]] = deque(maxlen=KEPT)
+        found: deque[tuple[int, int]] = deque(maxlen=self.bars.maxlen)
         at = before.close_ts
         while at < until:
             found.append(self.grid.interval(at))

@@ -9,14 +9,20 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-from crosstape_simulator.formats import fixed
+from crosstape_simulator.formats import NS, fixed
 from crosstape_simulator.market.candles import Bar
-from crosstape_simulator.market.grid import Grid, Interval
+from crosstape_simulator.market.grid import DAY_S, Grid, Interval
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.market.market import Fill, Pair
+from crosstape_simulator.market.past import Chained
 
+PairRow = tuple[int, Fill]
+"""When a trade of the synthetic market was (ns), and what."""
+Times = tuple[int | None, int | None]
+"""From … to, both included (ns); None: as far as there is anything."""
+EVER: Final[Times] = (None, None)
 R = TypeVar("R")
 Best = tuple[str, str] | None
 """Price and size of one side's best level; None: the side is empty."""
@@ -147,16 +153,32 @@ class Top(NamedTuple):
 class TradeHistory(Generic[R]):
     """The trades of one symbol that are remembered. All answers are oldest first; only what is asked for is written out."""
 
-    def __init__(self, rows: Sequence[R], number: Callable[[R], int], moment: Callable[[R], int], write: Callable[[R], Traded]) -> None:
-        """`rows`: ascending by id (`number`) and time (`moment`)."""
+    def __init__(
+        self, rows: Sequence[R], number: Callable[[R], int], moment: Callable[[R], int], write: Callable[[R], Traded], *, overlap: int = 0
+    ) -> None:
+        """`rows`: ascending by id (`number`) and time (`moment`). `overlap`: see `Oddities`."""
+        self._overlap = overlap
         self._rows = rows
         self._number = number
         self._moment = moment
         self._write = write
 
-    def all(self) -> list[Traded]:
-        """All trades."""
-        return self._written(0, len(self._rows))
+    @property
+    def last_ts(self) -> int | None:
+        """When the newest trade was (ns); None: there is none."""
+        return self._moment(self._rows[-1]) if self._rows else None
+
+    def between(self, start_ts: int, end_ts: int, limit: int | None = None) -> list[Traded]:
+        """The trades between two times (ns), both included: all, or the first `limit`."""
+        begin = bisect_left(self._rows, start_ts, key=self._moment)
+        end = bisect_right(self._rows, end_ts, key=self._moment)
+        return self._written(begin, end if limit is None else min(end, begin + limit))
+
+    def newest_between(self, start_ts: int, end_ts: int, limit: int) -> list[Traded]:
+        """The last `limit` trades between two times (ns), both included."""
+        begin = bisect_left(self._rows, start_ts, key=self._moment)
+        end = bisect_right(self._rows, end_ts, key=self._moment)
+        return self._written(max(begin, end - limit), end)
 
     def newest(self, limit: int) -> list[Traded]:
         """The last `limit` trades."""
@@ -164,17 +186,17 @@ class TradeHistory(Generic[R]):
 
     def since(self, first: int, limit: int) -> list[Traded]:
         """The first `limit` trades with an id of `first` or above."""
-        begin = bisect_left(self._rows, first, key=self._number)
+        begin = max(0, bisect_left(self._rows, first, key=self._number) - self._overlap)
         return self._written(begin, begin + limit)
 
     def below(self, before: int, limit: int) -> list[Traded]:
         """The last `limit` trades with an id below `before`."""
-        end = bisect_left(self._rows, before, key=self._number)
+        end = bisect_left(self._rows, before, key=self._number) + self._overlap
         return self._written(max(0, end - limit), end)
 
     def after(self, ts: int, limit: int) -> list[Traded]:
         """The first `limit` trades that were made later than `ts` (ns)."""
-        begin = bisect_right(self._rows, ts, key=self._moment)
+        begin = max(0, bisect_right(self._rows, ts, key=self._moment) - self._overlap)
         return self._written(begin, begin + limit)
 
     def _written(self, begin: int, end: int) -> list[Traded]:
@@ -188,7 +210,7 @@ class MarketData(Protocol):
         """All symbols."""
         ...
 
-    def history(self, symbol: str) -> TradeHistory[tuple[int, Fill]] | TradeHistory[Traded] | None:
+    def history(self, symbol: str) -> TradeHistory[PairRow] | TradeHistory[Traded] | None:
         """The trades of a symbol; None: the symbol is unknown."""
         ...
 
@@ -196,9 +218,9 @@ class MarketData(Protocol):
         """The best prices of a symbol; None: the symbol is unknown, or it has none yet."""
         ...
 
-    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False, times: Times = EVER) -> list[Candle] | None:
         """The candles of a symbol, oldest first, the last is the running one; None: the symbol is unknown. `flat`: with one at the
-        price before for each interval without trades.
+        price before for each interval without trades. Those of a deep past that begin outside of `times` may be left out.
         """
         ...
 
@@ -220,14 +242,16 @@ class PairFormat(Protocol):
         ...
 
 
-def history_of(written: PairFormat) -> TradeHistory[tuple[int, Fill]]:
+def history_of(written: PairFormat) -> TradeHistory[PairRow]:
     """The trades of a pair of the synthetic market."""
 
-    def write(row: tuple[int, Fill]) -> Traded:
+    def write(row: PairRow) -> Traded:
         ts, fill = row
         return Traded(fill.trade_id, ts, written.price(fill.price), written.size(fill.size), fill.buyer_takes)
 
-    return TradeHistory(list(written.pair.past), lambda row: row[1].trade_id, lambda row: row[0], write)
+    pair = written.pair
+    rows = list(pair.past) if pair.before is None else Chained(pair.before, list(pair.past))
+    return TradeHistory(rows, lambda row: row[1].trade_id, lambda row: row[0], write, overlap=pair.oddities.overlap)
 
 
 def top_of(written: PairFormat) -> Top:
@@ -240,6 +264,16 @@ def top_of(written: PairFormat) -> Top:
 def level(price: str, size: str) -> Best:
     """A side's best level; None if its size is zero."""
     return (price, size) if size.strip("0.") else None
+
+
+def asked_times(grid: Grid, limit: int, start_ts: int | None, end_ts: int | None) -> Times:
+    """The two times of `MarketData.candles` for a request of `limit` candles, of which one bound or none may be given (ns)."""
+    span = limit * (grid.length_s or 31 * DAY_S) * NS
+    if start_ts is not None and (end_ts is None or end_ts > start_ts + span):
+        end_ts = start_ts + span
+    elif start_ts is None and end_ts is not None:
+        start_ts = end_ts - span
+    return start_ts, end_ts
 
 
 def integer(text: str | None, usual: int) -> int | None:

@@ -19,6 +19,8 @@ from crosstape_simulator.market.candles import Deal, Series
 from crosstape_simulator.market.derivatives import Derivatives
 from crosstape_simulator.market.grid import Grid
 from crosstape_simulator.market.listings import PRICES, SCALE, STEADY, USD_PER_USDT_PPM, WEIGHTS, Listing
+from crosstape_simulator.market.past import Fill as Fill  # noqa: PLC0414  (others take it from here)
+from crosstape_simulator.market.past import Past
 
 RECENT: Final = 50
 """Trades of a pair that a new subscriber gets."""
@@ -36,15 +38,6 @@ _SWEEP: Final = 16  # levels that one order takes at most
 _THIN: Final = 12  # levels that a side keeps: below, nothing is taken or cancelled
 
 
-class Fill(NamedTuple):
-    """One execution. A taker's order makes several when it takes several levels."""
-
-    trade_id: int
-    price: int
-    size: int
-    buyer_takes: bool
-
-
 class Change(NamedTuple):
     """The new size of a level; zero: the level is gone."""
 
@@ -60,6 +53,18 @@ class Move(NamedTuple):
     pair: Pair
     changes: list[Change]
     fills: list[Fill]
+
+
+class Oddities:
+    """What is odd in a venue's REST answers about the past of a pair. Set by faults."""
+
+    def __init__(self) -> None:
+        self.overlap = 0
+        """Trades that a page repeats of the page before."""
+        self.twice = 0
+        """Every so many candles one has two rows, of which the first is wrong; 0: none."""
+        self.moves = 0
+        """In how many answers the newest closed candles have not yet all of their volume."""
 
 
 class Pair:
@@ -88,7 +93,26 @@ class Pair:
         """The same in ticks × lots."""
         self.derivatives = Derivatives(listing, start_ts) if listing.is_contract else None
         """Mark price, funding and the like; None: it is no contract."""
+        self.before: Past | None = None
+        """The trades before the market began; None: there are none."""
+        self.oddities = Oddities()
+        """What is odd in REST answers about its past."""
         self._series: dict[Grid, Series] = {}
+
+    def go_back(self, hours: int, per_hour: int, seed: int) -> None:
+        """Give the pair a past, and let it forget no trade from now on."""
+        first_ts, first = self.past[0]
+        self.before = Past(
+            self.listing,
+            end_ts=first_ts,
+            last_id=first.trade_id - 1,
+            price=first.price,
+            lot=self.lot,
+            hours=hours,
+            per_hour=per_hour,
+            seed=seed,
+        )
+        self.past = deque(self.past)
 
     def candles(self, grid: Grid) -> Series:
         """The candles on a grid, from the oldest trade that is remembered; kept from now on."""

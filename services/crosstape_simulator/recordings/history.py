@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from crosstape_simulator.market.grid import Grid
-from crosstape_simulator.market.history import Best, Candle, Top, Traded, TradeHistory, candles
+from crosstape_simulator.market.history import EVER, Best, Candle, Times, Top, Traded, TradeHistory, candles
 from crosstape_simulator.market.market import PAST
 from crosstape_simulator.recordings.recording import Recording
 from crosstape_simulator.venues.spec import FrameInfo, Levels, SimulatedVenue
@@ -118,10 +118,10 @@ class RecordedMarketData:
         known = self._symbols.get(symbol)
         return None if known is None else known.top()
 
-    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False, times: Times = EVER) -> list[Candle] | None:
         """See `MarketData`. Recordings are short: no flat ones."""
         history = self.history(symbol)
-        return None if history is None else candles(history.all(), grid)
+        return None if history is None else candles(history.newest(PAST), grid)
 
     def _read(self, symbol: _Symbol) -> None:
         while symbol.unread:

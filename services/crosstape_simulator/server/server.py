@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -82,6 +83,8 @@ class VenueServer:
         self.counters = Counters()
         self.base = ""
         """host:port, once it listens."""
+        self.asked: deque[tuple[float, str]] = deque(maxlen=100_000)
+        """Monotonic time and path of the newest requests by REST."""
         self.frame_limit: int | None = None
         """Frames after which a new connection is cut; None: it is not cut."""
         self.endpoints = endpoints
@@ -164,6 +167,7 @@ class VenueServer:
                     return await self._socket(request, endpoint)
             return web.Response(status=404)
         self.counters.requests += 1
+        self.asked.append((time.monotonic(), request.path))
         if self.interference is not None:
             return await self.interference.answer(request, lambda query: self.rest.answer(path, query, time.time_ns()))
         return response(self.rest.answer(path, request.query, time.time_ns()))

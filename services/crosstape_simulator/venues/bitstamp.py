@@ -17,7 +17,7 @@ import msgspec
 
 from crosstape_simulator.formats import NS, fixed, plain
 from crosstape_simulator.market.grid import Grid
-from crosstape_simulator.market.history import Candle, MarketData, Traded, integer
+from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, integer
 from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
@@ -159,27 +159,32 @@ def _history(data: MarketData, path: str, query: Mapping[str, str], now: int) ->
     history = data.history(found[2]) if found and found[1] in ("transactions", "ohlc") else None
     if found is None or history is None:
         return None
-    trades = history.all()
-    until = trades[-1].ts // NS if trades else now // NS
+    until = (now if history.last_ts is None else history.last_ts) // NS
     if found[1] == "transactions":
         after = (until - SECONDS.get(query.get("time", "hour"), 3_600)) * NS
         rows = [
             {"date": str(ts // NS), "tid": str(number), "price": price, "amount": size, "type": str(int(not bought))}
-            for number, ts, price, size, bought in reversed(trades)
-            if ts > after
+            for number, ts, price, size, bought in reversed(history.between(after + 1, 1 << 62))
         ]
         return answer(rows)
     step, limit, start, end = (integer(query.get(name), usual) for name, usual in (("step", 0), ("limit", 0), ("start", 0), ("end", until)))
     if step not in STEPS or not limit or limit > 1_000 or start is None or end is None:
         return answer(_refusal(400, ""), 400)
     end = min(end, until // step * step - 1) if query.get("exclude_current_candle") == "true" else end
-    found_candles = data.candles(found[2], Grid(step)) or []
-    made = [_candle(one) for one in found_candles if start <= one.open_ts // NS <= end]
-    return answer({"data": {"pair": NAMES.get(found[2], found[2]), "ohlc": made[:limit] if "start" in query else made[-limit:]}})
+    is_forward = "start" in query and "end" not in query
+    bounds = start * NS if is_forward else None, end * NS
+    found_candles = data.candles(found[2], Grid(step), flat=True, times=asked_times(Grid(step), limit + 1, *bounds)) or []
+    inside = [(one, after) for one, after in zip(found_candles, [*found_candles[1:], None], strict=True) if one.open_ts // NS <= end]
+    made = [_candle(one, after) for one, after in inside if not is_forward or start <= one.open_ts // NS]
+    made = made[:limit] if is_forward else made[-limit:]
+    return answer({"data": {"pair": NAMES.get(found[2], found[2]), "ohlc": made}})
 
 
-def _candle(one: Candle) -> dict[str, str]:
+def _candle(one: Candle, after: Candle | None) -> dict[str, str]:
+    """A row. An interval without trades is at the close of the one after it."""
     prices = {"open": one.open, "high": one.high, "low": one.low, "close": one.close}
+    if one.is_empty and after is not None:
+        prices = dict.fromkeys(prices, after.close)
     return {"timestamp": str(one.open_ts // NS), **prices, "volume": one.volume}
 
 

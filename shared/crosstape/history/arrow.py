@@ -6,7 +6,8 @@ comes back as `1.50`. A number that does not fit is null, and the row's `d` has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final
@@ -60,9 +61,9 @@ def table_of(batch: Batch, keep_data: bool = False) -> pa.Table:
     for column in columns_of(batch.kind):
         values = batch.columns[column.name]
         if column.type is not ColumnType.DECIMAL:
-            arrays.append(pa.array(values, _TYPES[column.type]))
+            arrays.append(array_of(values, column.type))
             continue
-        numbers, scales, unfit = _decimals(pa.array(values, pa.string()))
+        numbers, scales, unfit = _decimals(array_of(values, column.type))
         if unfit:
             exact = list(exact)
             for index in unfit:
@@ -76,6 +77,13 @@ def table_of(batch: Batch, keep_data: bool = False) -> pa.Table:
         data = [None if is_exact else one for is_exact, one in zip(exact, batch.data, strict=True)]
     arrays.append(data if isinstance(data, pa.Array) else pa.array(data, pa.string()))
     return pa.Table.from_arrays(arrays, schema=schema_of(batch.kind))
+
+
+def array_of(values: Sequence[object], type_: ColumnType) -> pa.Array:
+    """Returns the values of a batch's column as Arrow has them; decimals as their texts."""
+    if isinstance(values, array):
+        return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+    return pa.array(values, pa.string() if type_ is ColumnType.DECIMAL else _TYPES[type_])
 
 
 def _decimals(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:

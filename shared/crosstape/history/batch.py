@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -23,8 +24,8 @@ class Batch(msgspec.Struct):
 
     kind: str
     """A tag of `crosstape_schemas.KINDS`: `trade`, and `candle` or `bar` for all timeframes."""
-    columns: dict[str, list[object]]
-    """Column → values, without `d`."""
+    columns: Mapping[str, Sequence[object]]
+    """Column → values, without `d`. Integers are an `array` of 64 bits where none is null."""
     data: list[bytes]
     """The events' JSON, byte for byte."""
     exact: list[bool]

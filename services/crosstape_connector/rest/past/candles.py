@@ -59,9 +59,11 @@ class CandlePager:
         if self._is_cut(answer, first_ts, last_ts):
             self._page = max(BESIDE + 1, len(answer.candles))
             return Brought((), first_ts, refused)
-        rows = [_closed(wanted[ts]) for ts in sorted(wanted) if wanted[ts].close_ts + SETTLE_NS <= asked_ts]
+        running_ts = open_of(self._timeframe, asked_ts - SETTLE_NS)
+        rows = [_closed(wanted[ts]) for ts in sorted(wanted) if ts < running_ts]
         self._next_ts = close_of(self._timeframe, last_ts)
-        return Brought(rows, min(self._next_ts, self._wanted.to_ts), refused)
+        complete_to_ts = max(self._wanted.from_ts, min(self._next_ts, self._wanted.to_ts, running_ts))
+        return Brought(rows, complete_to_ts, refused)
 
     def _last_open(self) -> int:
         """Return the `open_ts` of the last candle that is asked for next."""

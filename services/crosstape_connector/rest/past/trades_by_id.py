@@ -101,6 +101,9 @@ class ByIdPager:
         """Most of a page lies on the one side of the id that was asked for."""
         above = sum(int(one.trade_id) > self._first for one in trades)
         below = sum(int(one.trade_id) < self._first for one in trades)
+        if len(self._newest) < self._source.page:
+            self._phase = _Phase.DONE  # there are no others
+            return self._newest
         if above == below:
             raise PastFailed(f"{self._symbol}: no trades where there are some: the venue does not understand an id")
         self._below = below > above
@@ -133,18 +136,17 @@ class ByIdPager:
     def _look(self, answer: TradeSnapshot) -> Sequence[Trade]:
         """Narrow down where the range begins; a page in which it begins is the first of the walk."""
         trades, asked = answer.trades, self._first
+        end = asked + self._step - 1 if self._below else asked
+        """Below this id and at it, there is nothing but what the page holds and what lies before it."""
         if not trades:
-            self._low = (asked, None)  # nothing is known of what was before
-            self._guess()
-            return ()
-        if time_of(trades[0]) >= self._from_ts:
-            self._high = min(asked, int(trades[0].trade_id)), time_of(trades[0])
-            if self._high[0] <= self._low[0]:
-                self._low = (self._high[0] - 1, None)
+            self._low = (end, None)
+        elif time_of(trades[0]) >= self._from_ts:
+            first = int(trades[0].trade_id)
+            self._high = (first if self._below else min(asked, first)), time_of(trades[0])
+            if self._below and answer.rows < self._source.page:
+                self._low = (first - 1, None)  # there is nothing before it
         elif time_of(trades[-1]) < self._from_ts:
-            self._low = int(trades[-1].trade_id), time_of(trades[-1])
-            if self._low[0] >= self._high[0]:
-                self._high = (self._low[0] + 1, self._high[1])
+            self._low = max(int(trades[-1].trade_id), end if self._below else 0), time_of(trades[-1])
         else:
             self._phase = _Phase.WALK
             self._first = next(int(one.trade_id) for one in trades if time_of(one) >= self._from_ts)

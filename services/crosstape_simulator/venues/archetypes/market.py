@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 from crosstape_simulator.formats import NS
+from crosstape_simulator.market.candles import KEPT
 from crosstape_simulator.market.derivatives import EVERY_NS
-from crosstape_simulator.market.grid import Grid
-from crosstape_simulator.market.history import Candle, Top, TradeHistory, history_of, top_of
-from crosstape_simulator.market.market import Fill, Move, Pair
+from crosstape_simulator.market.grid import DAY_S, Grid
+from crosstape_simulator.market.history import EVER, Candle, PairRow, Times, Top, TradeHistory, history_of, top_of
+from crosstape_simulator.market.market import Move, Pair
+from crosstape_simulator.market.oddities import odd_candles
+from crosstape_simulator.market.past import Chained, bars_between
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rate_limit import Bucket
@@ -178,7 +181,7 @@ class ChannelMarket:
         """All that the venue lists."""
         return tuple(self.listed)
 
-    def history(self, symbol: str) -> TradeHistory[tuple[int, Fill]] | None:
+    def history(self, symbol: str) -> TradeHistory[PairRow] | None:
         """The trades of a symbol; None: it is not listed."""
         return history_of(self.listed[symbol]) if symbol in self.listed else None
 
@@ -186,13 +189,24 @@ class ChannelMarket:
         """The best prices of a symbol; None: it is not listed."""
         return top_of(self.listed[symbol]) if symbol in self.listed else None
 
-    def candles(self, symbol: str, grid: Grid, *, flat: bool = False) -> list[Candle] | None:
-        """The candles of a symbol, oldest first; None: it is not listed. `flat`: with one for each interval without trades, up to now."""
+    def candles(self, symbol: str, grid: Grid, *, flat: bool = False, times: Times = EVER) -> list[Candle] | None:
+        """The candles of a symbol, oldest first; None: it is not listed. `flat`: with one for each interval without trades, up to now.
+        Those of a deep past that begin outside of `times` may be left out.
+        """
         if symbol not in self.listed:
             return None
         listed = self.listed[symbol]
-        series = listed.pair.candles(grid)
-        return [listed.candle(bar) for bar in (series.filled(self.now) if flat else series.traded())]
+        pair, now = listed.pair, self.now
+        if pair.before is None:
+            series = pair.candles(grid)
+            bars = series.filled(now) if flat else series.traded()
+        else:
+            start_ts, end_ts = times
+            since = now - KEPT * (grid.length_s or 31 * DAY_S) * NS if start_ts is None else start_ts
+            rows = Chained(pair.before, list(pair.past))
+            until = now if end_ts is None else min(end_ts, now)
+            bars = bars_between(rows, grid, since, until, flat=flat, by_price=pair.listing.inverse, now=now)
+        return odd_candles([listed.candle(bar) for bar in bars], pair.oddities, now)
 
     @property
     def now(self) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 
 from crosstape_simulator.formats import NS
 from crosstape_simulator.market.grid import DAY_S, Grid, grid
-from crosstape_simulator.market.history import Candle, MarketData, integer
+from crosstape_simulator.market.history import Candle, MarketData, asked_times, integer
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer
@@ -21,6 +21,8 @@ from crosstape_simulator.venues.archetypes.candles import CandleChannel
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 
 MS: Final = 1_000_000
+WINDOW_MS: Final = 200 * DAY_S * 1_000
+"""COIN-M: the longest range of a request."""
 NAMES: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M")
 GRIDS: Final[Mapping[str, Grid]] = {**{name: grid(name) for name in NAMES}, "3d": Grid(3 * DAY_S, DAY_S)}
 SECONDS: Final[Mapping[str, Grid]] = {"1s": grid("1s")}
@@ -57,10 +59,14 @@ def answer(past: MarketData, query: Mapping[str, str], symbol: Symbol, grids: Ma
     limit, start, end = integer(query.get("limit"), 500), integer(query.get("startTime"), 0), integer(query.get("endTime"), 1 << 62)
     if found is None or not limit or start is None or end is None:
         return None
-    candles = past.candles(symbol.name, found, flat=True) or []
-    inside = [one for one in candles if start <= one.open_ts // MS <= end]
     backwards = "startTime" not in query or symbol.pair.listing.inverse
     limit = min(limit, most)
+    bounds = start * MS if "startTime" in query else None, end * MS if "endTime" in query else None
+    if symbol.pair.listing.inverse and None not in bounds and end - start > WINDOW_MS:
+        return Answer(b'{"code":-4088,"msg":"Maximum time interval is 200 days."}', 400)
+    times = bounds if backwards and bounds[0] is not None else asked_times(found, limit, *bounds)
+    candles = past.candles(symbol.name, found, flat=True, times=times) or []
+    inside = [one for one in candles if start <= one.open_ts // MS <= end]
     rows = inside[-limit:] if backwards else inside[:limit]
     return Answer(f"[{','.join([_row(symbol, one) for one in rows])}]".encode())
 

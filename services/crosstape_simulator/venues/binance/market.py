@@ -20,6 +20,7 @@ from crosstape_simulator.venues.archetypes.market import StreamMarket
 from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.binance import klines, rest
 from crosstape_simulator.venues.binance.protocol import BinanceFeed
+from crosstape_simulator.venues.binance.weights import Weights
 from crosstape_simulator.venues.spec import Options
 
 DECIMALS: Final = 8
@@ -58,7 +59,7 @@ class BinanceMarket(StreamMarket):
         """`options`: `old_snapshot_every` (0: no snapshot is old), and those of the feed."""
         super().__init__(pairs, start_ts, options)
         self.source.any_symbol = True
-        self._minute, self._weight = 0, 0
+        self.weights = Weights(self.weight_max)
 
     def symbol(self, pair: Pair, start_ts: int) -> Symbol:
         """With the usual number of decimals; update ids go on over restarts."""
@@ -84,13 +85,10 @@ class BinanceMarket(StreamMarket):
 
     def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side: ping, time, exchangeInfo, depth, trades, best prices."""
-        if now // NS // 60 != self._minute:
-            self._minute, self._weight = now // NS // 60, 0
-        self._weight += self.weight(path, query)
-        if self._weight > self.weight_max:
-            return answer(rest.refusal(429, ""), 429, {"Retry-After": str(60 - now // NS % 60)})
+        if (refused := self.weights.count(self.weight(path, query), now)) is not None:
+            return refused
         made = rest.answer(self, path, query) or self._answer(path, query, now)
-        return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self._weight), "X-MBX-USED-WEIGHT": str(self._weight)})
+        return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self.weights.used), "X-MBX-USED-WEIGHT": str(self.weights.used)})
 
     def weight(self, path: str, query: Mapping[str, str]) -> int:
         """What a request weighs."""

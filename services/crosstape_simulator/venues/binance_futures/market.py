@@ -21,6 +21,7 @@ from crosstape_simulator.venues.archetypes.symbols import Symbol
 from crosstape_simulator.venues.binance import klines
 from crosstape_simulator.venues.binance import rest as spot
 from crosstape_simulator.venues.binance.protocol import BinanceFeed
+from crosstape_simulator.venues.binance.weights import Weights
 from crosstape_simulator.venues.binance_futures import frames, rest
 from crosstape_simulator.venues.spec import Options
 
@@ -65,7 +66,7 @@ class FuturesMarket(ChannelMarket):
             for every_ns, group in ((BATCH_NS, others), (klines.FUTURES_NS, candles)):
                 self.add_timer(every_ns, group, (start_ts // every_ns + 1) * every_ns)
         self.snapshots = KeptSnapshots(self.listed, int(options["old_snapshot_every"]))
-        self._minute, self._weight = 0, 0
+        self.weights = Weights(self.weight_max)
 
     def _channels_of(self, what: str, feed: Feed, symbol: Symbol) -> Iterable[Channel]:
         low = symbol.name.lower()
@@ -93,13 +94,10 @@ class FuturesMarket(ChannelMarket):
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side, as often as may be asked."""
-        if now // NS // 60 != self._minute:
-            self._minute, self._weight = now // NS // 60, 0
-        self._weight += rest.weight(self.prefix, path, query)
-        if self._weight > self.weight_max:
-            return answer(spot.refusal(429, ""), 429, {"Retry-After": str(60 - now // NS % 60)})
+        if (refused := self.weights.count(rest.weight(self.prefix, path, query), now)) is not None:
+            return refused
         made = rest.answer(self.prefix, self, path, query, now) or self._answer(path.removeprefix(self.prefix), query, now)
-        return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self._weight)})
+        return Answer(made.body, made.status, {"X-MBX-USED-WEIGHT-1M": str(self.weights.used)})
 
     def _answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         match path:

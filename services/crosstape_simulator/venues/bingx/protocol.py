@@ -16,6 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_simulator.formats import NS
+from crosstape_simulator.market.grid import Grid
+from crosstape_simulator.market.history import Candle, MarketData, asked_times, integer
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Source, decode_object
 from crosstape_simulator.server.manners import ServerPings
@@ -28,6 +30,7 @@ MS: Final = 1_000_000
 FULL: Final = 80403
 TOPICS: Final = 200
 DEPTHS: Final = (5, 10, 20, 50, 100)
+CANDLES_MAX: Final = 1_440
 OPTIONS: Final = {"topics": float(TOPICS), "ping_s": 5.0, "pong_within_s": 30.0, "requests_per_s": 50.0, "history": 20.0}
 """`history`: past trades that the swap sends on subscribing."""
 ERRORS: Final = {404: (109425, "symbol does not exist"), 418: (100410, "banned"), 429: (100410, "rate limited")}
@@ -156,3 +159,15 @@ SWAP_PINGS: Final = ServerPings(text=lambda now: "Ping", is_answer=lambda text: 
 SPOT_PINGS: Final = ServerPings(
     text=lambda now: f'{{"ping":"{now:x}","time":"{now // NS}"}}', is_answer=lambda text: text.startswith('{"pong":"')
 )
+
+
+def candles(data: MarketData, symbol: str, where: Grid, query: Mapping[str, str]) -> list[Candle] | None:
+    """The candles between `startTime` and `endTime`, both included, oldest first; None: the symbol is unknown."""
+    limit = min(integer(query.get("limit"), 500) or 500, CANDLES_MAX)
+    start, end = (integer(query.get(name), -1) for name in ("startTime", "endTime"))
+    bounds = [None if one is None or one < 0 else one * 1_000_000 for one in (start, end)]
+    made = data.candles(symbol, where, times=asked_times(where, limit, *bounds))
+    if made is None:
+        return None
+    wanted = [one for one in made if (bounds[0] or 0) <= one.open_ts <= (bounds[1] if bounds[1] is not None else 1 << 62)]
+    return wanted[:limit]

@@ -41,6 +41,7 @@ KINDS: Final = {
     **dict.fromkeys(CANDLES, frozenset({"candle"})),
 }
 SYMBOLS, TRADES = "/openApi/spot/v1/common/symbols", "/openApi/spot/v1/market/trades"
+OLD_TRADES: Final = "/openApi/market/his/v1/trade"
 QUOTES, KLINES, DEPTH = "/openApi/spot/v1/ticker/bookTicker", "/openApi/spot/v2/market/kline", "/openApi/spot/v1/market/depth"
 DAY_MS: Final = 86_400_000
 INSTRUMENT_LIST: Final = spec.InstrumentList(
@@ -140,12 +141,15 @@ def _row(symbol: kit.Symbol) -> dict[str, object]:
 def history(data: MarketData, path: str, query: Mapping[str, str], now: int) -> Answer | None:
     """Trades, best prices and candles, newest first; None: the path is about something else."""
     symbol = query.get("symbol", "")
-    if path == TRADES and (known := data.history(symbol)) is not None:
-        limit = integer(query.get("limit"), 100) or 100
+    if path in (TRADES, OLD_TRADES) and (known := data.history(symbol)) is not None:
+        limit = min(integer(query.get("limit"), 100) or 100, 500)
+        chosen = known.newest(limit)
+        if path == OLD_TRADES and (last := integer(query.get("fromId"), -1)) is not None and last >= 0:
+            chosen = known.since(last, limit)
         rows = [
             f'{{"id":{one.trade_id},"price":{one.price},"qty":{one.size},"time":{one.ts // MS},'
             f'"buyerMaker":{"false" if one.buyer_takes else "true"}}}'
-            for one in reversed(known.newest(min(limit, 500)))
+            for one in reversed(chosen)
         ]
         return Answer(f'{{"code":0,"timestamp":{now // MS},"data":[{",".join(rows)}]}}'.encode())
     if path == QUOTES and (top := data.top(symbol)) is not None:
@@ -155,10 +159,9 @@ def history(data: MarketData, path: str, query: Mapping[str, str], now: int) -> 
     if (
         path == KLINES
         and query.get("interval") in TIMEFRAMES.values()
-        and (made := data.candles(symbol, grid(query["interval"]))) is not None
+        and (made := protocol.candles(data, symbol, grid(query["interval"]), query)) is not None
     ):
-        start, limit = integer(query.get("startTime"), 0) or 0, integer(query.get("limit"), 500) or 500
-        wanted = [one for one in made if one.open_ts // MS >= start][: min(limit, 1_440)]
+        wanted = made
         rows = [
             f"[{one.open_ts // MS},{one.open},{one.high},{one.low},{one.close},{one.volume},{one.close_ts // MS - 1},{one.quote_volume}]"
             for one in reversed(wanted)

@@ -211,9 +211,11 @@ def history(data: MarketData, path: str, query: Mapping[str, str], now: int) -> 
     if path == DEPTH and (top := data.top(symbol)) is not None:
         bids, asks = ([list(one)] if one else [] for one in (top.bid, top.ask))
         return protocol.found({"T": now // MS, "bids": bids, "asks": asks, "bidsCoin": bids, "asksCoin": asks})
-    if path == KLINES and query.get("interval") in TIMEFRAMES and (made := data.candles(symbol, grid(query["interval"]))) is not None:
-        start, limit = integer(query.get("startTime"), 0) or 0, integer(query.get("limit"), 500) or 500
-        wanted = [one for one in made if one.open_ts // MS >= start][: min(limit, 1_440)]
+    if (
+        path == KLINES
+        and query.get("interval") in TIMEFRAMES
+        and (wanted := protocol.candles(data, symbol, grid(query["interval"]), query)) is not None
+    ):
         return protocol.found(
             [
                 {"open": one.open, "close": one.close, "high": one.high, "low": one.low, "volume": one.volume, "time": one.open_ts // MS}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from crosstape_simulator.market.grid import THURSDAYS, grid
-from crosstape_simulator.market.history import Best, Candle, MarketData, Traded, integer
+from crosstape_simulator.market.history import Best, Candle, MarketData, Traded, asked_times, integer
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues.bitfinex.channels import js
 
@@ -79,8 +79,9 @@ def _trades(past: MarketData, symbol: str, query: Mapping[str, str]) -> Answer:
     if wanted is None:
         return fault(10020, "limit: invalid")
     start, end, limit = wanted
-    found = [one for one in history.all() if start <= one.ts // _MS <= end] if start else history.newest(limit)
-    return Answer(_rows([_trade(one) for one in found], limit, oldest_first=query.get("sort") == "1"))
+    oldest_first, bounds = query.get("sort") == "1", (start * _MS, end * _MS + _MS - 1)
+    found = history.between(*bounds, limit) if oldest_first and start else history.newest_between(*bounds, limit)
+    return Answer(_rows([_trade(one) for one in found], limit, oldest_first=oldest_first))
 
 
 def _trade(one: Traded) -> str:
@@ -92,12 +93,14 @@ def _candles(past: MarketData, timeframe: str, symbol: str, query: Mapping[str, 
         where = THURSDAYS if timeframe == "7D" else grid(_TIMEFRAMES.get(timeframe, timeframe))
     except ValueError:
         return fault(10020, "time_interval: invalid")
-    made, wanted = past.candles(symbol, where), _range(query, 100)
-    if made is None:
+    wanted = _range(query, 100)
+    if past.history(symbol) is None:
         return UNKNOWN
     if wanted is None:
         return fault(10020, "limit: invalid")
     start, end, limit = wanted
+    bounds = start * _MS if "start" in query else None, end * _MS if "end" in query else None
+    made = past.candles(symbol, where, times=asked_times(where, limit, *bounds)) or []
     found = [one for one in made if start <= one.open_ts // _MS <= end]
     return Answer(_rows([candle_row(one) for one in found], limit, oldest_first=query.get("sort") == "1"))
 

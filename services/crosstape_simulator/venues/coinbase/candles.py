@@ -14,7 +14,7 @@ from typing import Final
 
 from crosstape_simulator.formats import NS, ns_of
 from crosstape_simulator.market.grid import Grid
-from crosstape_simulator.market.history import Candle, MarketData, integer
+from crosstape_simulator.market.history import Candle, MarketData, asked_times, integer
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer, answer
@@ -62,9 +62,11 @@ def candles_answer(past: MarketData, product: str, query: Mapping[str, str]) -> 
     step = integer(query.get("granularity"), 0)
     if step not in STEPS or step is None:
         return answer({"message": "Unsupported granularity"}, 400)
-    found = past.candles(product, Grid(step)) or []
-    if "start" in query and "end" in query:
-        start, end = ns_of(query["start"]), ns_of(query["end"])
+    start, end = (ns_of(query[name]) if name in query else None for name in ("start", "end"))
+    if start is None or end is None:
+        start = end = None
+    found = past.candles(product, Grid(step), times=asked_times(Grid(step), PAGE, start, end)) or []
+    if start is not None and end is not None:
         if end < start or (end - start) // (step * NS) > PAGE:
             return answer(
                 {"message": "granularity too small for the requested time range. Count of aggregations requested exceeds 300"}, 400

@@ -11,7 +11,7 @@ from typing import Final
 
 from crosstape_simulator.formats import NS
 from crosstape_simulator.market.grid import Grid, grid
-from crosstape_simulator.market.history import Candle, MarketData, Traded, integer
+from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, integer
 from crosstape_simulator.server.rest import Answer, answer
 
 SYMBOLS: Final = "/api/v2/symbols"
@@ -76,7 +76,10 @@ def spot_answer(data: MarketData, path: str, query: Mapping[str, str], now: int)
         return None
     length = _length(query.get("type", ""))
     start, end = integer(query.get("startAt"), 0), integer(query.get("endAt"), now // NS + 1)
-    found = data.candles(symbol, length) if length is not None else None
+    if length is None or start is None or end is None:
+        return UNKNOWN
+    bounds = start * NS if "startAt" in query else None, end * NS
+    found = data.candles(symbol, length, times=asked_times(length, CANDLES_MAX, *bounds))
     if found is None or start is None or end is None:
         return UNKNOWN
     rows = [one for one in found if start <= one.open_ts // NS < end][-CANDLES_MAX:]
@@ -115,11 +118,14 @@ def futures_answer(data: MarketData, path: str, query: Mapping[str, str], now: i
         return good({"sequence": top.number, "symbol": symbol, **_last(history.newest(1)), **best})
     if path != FUTURES_CANDLES:
         return None
-    minutes, start = integer(query.get("granularity"), 0), integer(query.get("from"), 0)
-    found = data.candles(symbol, Grid(minutes * 60)) if minutes in _FUTURES_MINUTES and minutes else None
-    if found is None or start is None:
+    minutes, start, end = integer(query.get("granularity"), 0), integer(query.get("from"), 0), integer(query.get("to"), 1 << 50)
+    if start is None or end is None or not minutes or minutes not in _FUTURES_MINUTES:
         return UNKNOWN
-    rows = [one for one in found if one.open_ts // 1_000_000 > start][:FUTURES_CANDLES_MAX]
+    grid_, bounds = Grid(minutes * 60), (start * 1_000_000 if "from" in query else None, end * 1_000_000 if "to" in query else None)
+    found = data.candles(symbol, grid_, times=asked_times(grid_, FUTURES_CANDLES_MAX + 1, *bounds))
+    if found is None:
+        return UNKNOWN
+    rows = [one for one in found if start < one.open_ts // 1_000_000 <= end][:FUTURES_CANDLES_MAX]
     return Answer(f'{{"code":"200000","data":[{",".join(map(_futures_candle, rows))}]}}'.encode())
 
 

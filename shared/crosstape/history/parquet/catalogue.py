@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crosstape.errors import HistoryError
+from crosstape.history.parquet import file
 from crosstape.history.parquet.folder import Folder, Found
 from crosstape.history.parquet.names import Cover, Name, cover, parse
 from crosstape_schemas import KINDS
 
+EPOCH: Final = dt.date(1970, 1, 1)
 DAY_NS: Final = 86_400 * 10**9
+EXPIRED: Final = "expired"
+"""Folder of a kind whose file's name says before which day all was deleted."""
+ATTEMPTS: Final = 5
+"""How often something is read again because files were merged and deleted meanwhile."""
 MOST_FOOTERS: Final = 20_000
 """How many footers are remembered; some hundred bytes each."""
+
+T = TypeVar("T")
 
 
 class Group(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +40,8 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     """The greatest `ts` in it."""
     first_instrument: str
     last_instrument: str
+    size: int
+    """Bytes without compression."""
 
 
 class Footer(msgspec.Struct, frozen=True):
@@ -38,8 +49,6 @@ class Footer(msgspec.Struct, frozen=True):
 
     rows: int
     groups: tuple[Group, ...]
-    keys: Mapping[bytes, bytes]
-    """Small entries of its metadata: not the marks, not the schema."""
 
     @property
     def from_ts(self) -> int:
@@ -60,6 +69,8 @@ class Listing(msgspec.Struct, frozen=True):
     found: Mapping[Name, Found]
     foreign: tuple[Found, ...]
     """Files that are not named as ours."""
+    expired: str
+    """All days before this one were deleted; empty: none."""
 
     def path(self, name: Name) -> str:
         """Returns the name of a file relative to the folder of the history."""
@@ -76,7 +87,7 @@ class Catalogue:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._file_system = folder.file_system()
+        self.file_system = folder.file_system()
         self._footers: OrderedDict[tuple[str, int], Footer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -89,13 +100,18 @@ class Catalogue:
         """Returns the files of a kind, and which of them count."""
         found: dict[Name, Found] = {}
         foreign: list[Found] = []
+        expired = ""
         for one in self.folder.files(f"{kind}/"):
             name = parse(one.name.removeprefix(f"{kind}/"))
             if name is None:
-                foreign.append(one)
+                folder, _, last = one.name.removeprefix(f"{kind}/").rpartition("/")
+                if folder == EXPIRED:
+                    expired = max(expired, last)
+                else:
+                    foreign.append(one)
             else:
                 found[name] = one
-        return Listing(kind, cover(found), found, tuple(foreign))
+        return Listing(kind, cover(found), found, tuple(foreign), expired)
 
     def open(self, path: str) -> pq.ParquetFile:
         """Opens a file. Raises `FileNotFoundError` if it is gone, `HistoryError` if it is torn or no Parquet file.
@@ -103,9 +119,9 @@ class Catalogue:
         Close it: it holds a file, or connections.
         """
         with reading(self.folder, path):
-            source = self._file_system.open_input_file(path)
+            source = self.file_system.open_input_file(path)
             try:
-                return pq.ParquetFile(source, pre_buffer=True)
+                return pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True)
             except BaseException:
                 source.close()
                 raise
@@ -118,19 +134,27 @@ class Catalogue:
             if known := self._footers.get(key):
                 self._footers.move_to_end(key)
                 return known
-        with self.open(path) as file, reading(self.folder, path):
-            footer = footer_of(file.metadata)
+        with self.open(path) as opened, reading(self.folder, path):
+            footer = footer_of(opened.metadata)
         with self._lock:
             self._footers[key] = footer
             while len(self._footers) > MOST_FOOTERS:
                 self._footers.popitem(last=False)
         return footer
 
-    def metadata(self, path: str) -> Mapping[bytes, bytes]:
-        """Returns all entries of a footer's metadata. Raises as `open`."""
-        with self.open(path) as file:
-            found: Mapping[bytes, bytes] = file.metadata.metadata or {}
-            return found
+    def written(self, path: str) -> file.Footer:
+        """Returns what the writer of a file has put into its footer, the marks among it. Raises as `open`."""
+        with reading(self.folder, path), self.file_system.open_input_file(path) as source:
+            return file.read_footer(source, f"{self.folder.url}/{path}")
+
+    def retried(self, what: str, call: Callable[[], T]) -> T:
+        """Returns what a call returns that reads files which may be merged and deleted meanwhile: then it is made again."""
+        for _ in range(ATTEMPTS):
+            try:
+                return call()
+            except FileNotFoundError:
+                continue
+        raise HistoryError(f"{self.folder.url}/{what}: files are deleted faster than they can be read; try again")
 
 
 class reading:  # noqa: N801 - it is used as a function
@@ -167,11 +191,16 @@ def footer_of(metadata: Any) -> Footer:
         if not group.num_rows:
             continue
         times, instruments = group.column(ts).statistics, group.column(instrument).statistics
-        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max))
-    keys = {key: value for key, value in (metadata.metadata or {}).items() if len(value) <= 200}
-    return Footer(metadata.num_rows, tuple(groups), keys)
+        groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max, group.total_byte_size))
+    return Footer(metadata.num_rows, tuple(groups))
 
 
-def days_between(from_ts: int, to_ts: int) -> Iterator[int]:
-    """Yields the number of each day, since the epoch, from one moment to another, both included."""
-    yield from range(from_ts // DAY_NS, to_ts // DAY_NS + 1)
+def day_ts(day: str) -> int:
+    """Returns when a day begins, `2026-11-30`: ns since the epoch."""
+    return (dt.date.fromisoformat(day) - EPOCH).days * DAY_NS
+
+
+def day_of(ts: int) -> str:
+    """Returns the day of a moment, in UTC; the first or last day there is, for one beyond."""
+    days = min(max(ts // DAY_NS, (dt.date.min - EPOCH).days), (dt.date.max - EPOCH).days)
+    return (EPOCH + dt.timedelta(days=days)).isoformat()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -88,21 +88,39 @@ def bytes_of(table: pa.Table, marks: Mapping[str, Bookmark], *, row_group: int =
     table = table.replace_schema_metadata({KIND: kind.encode(), FOOTER: msgspec.json.encode(footer)})
     if len(table):
         row_group = max(1, min(row_group, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes)))
-    dictionaries, encodings = _encodings(kind)
     file = BytesIO()
-    pq.write_table(
-        table,
-        file,
-        compression="zstd",
-        compression_level=LEVEL,
-        use_dictionary=dictionaries,
-        column_encoding=encodings,
-        row_group_size=row_group,
-        dictionary_pagesize_limit=DICTIONARY_BYTES,
-        write_page_checksum=True,
-        sorting_columns=pq.SortingColumn.from_ordering(table.schema, list(ORDER)),
-    )
+    pq.write_table(table, file, row_group_size=row_group, **_options(kind))
     return file.getvalue()
+
+
+class FileWriter:
+    """Makes a file of rows that come in parts, each sorted and behind the one before: only the part is held as a table."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.rows = 0
+        """How many rows were written."""
+        self.sums: dict[str, Decimal] = {}
+        """Column → exact sum of its decimals so far."""
+        self._file = BytesIO()
+        self._schema = schema_of(kind)
+        self._writer = pq.ParquetWriter(self._file, self._schema, **_options(kind))
+
+    def write(self, table: pa.Table) -> None:
+        """Adds rows, with the schema of `schema_of`; they are sorted here."""
+        if not table.num_rows:
+            return
+        table = table.take(pc.sort_indices(table, ORDER))
+        self.rows += len(table)
+        self.sums = added([self.sums, sums_of(table)])
+        self._writer.write_table(table, max(1, min(ROW_GROUP, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes))))
+
+    def finish(self, marks: Mapping[str, Bookmark]) -> bytes:
+        """Returns the file."""
+        sums = self.sums or sums_of(self._schema.empty_table())
+        self._writer.add_key_value_metadata({FOOTER: msgspec.json.encode(Footer(self.kind, self.rows, marks, sums))})
+        self._writer.close()
+        return self._file.getvalue()
 
 
 def sums_of(table: pa.Table) -> dict[str, Decimal]:
@@ -188,6 +206,20 @@ def _reading(source: Readable, name: str) -> Iterator[pq.ParquetFile]:
         raise
     except (pa.ArrowException, OSError, ValueError) as exc:
         raise HistoryError(f"{name}: it cannot be read as Parquet: {str(exc).strip():.300}") from exc
+
+
+def _options(kind: str) -> dict[str, Any]:
+    """Return how files of a kind are written."""
+    dictionaries, encodings = _encodings(kind)
+    return {
+        "compression": "zstd",
+        "compression_level": LEVEL,
+        "use_dictionary": dictionaries,
+        "column_encoding": encodings,
+        "dictionary_pagesize_limit": DICTIONARY_BYTES,
+        "write_page_checksum": True,
+        "sorting_columns": pq.SortingColumn.from_ordering(schema_of(kind), list(ORDER)),
+    }
 
 
 def _encodings(kind: str) -> tuple[list[str], dict[str, str]]:

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import pyarrow.fs as pafs
@@ -48,6 +48,11 @@ class Folder(Protocol):
         """Where it is, for people: a path or `s3://BUCKET/PREFIX`."""
         ...
 
+    @property
+    def local_path(self) -> str:
+        """The folder on the disk; empty: it is not on the disk."""
+        ...
+
     def files(self, prefix: str = "") -> list[Found]:
         """Returns all files whose name begins with `prefix`, a folder below this one (`trade/`), by name. None: it does not exist yet."""
         ...
@@ -71,6 +76,10 @@ class Folder(Protocol):
         """Returns what processes left that were killed while they wrote; it is not in `files`."""
         ...
 
+    def read(self, name: str) -> bytes:
+        """Returns the content of a small file."""
+        ...
+
     def file_system(self) -> pafs.FileSystem:
         """Returns what pyarrow reads the files with, by their names."""
         ...
@@ -85,6 +94,11 @@ class LocalFolder:
 
     @property
     def url(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def local_path(self) -> str:
         """The path."""
         return str(self.path)
 
@@ -117,6 +131,11 @@ class LocalFolder:
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # it is not empty, or another process was faster
                     path.parent.rmdir()
+
+    def read(self, name: str) -> bytes:
+        """See `Folder`."""
+        with _named("read", self.path / name):
+            return (self.path / name).read_bytes()
 
     def leftovers(self) -> list[Found]:
         """See `Folder`."""
@@ -247,9 +266,3 @@ def _named(verb: str, path: Path) -> Iterator[None]:
     except OSError as exc:
         remedy = REMEDIES.get(exc.errno or 0)
         raise HistoryError(f"{path}: cannot be {verb}: {exc.strerror or exc}{f'; {remedy}' if remedy else ''}") from exc
-
-
-def named_read_error(url: str, name: str, exc: Exception) -> HistoryError:
-    """Returns the error of a file that cannot be read as what it should be: torn, foreign, or out of reach."""
-    text: Any = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
-    return HistoryError(f"{url}/{name}: cannot be read: {str(text).partition(chr(10))[0]:.300}")

@@ -23,8 +23,8 @@ import msgspec
 DIGITS: Final = 9
 COMMITS: Final = "commits"
 """Folder of the commits that are not merged."""
-NO_DAY: Final = "1970-01-01"
-"""Day of a merged file without rows."""
+NO_DAY: Final = "0001-01-01"
+"""Day of a merged file without rows; no moment that ns since 1970 can name is in it."""
 
 _NAME: Final = re.compile(
     rf"{COMMITS}/(?P<single>\d{{{DIGITS}}})\.parquet"

@@ -7,43 +7,37 @@ decided here: by venue, `trade_id` as a number, `epoch`, `seq` (see docs/explana
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import pyarrow as pa
 
 from crosstape.errors import HistoryError
-from crosstape.history import arrow
-from crosstape.history.postgres import selecting
 from crosstape.history.postgres.selecting import Statement
-from crosstape.history.query import Query
 from crosstape_schemas.timeframes import LENGTHS, SECOND, TIMEFRAMES, open_of
 
 MAX_DIGITS: Final = 40
 """Digits of a `trade_id` that counts as a number, at most."""
 # As the aggregator has it: a zero, NaN, or a number that is too large, too small or too long to compute with counts in no bar.
-_USABLE: Final = " and ".join(
-    f"{name} >= 1e-24 and {name} < 1e24 and (scale({name}) <= 72 or length(ltrim(replace({name}::text, '.', ''), '0')) <= 96)"
-    for name in ("price", "size")
+_LENGTHS: Final = ", ".join(f"length(btrim(replace(({number})::text, '.', ''), '0'))" for number in ("price", "size", "price * size"))
+_USABLE: Final = (
+    "price >= 1e-24 and price < 1e24 and size >= 1e-24 and size < 1e24 "
+    # below 1e48 a product with no more digits behind the point has 96 at most
+    f"and (scale(price) + scale(size) <= 48 or greatest({_LENGTHS}) <= 96)"
 )
-_TRADE: Final = "ts, venue, trade_id, epoch, seq, price, size"
-SCHEMA: Final = pa.schema(
-    [
-        ("open_ts", pa.int64()),
-        *((name, arrow.DECIMAL) for name in ("open", "high", "low", "close", "volume")),
-        ("quote_volume", pa.string()),
-        ("trades", pa.int64()),
-    ]
-)
+TRADE: Final = "ts, venue, trade_id, epoch, seq, price, size"
+"""Columns of a trade that its candle is computed from."""
+NUMBERS: Final = ("open", "high", "low", "close", "volume", "quote_volume")
+SCHEMA: Final = pa.schema([("open_ts", pa.int64()), *((name, pa.string()) for name in NUMBERS), ("trades", pa.int64())])
+"""Numbers are text: not rounded, in plain notation, without trailing zeros."""
 
 
-def sums(schema: str, query: Query, timeframe: str, *, rest: bool) -> Statement:
+def sums(trades: Statement, timeframe: str) -> Statement:
     """Returns a statement that adds up the trades of each interval: open_ts, the times of its first and last trade, and the sums.
 
-    Raises `HistoryError` for a timeframe that is none of ours.
+    `trades`: selects `TRADE`. Raises `HistoryError` for a timeframe that is none of ours.
     """
-    of = selecting.rows(schema, query, _TRADE, rest=rest)
-    return of.within(
+    return trades.within(
         f"select {_open_ts(timeframe)} as open_ts, min(ts) as first_ts, max(ts) as last_ts, "
         "trim_scale(max(price))::text as high, trim_scale(min(price))::text as low, trim_scale(sum(size))::text as volume, "
         f"trim_scale(sum(price * size))::text as quote_volume, count(*) as trades from ({{0}}) as trades where {_USABLE} "
@@ -51,10 +45,9 @@ def sums(schema: str, query: Query, timeframe: str, *, rest: bool) -> Statement:
     )
 
 
-def at(schema: str, query: Query, times: Iterable[int], *, rest: bool) -> Statement:
-    """Returns a statement that selects the usable trades of these moments."""
-    of = selecting.rows(schema, query, _TRADE, rest=rest)
-    return of.within(
+def at(trades: Statement, times: Iterable[int]) -> Statement:
+    """Returns a statement that selects the usable trades of these moments. `trades`: selects `TRADE`."""
+    return trades.within(
         "select ts, venue, trade_id, epoch, seq, trim_scale(price)::text as price "
         f"from ({{0}}) as trades where ts = any({{1}}::bigint[]) and {_USABLE}",
         sorted(times),
@@ -62,25 +55,12 @@ def at(schema: str, query: Query, times: Iterable[int], *, rest: bool) -> Statem
 
 
 def table_of(intervals: Iterable[asyncpg.Record], trades: Iterable[asyncpg.Record]) -> pa.Table:
-    """Returns the candles of the rows of `sums` and of `at`. Raises `HistoryError` for a number that does not fit in a table."""
+    """Returns the candles of the rows of `sums` and of `at`, with the columns of `SCHEMA`."""
     ordered = sorted(trades, key=_rank)
     last = {trade["ts"]: trade["price"] for trade in ordered}
     first = {trade["ts"]: trade["price"] for trade in reversed(ordered)}
-    rows = list(intervals)
-    values: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in SCHEMA.names if name not in {"open", "close"}}
-    values["open"] = [first[row["first_ts"]] for row in rows]
-    values["close"] = [last[row["last_ts"]] for row in rows]
-    arrays: list[Any] = []
-    for field in SCHEMA:
-        column = values[field.name]
-        if field.type != arrow.DECIMAL:
-            arrays.append(pa.array(column, field.type))
-            continue
-        for text, row in zip(column, rows, strict=True):
-            if not arrow.fits(text):
-                raise HistoryError(f"the {field.name} of the candle of {row['open_ts']} has too many digits for a table: {text}")
-        arrays.append(pa.array(column, pa.string()).cast(field.type))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    rows = [{**row, "open": first[row["first_ts"]], "close": last[row["last_ts"]]} for row in intervals]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def _rank(trade: asyncpg.Record) -> tuple[int, str, int, int, int]:

@@ -6,7 +6,7 @@ escapes what must be, and tells an empty text from null by its quotes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -40,28 +40,29 @@ def parts(batch: Batch, keep_data: bool) -> Iterator[bytes]:
     PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it, and the event's own bytes are kept in `d`.
     """
     for start in range(0, len(batch), ROWS):
-        part = _part(batch, slice(start, start + ROWS), keep_data)
+        part = _part(batch, slice(start, start + ROWS))
         made = _csv(part, _kept(part, keep_data))
         if b"\0" in made:
             made = _csv(part, _kept(_without_nul(part), keep_data))
         yield made
 
 
-def _part(batch: Batch, rows: slice, keep_data: bool) -> Batch:
+def _part(batch: Batch, rows: slice) -> Batch:
     columns = {name: values[rows] for name, values in batch.columns.items()}
-    data, exact = batch.data[rows], batch.exact[rows]
-    return Batch(batch.kind, columns, data, exact)
+    return Batch(batch.kind, columns, batch.data[rows], batch.exact[rows])
 
 
-def _csv(batch: Batch, kept: Sequence[bytes | None]) -> bytes:
+def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
     described = layout.columns(batch.kind)
     arrays: list[Any] = [pa.array(batch.columns[column.name], _ARROW[column.type]) for column in described]
-    exact = list(kept)
     for column, values in zip(described, arrays, strict=True):
         if column.type is ColumnType.DECIMAL:
             for row in _too_long(values):
-                exact[row] = batch.data[row]
-    arrays.append(pa.array([None if one is None else f"\\x{one.hex()}" for one in exact], pa.string()))
+                kept[row] = batch.data[row]
+    if any(kept):
+        arrays.append(pa.array([None if one is None else f"\\x{one.hex()}" for one in kept], pa.string()))
+    else:
+        arrays.append(pa.nulls(len(batch), pa.string()))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(pa.Table.from_arrays(arrays, layout.column_names(batch.kind)), sink, _OPTIONS)
     written: bytes = sink.getvalue().to_pybytes()
@@ -71,7 +72,9 @@ def _csv(batch: Batch, kept: Sequence[bytes | None]) -> bytes:
 def _kept(batch: Batch, keep_data: bool) -> list[bytes | None]:
     """Return each row's JSON where the columns alone do not give it back, else None."""
     if keep_data or is_nested(batch.kind):
-        return list(batch.data)
+        return [*batch.data]
+    if all(batch.exact):
+        return [None] * len(batch)
     return [None if exact else one for exact, one in zip(batch.exact, batch.data, strict=True)]
 
 
@@ -83,11 +86,18 @@ def _too_long(numbers: Any) -> list[int]:
     return [row for row, text in enumerate(numbers.to_pylist()) if text is not None and not arrow.fits(text)]
 
 
+def storable(value: object) -> object:
+    """Returns a column's value as PostgreSQL can hold it."""
+    return value.replace(_NUL, _REPLACEMENT) if isinstance(value, str) else value
+
+
 def _without_nul(batch: Batch) -> Batch:
     """Replace NUL in the columns of this part of a batch, and return it with such rows as not exact."""
     for values in batch.columns.values():
+        if not isinstance(values, list):  # integers
+            continue
         for row, value in enumerate(values):
             if isinstance(value, str) and _NUL in value:
-                values[row] = value.replace(_NUL, _REPLACEMENT)
+                values[row] = storable(value)
                 batch.exact[row] = False
     return batch

@@ -20,8 +20,12 @@ from crosstape_schemas.timeframes import DAY
 
 DATA: Final = "d"
 """The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
-IDENTITY: Final = {"trade": ("venue", "instrument", "trade_id"), "candle": ("venue", "instrument", "timeframe", "ts")}
-"""Kinds that can be fetched from a venue → what two rows of the same trade or candle have in common."""
+IDENTITY: Final = {
+    "trade": ("venue", "instrument", "trade_id"),
+    "candle": ("venue", "instrument", "timeframe", "ts"),
+    "bar": ("venue", "instrument", "timeframe", "ts"),
+}
+"""Kinds that may come from elsewhere than the tape → what two rows of the same trade, candle or bar have in common."""
 REVISED: Final = frozenset({"candle", "bar"})
 """Kinds whose rows are replaced by a row with a higher revision."""
 

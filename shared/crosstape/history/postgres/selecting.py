@@ -16,10 +16,10 @@ from crosstape.history.query import Query
 
 LEAST: Final = -(2**63)
 MOST: Final = 2**63 - 1
-SAME_TRADE_NS: Final = 3_600 * 1_000_000_000
-"""How far apart a trade of the tape and the same trade by REST may be: their times may have other digits, or only one of them a time."""
-ORDER: Final = "ts, id_ms, id_n"
-NEWEST_FIRST: Final = "ts desc, id_ms desc, id_n desc"
+SAME_TRADE_NS: Final = 60 * 1_000_000_000
+"""How far apart in time two rows of one trade may be: by REST some venues give its time in seconds."""
+IN_ORDER: Final = "order by ts, id_ms, id_n"
+NEWEST_FIRST: Final = "order by ts desc, id_ms desc, id_n desc"
 REST: Final = f"'{Source.REST.value}'"
 
 
@@ -78,7 +78,7 @@ def rows(schema: str, query: Query, names: str, *, rest: bool) -> Statement:
         source = f"({_of_tape(table, of)} union all {_of_rest(table, query.kind, of)}) as once"
     if query.kind in layout.REVISED and query.newest_revisions:
         key = "ts, venue, instrument, timeframe"
-        source = f"(select distinct on ({key}) * from {source} order by {key}, revision desc, id_ms desc, id_n desc) as newest"
+        source = f"(select distinct on ({key}) * from {source} order by {key}, closed desc, revision desc, id_ms desc, id_n desc) as newest"
     return Statement(f"select {names} from {source}", arguments)
 
 
@@ -97,7 +97,8 @@ def _of_rest(table: str, kind: str, of: Statement) -> str:
     same = " and ".join(f"t.{name} = r.{name}" for name in identity)
     first, last = f"${len(of.arguments) + 1}", f"${len(of.arguments) + 2}"
     around = of.sql.replace("$1", first).replace("$2", last)  # the same conditions in the wider range
-    missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same})"
+    closed = " and t.closed" if kind in layout.REVISED else ""  # of a candle that the tape has only while it was open, REST has the end
+    missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same}{closed})"
     if kind != "trade":
         return f"select * from ({fetched}) as r where {missing}"
     key = ", ".join(identity)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 import asyncpg
 import msgspec
@@ -15,13 +15,14 @@ from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import HistoryError
 from crosstape.history import arrow
 from crosstape.history.batch import Batch
-from crosstape.history.columns import columns_of
-from crosstape.history.postgres import address, candles, checking, copying, layout, selecting
+from crosstape.history.postgres import address, candles, checking, copying, layout
 from crosstape.history.postgres.connections import Connections
-from crosstape.history.postgres.selecting import Statement
-from crosstape.history.postgres.tables import Partition, Tables
+from crosstape.history.postgres.numbering import missing_numbers
+from crosstape.history.postgres.reading import Reading, batch_of
+from crosstape.history.postgres.selecting import IN_ORDER
+from crosstape.history.postgres.tables import Tables
 from crosstape.history.query import Query
-from crosstape.history.store import CheckResult, Position
+from crosstape.history.store import CheckResult, Finding, Position
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
@@ -32,8 +33,6 @@ ROWS: Final = 10_000
 """Rows of one table that `read` yields, at most."""
 WRITE_S: Final = 120
 """A writer that stops in the middle of a commit, as a machine does that loses its network, holds up others no longer than this."""
-WIDER: Final = 8
-"""`last` looks at the newest day first, then each time at so many times as many days."""
 _FOR_WRITING: Final = (
     f"set local lock_timeout = '{WRITE_S}s'; set local statement_timeout = '{WRITE_S}s'; "
     f"set local idle_in_transaction_session_timeout = '{WRITE_S}s'; set local tcp_keepalives_idle = {WRITE_S // 2}; "
@@ -79,11 +78,10 @@ class PostgresStore:
     async def tapes(self) -> Sequence[Identity]:
         """See `Store`."""
         async with self._connections.use("the tapes of the history cannot be read") as connection:
-            try:
-                rows = await connection.fetch(f'select id, origin from "{self._address.schema}".tapes order by number')
-            except asyncpg.UndefinedTableError:  # nothing was ever recorded here
-                return ()
-        return tuple(Identity(row["id"], row["origin"]) for row in rows)
+            if not await self._tables.columns(connection, "tapes"):
+                return []
+            rows = await connection.fetch(f'select id, origin from "{self._address.schema}".tapes order by number')
+        return [Identity(row["id"], row["origin"]) for row in rows]
 
     async def bind(self, tape: Identity, *, after: int) -> bool:
         """See `Store`."""
@@ -101,16 +99,17 @@ class PostgresStore:
 
     async def position(self, kind: str) -> Position:
         """See `Store`."""
-        schema = self._address.schema
         async with self._connections.use("the position of the history cannot be read") as connection:
-            try:
-                rows = await connection.fetch(  # one statement: number and marks are of the same commit
-                    f'select number, stream, id, numbers::text from "{schema}".commits left join "{schema}".marks using (kind) '
-                    "where kind = $1",
-                    kind,
-                )
-            except asyncpg.UndefinedTableError:  # nothing was ever recorded here
-                rows = []
+            return await self._position(connection, kind)
+
+    async def _position(self, connection: Connection, kind: str) -> Position:
+        if not await self._tables.columns(connection, kind):
+            return Position(0, {})
+        schema = self._address.schema
+        rows = await connection.fetch(  # one statement: number and marks are of the same commit
+            f'select number, stream, id, numbers::text from "{schema}".commits left join "{schema}".marks using (kind) where kind = $1',
+            kind,
+        )
         marks = {row["stream"]: Bookmark(row["id"], _numbers.decode(row["numbers"])) for row in rows if row["stream"] is not None}
         return Position(rows[0]["number"] if rows else 0, marks)
 
@@ -166,59 +165,46 @@ class PostgresStore:
         It sorts one day at a time, so days with many rows of all instruments take the server's temporary files, not its memory.
         """
         async with self._snapshot("the history cannot be read") as connection:
-            reading = await self._reading(connection, query)
-            if reading is None:
+            reading = await Reading.of(connection, self._tables, query)
+            beginning = None if reading is None else await reading.beginning()
+            if reading is None or beginning is None:
                 return
-            days = reading.days
-            beginning = ""
-            if query.limit is not None:
-                found = await self._oldest_of_limit(connection, reading, query.limit)
-                if found is not None:
-                    day, key = found
-                    days = [one for one in days if one >= day]
-                    beginning = f" where (ts, id_ms, id_n) >= ({key[0]}, {key[1]}, {key[2]})"
-                elif query.limit <= 0:
-                    return
-            for day in days:
-                statement = reading.rows(day, day + 1).within(f"select * from ({{0}}) as rows{beginning} order by {selecting.ORDER}")
+            ts, id_ms, id_n, skip = msgspec.structs.astuple(beginning)
+            for day in reading.days:
+                if (day + 1) * DAY <= ts:
+                    continue
+                rows = await reading.rows(day * DAY, (day + 1) * DAY)
+                statement = rows.within(
+                    "select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER + " offset {4}::bigint",
+                    ts, id_ms, id_n, skip,
+                )  # fmt: skip
+                skip = 0
                 cursor = await connection.cursor(statement.sql, *statement.arguments)
                 while records := await cursor.fetch(ROWS):
-                    yield arrow.table_of(_batch_of(query.kind, records))
+                    yield arrow.table_of(batch_of(query.kind, records))
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
-        query = msgspec.structs.replace(query, kind="trade", timeframe=None)
+        limit, query = query.limit, msgspec.structs.replace(query, kind="trade", timeframe=None, limit=None)
         async with self._snapshot("candles cannot be computed") as connection:
-            reading = await self._reading(connection, query)
+            reading = await Reading.of(connection, self._tables, query)
             if reading is None:
                 return candles.SCHEMA.empty_table()
-            of = candles.sums(self._address.schema, query, timeframe, rest=reading.rest)
-            intervals = await connection.fetch(of.sql, *of.arguments)
-            ends = {row[name] for row in intervals for name in ("first_ts", "last_ts")}
-            of = candles.at(self._address.schema, query, ends, rest=reading.rest)
-            trades = await connection.fetch(of.sql, *of.arguments)
-        return candles.table_of(intervals, trades)
+            trades = await reading.rows(names=candles.TRADE)
+            sums = candles.sums(trades, timeframe)
+            intervals = await connection.fetch(sums.sql, *sums.arguments)
+            ends = candles.at(trades, {row[name] for row in intervals for name in ("first_ts", "last_ts")})
+            table = candles.table_of(intervals, await connection.fetch(ends.sql, *ends.arguments))
+        return table if limit is None else table.slice(max(0, len(table) - limit))
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""
         async with self._snapshot("the newest event cannot be read") as connection:
-            reading = await self._reading(connection, query)
-            if reading is None:
-                return None
-            end, days, width = selecting.to_ts(query), reading.days, 1
-            while days:
-                window = reading.narrowed(days[-width:][0] * DAY, end)
-                of = selecting.where(window)
-                newest = await connection.fetchval(f"select max(ts) from {reading.table} where {of.sql}", *of.arguments)
-                if newest is None:
-                    days, width = days[:-width], width * WIDER
-                    continue
-                at = reading.at(newest).within(f"select * from ({{0}}) as rows order by {selecting.NEWEST_FIRST} limit 1")
-                record = await connection.fetchrow(at.sql, *at.arguments)
-                if record is not None:
-                    return arrow.events_of(arrow.table_of(_batch_of(query.kind, [record])), query.kind)[0]
-                end = newest  # what is there, by REST, the tape has at another moment
-        return None
+            reading = await Reading.of(connection, self._tables, query)
+            record = None if reading is None else await reading.newest()
+        if record is None:
+            return None
+        return arrow.events_of(arrow.table_of(batch_of(query.kind, [record])), query.kind)[0]
 
     async def compact(self) -> int:
         """See `Store`. Always 0: a commit is rows in the partition of its day, not a file, so there is nothing to merge."""
@@ -230,9 +216,10 @@ class PostgresStore:
             partitions = await self._tables.partitions(connection, sizes=True)
         total = sum(one.size for one in partitions)
         rows = 0
-        for day in sorted({one.day for one in partitions}):
+        days = sorted({one.day for one in partitions})
+        for day in days:
             old = before_ts is not None and (day + 1) * DAY <= before_ts
-            large = max_bytes is not None and total > max_bytes
+            large = max_bytes is not None and total > max_bytes and day != days[-1]
             if not old and not large:
                 break
             for one in partitions:
@@ -243,7 +230,24 @@ class PostgresStore:
 
     async def check(self) -> CheckResult:
         """See `Store`."""
-        return await checking.check(self, self._connections, self._tables)
+        rows, commits = 0, 0
+        findings: list[Finding] = []
+        for kind in KINDS:
+            async with self._snapshot("the history cannot be verified") as connection:
+                if not await self._tables.columns(connection, kind):
+                    continue
+                position = await self._position(connection, kind)
+                commits += position.number
+                partitions = await self._tables.partitions(connection, kind)
+                for one in partitions:
+                    checked = checking.Day(connection, self._tables, one)
+                    await checked.run()
+                    rows += checked.rows
+                    findings += checked.findings
+                findings += await checking.beyond_marks(connection, self._address.schema, kind, position.marks)
+                if partitions:
+                    findings += await missing_numbers(connection, self._address.schema, kind, partitions[0].day * DAY)
+        return CheckResult(commits, rows, tuple(findings))
 
     async def aclose(self) -> None:
         """See `Store`."""
@@ -255,71 +259,3 @@ class PostgresStore:
         async with self._connections.transaction(doing, isolation="repeatable_read", readonly=True) as connection:
             await connection.execute(_FOR_READING)
             yield connection
-
-    async def _reading(self, connection: Connection, query: Query) -> _Reading | None:
-        """Return what has to be known to read; None: there is nothing of this kind."""
-        if query.kind not in KINDS:
-            raise HistoryError(f"there is no kind {query.kind!r:.50}; there are {', '.join(KINDS)}")
-        existing = await self._tables.columns(connection, query.kind)
-        if not existing:
-            return None
-        partitions = await self._tables.partitions(connection, query.kind)
-        rest = False
-        if query.kind in layout.IDENTITY:
-            of = selecting.any_rest(self._address.schema, query)
-            rest = await connection.fetchval(of.sql, *of.arguments)
-        return _Reading(self._address.schema, query, selecting.names(query.kind, existing), partitions, rest)
-
-    async def _oldest_of_limit(self, connection: Connection, reading: _Reading, limit: int) -> tuple[int, tuple[int, int, int]] | None:
-        """Return the day and key (`ts`, `id_ms`, `id_n`) of the oldest of the newest `limit` rows; None: there are not so many."""
-        for day in reversed(reading.days):
-            if limit <= 0:
-                return None
-            of = reading.rows(day, day + 1, "ts, id_ms, id_n").within(
-                f"select * from ({{0}}) as rows order by {selecting.NEWEST_FIRST} limit {{1}}::bigint", limit
-            )
-            of = Statement(f"select count(*) over () as rows, * from ({of.sql}) as newest order by {selecting.ORDER} limit 1", of.arguments)
-            record = await connection.fetchrow(of.sql, *of.arguments)
-            if record is None:
-                continue
-            limit -= record["rows"]
-            if limit == 0:
-                return day, (record["ts"], record["id_ms"], record["id_n"])
-        return None
-
-
-class _Reading:
-    """One query, and what the server has for it."""
-
-    def __init__(self, schema: str, query: Query, names: str, partitions: Iterable[Partition], rest: bool) -> None:
-        self._schema = schema
-        self._query = query
-        self._names = names
-        self.rest = rest
-        """Whether there are rows by REST in its range."""
-        self.table = layout.table(schema, query.kind)
-        first, last = selecting.from_ts(query), selecting.to_ts(query)
-        self.days = [one.day for one in partitions if one.day * DAY < last and (one.day + 1) * DAY > first]
-        """Days of its range that have a partition, oldest first."""
-
-    def narrowed(self, from_ts: int, to_ts: int) -> Query:
-        """Returns the query for the part of its range that is in `[from_ts, to_ts)`."""
-        first, last = selecting.from_ts(self._query), selecting.to_ts(self._query)
-        return msgspec.structs.replace(self._query, from_ts=max(first, from_ts), to_ts=min(last, to_ts))
-
-    def rows(self, first_day: int, to_day: int, names: str = "") -> Statement:
-        """Returns the statement of the rows of these days; `to_day` is not in it."""
-        return selecting.rows(self._schema, self.narrowed(first_day * DAY, to_day * DAY), names or self._names, rest=self.rest)
-
-    def at(self, ts: int) -> Statement:
-        """Returns the statement of the rows of one moment."""
-        return selecting.rows(self._schema, self.narrowed(ts, ts + 1), self._names, rest=self.rest)
-
-
-def _batch_of(kind: str, records: Sequence[asyncpg.Record]) -> Batch:
-    """Return rows that were selected by `selecting.names` as a batch."""
-    *columns, data = map(list, zip(*records, strict=True))
-    exact = [one is None for one in data]
-    names = (column.name for column in columns_of(kind))
-    found: dict[str, list[Any]] = dict(zip(names, columns, strict=True))
-    return Batch(kind, found, [one or b"" for one in data], exact)

@@ -68,6 +68,11 @@ class Tables:
         self._has_base = True
         self._made.setdefault(kind, set()).update(missing, there)
 
+    @property
+    def schema(self) -> str:
+        """Name of the schema that they are in."""
+        return self._schema
+
     def forget(self, kind: str) -> None:
         """Makes the next `prepare` look again: another process has dropped a partition."""
         self._made.pop(kind, None)
@@ -104,7 +109,7 @@ class Tables:
         await connection.execute(f'insert into "{self._schema}".commits values ($1, 0) on conflict do nothing', kind)
 
     async def columns(self, connection: Connection, kind: str) -> set[str]:
-        """Returns the names of the columns that a kind's table has now; none if there is no such table."""
+        """Returns the names of the columns that the table of a kind (or another of ours) has now; none if there is no such table."""
         rows = await connection.fetch(
             "select attname::text from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
             layout.table(self._schema, kind),

@@ -6,7 +6,7 @@ Rows are read in parts, and only runs of numbers are kept of them: the memory th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from crosstape_recorder.gaps.finding import Recorded, Span, VenueFacts, find
 from crosstape_recorder.gaps.gap import Feed, HistoryGap
 from crosstape_recorder.gaps.runs import Run, joined, run
 from crosstape_recorder.gaps.told import GapRow
+from crosstape_recorder.selection import Selection
 from crosstape_schemas import VENUE_WIDE, Gap, decode
 
 MARGIN_NS: Final = 3_600_000_000_000
@@ -31,28 +32,6 @@ NOT_NUMBERED: Final = frozenset({"candle", "bar"})
 """Kinds of which not every event is kept."""
 _GROUP: Final = ["venue", "instrument", "epoch"]
 _DIGITS: Final = "^[0-9]{1,18}$"
-
-
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the history is examined."""
-
-    kinds: Sequence[str]
-    """Tags of KINDS: those that are recorded, or some of them."""
-    instrument: str | None = None
-    venue: str | None = None
-    timeframe: str | None = None
-    from_ts: int | None = None
-    """None: from the first row on."""
-    to_ts: int
-
-    def wants(self, feed: Feed) -> bool:
-        """Whether the gaps of a feed are wanted. One of all instruments or kinds is, if no other is named."""
-        return (
-            (feed.kind in self.kinds or feed.kind == VENUE_WIDE)
-            and self.instrument in (None, feed.instrument)
-            and self.venue in (None, feed.venue)
-            and (self.timeframe is None or feed.timeframe == self.timeframe)
-        )
 
 
 async def examine(store: Store, selection: Selection, facts: Callable[[str], VenueFacts], *, tolerance_ns: int) -> list[HistoryGap]:
@@ -138,7 +117,13 @@ class _Rows:
                 feed = Feed.of(gap.venue, gap.instrument, gap.kind)
                 if VENUE_WIDE not in (feed.venue, feed.instrument, feed.kind):
                     self._feeds.add(feed)
-            self._note_numbers("gap", table.filter(pc.equal(table.column("instrument"), VENUE_WIDE)))
+            self._note_numbers("gap", table.filter(self._of_venues(table)))
+
+    def _of_venues(self, table: pa.Table) -> Any:
+        """Return which gaps are of a venue's own stream, and within the time of the statuses that are read of it."""
+        wanted, received_ts = self._selection, table.column("received_ts")
+        chosen = pc.and_(pc.equal(table.column("instrument"), VENUE_WIDE), pc.less(received_ts, wanted.to_ts))
+        return chosen if wanted.from_ts is None else pc.and_(chosen, pc.greater_equal(received_ts, wanted.from_ts))
 
     def _concerns(self, gap: Gap) -> bool:
         wanted = self._selection

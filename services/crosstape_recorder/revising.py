@@ -22,9 +22,10 @@ from crosstape.history.store import Store
 from crosstape_recorder.bars import Intervals, counts_at
 from crosstape_recorder.changed_bars import BarKey, ChangedBars, Repairs, touched
 from crosstape_recorder.completeness import Completeness, FeedLife
-from crosstape_recorder.examining import Selection, examine
+from crosstape_recorder.examining import examine
 from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.gaps.ranges import Range, union
+from crosstape_recorder.selection import Selection
 from crosstape_schemas import CONSOLIDATED, TIMEFRAMES, VENUE_WIDE, AnyEvent, Bar, Gap, Status, Trade, decode
 from crosstape_schemas.timeframes import DAY, LENGTHS, close_of
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
 from crosstape.history import text_events
-from crosstape.history.arrow import schema_of, table_of
+from crosstape.history.arrow import events_of, schema_of, table_of
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
@@ -25,6 +25,7 @@ class RowsInMemory:
 
     def __init__(self) -> None:
         self.commits: dict[str, list[pa.Table]] = {}
+        self.part = 16
         self.races = 0
         """How many of the next commits another process is to be earlier than."""
 
@@ -76,7 +77,7 @@ class RowsInMemory:
         return len(commits)
 
     async def read(self, query: Query) -> AsyncIterator[pa.Table]:
-        """See `Store`; in parts of sixteen rows."""
+        """See `Store`; in parts of `part` rows."""
         table = self.rows(query.kind)
         for name in ("instrument", "venue", "timeframe"):
             if (value := getattr(query, name)) is not None:
@@ -91,16 +92,17 @@ class RowsInMemory:
                 key = row["venue"], row["instrument"], row["timeframe"], row["open_ts"]
                 newest[key] = max(newest.get(key, (-1, 0)), (row["revision"], at))
             table = table.take(pa.array(sorted(at for _, at in newest.values()), pa.int64()))
-        for start in range(0, len(table), 16):
-            yield table.slice(start, 16)
+        for start in range(0, len(table), self.part):
+            yield table.slice(start, self.part)
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """Not here."""
         raise NotImplementedError
 
     async def last(self, query: Query) -> bytes | None:
-        """Not here."""
-        raise NotImplementedError
+        """See `Store`."""
+        newest = [data async for table in self.read(query) for data in events_of(table)]
+        return newest[-1] if newest else None
 
     async def compact(self) -> int:
         """Not here."""

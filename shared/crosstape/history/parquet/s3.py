@@ -27,6 +27,8 @@ RETRY_S: Final = 120.0
 """Longest time for a request with all its repetitions. Far below the hour for which a merged commit keeps its name."""
 READ_AHEAD: Final = 1 << 20
 
+_ROLE: Final = "169.254.169.254"
+"""Where machines of AWS get the keys of their role; it is asked where the environment has none."""
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 
@@ -79,7 +81,7 @@ class S3Folder:
             with contextlib.suppress(HistoryError, FileNotFoundError):
                 if self._owner(name) == owner:
                     return True
-            raise _error(place, exc) from exc
+            raise _error(place, exc) from None  # the cause has the request with its signature, and would be logged
         return True
 
     def copy(self, source: str, target: str) -> None:
@@ -198,7 +200,7 @@ def _named(place: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except BaseError as exc:
-        raise _error(place, exc) from exc
+        raise _error(place, exc) from None  # the cause has the request with its signature, and would be logged
 
 
 def _error(place: str, exc: Exception) -> HistoryError:
@@ -208,4 +210,5 @@ def _error(place: str, exc: Exception) -> HistoryError:
     what = re.sub(r"\?\S*", "", text.partition("\n")[0])  # without the request's parameters
     if code:
         what = f"{code[1]}: {message[1]}" if message else code[1]
-    return HistoryError(f"{place}: the bucket cannot be used: {what:.300}")
+    hint = "; there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if _ROLE in what else ""
+    return HistoryError(f"{place}: the bucket cannot be used: {what:.300}{hint}")

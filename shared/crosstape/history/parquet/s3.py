@@ -17,7 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from crosstape.errors import HistoryError
-from crosstape.history.parquet.folder import Found
+from crosstape.history.parquet.folder import HIDDEN, Found
 
 OWNER: Final = "crosstape-writer"
 """The entry of an object's metadata that says which call has written it."""
@@ -41,6 +41,7 @@ class S3Folder:
         the machine's role. `allow_http`: the address may be one without TLS.
         """
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._has_conditions = False
         with _named(self._url):
             self._store = S3Store(
                 bucket,
@@ -71,6 +72,7 @@ class S3Folder:
 
     def put(self, name: str, data: bytes) -> bool:
         """See `Folder`. An answer may be lost: then the request is made again, and the object says who has written it."""
+        self._try_conditions()
         owner = secrets.token_hex(16)
         place = f"{self._url}/{name}"
         try:
@@ -107,6 +109,27 @@ class S3Folder:
     def file_system(self) -> pafs.FileSystem:
         """See `Folder`."""
         return pafs.PyFileSystem(_Handler(self._store, self._url))
+
+    def _try_conditions(self) -> None:
+        """Find out before the first write whether the service refuses a name that is taken. Some take no notice of the condition, and would
+        let one recorder overwrite another's commit.
+        """
+        if self._has_conditions:
+            return
+        name = f"{HIDDEN}probe-{secrets.token_hex(8)}"
+        with _named(f"{self._url}/{name}"):
+            try:
+                for _ in range(2):
+                    obstore.put(self._store, name, b"", mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                self._has_conditions = True
+            finally:
+                obstore.delete(self._store, name)
+        if not self._has_conditions:
+            raise HistoryError(
+                f"{self._url}: this service overwrites an object that is to be written only if it is new (If-None-Match: *): two recorders "
+                "could lose events there; use another service, or a newer version of it"
+            )
 
     def _owner(self, name: str) -> str | None:
         with _named(f"{self._url}/{name}"):
@@ -189,7 +212,7 @@ class _RangeFile(io.RawIOBase):
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    return any(part.startswith(HIDDEN) for part in name.split("/"))
 
 
 @contextlib.contextmanager

@@ -12,18 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
 
+import duckdb
 import pyarrow as pa
 
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
-from crosstape.history.arrow import table_of
+from crosstape.errors import HistoryError
+from crosstape.history.arrow import events_of, table_of
 from crosstape.history.batch import Batch
-from crosstape.history.parquet import reading
-from crosstape.history.parquet.catalogue import Catalogue
+from crosstape.history.parquet import planning, questions, reading
+from crosstape.history.parquet.candles import candles
+from crosstape.history.parquet.catalogue import ATTEMPTS, Catalogue
 from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
 from crosstape.history.parquet.compaction import Compaction
+from crosstape.history.parquet.engine import asked
 from crosstape.history.parquet.expiry import Expiry
+from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.folder import Folder
 from crosstape.history.query import Query
 from crosstape.history.store import CheckResult, Position
@@ -78,17 +83,29 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
-    async def visible_files(self, query: Query) -> reading.VisibleFiles:
-        """Returns the files that a question in SQL reads."""
-        return await self._run(reading.visible_files, self._catalogue, query)
-
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
-        raise NotImplementedError
+        return await self._ask(query, lambda made, files: candles(made, files, query, timeframe))
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""
-        raise NotImplementedError
+        table = await self._ask(query, lambda made, files: questions.last(made, files, query))
+        return None if table is None else events_of(table)[-1]
+
+    async def _ask(self, query: Query, question: Callable[[duckdb.DuckDBPyConnection, Files], T]) -> T:
+        """Ask the files of a query by DuckDB; again if they were merged and deleted meanwhile."""
+        for _ in range(ATTEMPTS - 1):
+            files = await self.visible_files(query)
+            try:
+                return await asked(partial(_answer, question, files))
+            except HistoryError:
+                if set(files.names) <= set((await self.visible_files(query)).names):
+                    raise
+        return await asked(partial(_answer, question, await self.visible_files(query)))
+
+    async def visible_files(self, query: Query) -> Files:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(planning.visible_files, self._catalogue, query)
 
     async def compact(self) -> int:
         """See `Store`. Any number of processes may do it at once."""
@@ -105,7 +122,8 @@ class ParquetStore:
         return check.result()
 
     async def aclose(self) -> None:
-        """See `Store`. Waits for what runs: a thread cannot be stopped."""
+        """See `Store`. Waits for what runs; merging is given up."""
+        self._compaction.stop()
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
 
     async def _sum(self, steps: Iterator[int]) -> int:
@@ -117,3 +135,7 @@ class ParquetStore:
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+
+def _answer(question: Callable[[duckdb.DuckDBPyConnection, Files], T], files: Files, made: duckdb.DuckDBPyConnection) -> T:
+    return question(made, files)

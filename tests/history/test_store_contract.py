@@ -197,6 +197,41 @@ async def test_events_are_kept_as_they_were_where_columns_cannot_give_them_back(
     assert await read(store, TRADES) == rows.data
 
 
+async def test_the_last_event_is_given_at_once(store_factory: StoreFactory) -> None:
+    """Of an instrument, of a venue, up to a moment."""
+    store = await store_factory()
+    assert await store.last(TRADES) is None
+    rows = batch([trade(1), trade(4, instrument="ETH-USDT"), trade(3), trade(2, venue="okx")])
+    await store.append(rows, {}, after=0)
+    await store.append(batch([trade(5, instrument="ADA-USDT")], first_ms=2_000), {}, after=1)
+
+    assert await store.last(Query(kind="trade", instrument="BTC-USDT")) == rows.data[2]
+    assert await store.last(Query(kind="trade", instrument="BTC-USDT", venue="okx")) == rows.data[3]
+    assert await store.last(Query(kind="trade", to_ts=NOON + 3 * SECOND)) == rows.data[3]
+    assert await store.last(Query(kind="trade", instrument="XRP-USDT")) is None
+
+
+async def test_candles_are_made_of_trades(store_factory: StoreFactory) -> None:
+    """Exactly, and none for an interval without trades."""
+    store = await store_factory()
+    empty = await store.candles(Query(kind="trade", instrument="BTC-USDT"), "1m")
+    assert len(empty) == 0
+    rows = [
+        trade(0, price=Decimal("10.1"), size=Decimal("0.3")),
+        trade(59, price=Decimal(9), size=Decimal("1.000000000000000001")),
+        trade(180, price=Decimal(11), size=Decimal(2)),
+    ]
+    await store.append(batch(rows), {}, after=0)
+
+    table = await store.candles(Query(kind="trade", instrument="BTC-USDT"), "1m")
+
+    assert table.column("open_ts").to_pylist() == [NOON, NOON + 3 * MINUTE]
+    assert table.column("trades").to_pylist() == [2, 1]
+    assert [Decimal(value) for value in table.column("close").to_pylist()] == [9, 11]
+    assert [Decimal(value) for value in table.column("high").to_pylist()] == [Decimal("10.1"), 11]
+    assert [Decimal(value) for value in table.column("quote_volume").to_pylist()] == [Decimal("12.030000000000000009"), 22]
+
+
 async def test_a_reader_sees_each_commit_whole(store_factory: StoreFactory) -> None:
     """While another process writes: all rows of a commit or none, and none twice."""
     writer, reader = await store_factory(), await store_factory()

@@ -23,7 +23,7 @@ from crosstape.history.parquet.committing import TAPES
 from crosstape.history.parquet.compaction import KEPT_S
 from crosstape.history.parquet.file import ORDER, added, sums_of
 from crosstape.history.parquet.names import Name
-from crosstape.history.parquet.reading import conformed
+from crosstape.history.parquet.rows import conformed
 from crosstape.history.store import CheckResult, Finding
 from crosstape_schemas import KINDS
 

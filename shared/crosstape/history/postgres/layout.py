@@ -71,7 +71,7 @@ def day_of(name: str) -> int | None:
     if match is None or match["kind"] not in KINDS:
         return None
     try:
-        return dt.datetime.strptime(match["date"], "%Y%m%d").replace(tzinfo=dt.UTC).toordinal() - _EPOCH_DAY
+        return dt.date.fromisoformat(match["date"]).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
 

@@ -26,10 +26,10 @@ from crosstape.history.exact_candles import PricedTrade, candles_of
 from crosstape.history.parquet import extents
 from crosstape.history.parquet.candles import candles
 from crosstape.history.parquet.engine import asked, connection, missing_files
+from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.file import bytes_of
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.newest import newest
-from crosstape.history.parquet.planning import VisibleFiles
 from crosstape.history.query import Query
 from crosstape_schemas import TIMEFRAMES, AnyEvent, Bar, Candle, Side, Trade, decode, encode
 from crosstape_schemas.timeframes import DAY, SECOND, close_of
@@ -47,7 +47,7 @@ class Row(msgspec.Struct, frozen=True):
     source: Source = Source.TAPE
 
 
-def files(folder: Path, *commits: Sequence[Row], local: bool = True, row_group: int = 3) -> VisibleFiles:
+def files(folder: Path, *commits: Sequence[Row], local: bool = True, row_group: int = 3) -> Files:
     """Returns files of these rows, one for each commit."""
     names = []
     for number, rows in enumerate(commits):
@@ -58,7 +58,7 @@ def files(folder: Path, *commits: Sequence[Row], local: bool = True, row_group: 
         names.append(f"{number:09}.parquet")
         (folder / names[-1]).write_bytes(bytes_of(table_of(builder.build()), {}, row_group=row_group))
     of = LocalFolder(folder)
-    return VisibleFiles(tuple(names), of.file_system(), of.local_path if local else "", of.url)
+    return Files(tuple(names), of.file_system(), of.local_path if local else "", of.url)
 
 
 def trade(ts: int, price: str, size: str = "1", **fields: Any) -> Trade:
@@ -74,14 +74,14 @@ def trade(ts: int, price: str, size: str = "1", **fields: Any) -> Trade:
     return Trade(venue_ts=ts, received_ts=ts + 7, price=Decimal(price), size=Decimal(size), **given)
 
 
-def last(of: VisibleFiles, query: Query) -> bytes | None:
+def last(of: Files, query: Query) -> bytes | None:
     """Returns the JSON of the newest row of a query."""
     with connection() as made:
         table = newest(made, of, query)
     return None if table is None else events_of(table)[0]
 
 
-def computed(of: VisibleFiles, query: Query, timeframe: str) -> list[dict[str, object]]:
+def computed(of: Files, query: Query, timeframe: str) -> list[dict[str, object]]:
     """Returns the candles of a query."""
     with connection() as made:
         found: list[dict[str, object]] = candles(made, of, query, timeframe).to_pylist()

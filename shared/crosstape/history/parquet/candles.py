@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.history.exact_candles import COLUMNS, ID_DIGITS, NUMBERS, PricedTrade, candles_of, multiplied, plain, summed
-from crosstape.history.parquet.extents import extents_of, matching
-from crosstape.history.parquet.planning import VisibleFiles
+from crosstape.history.parquet.extents import Files, extents_of, matching
 from crosstape.history.parquet.relation import Relation, around, rows_of, source_of
 from crosstape.history.query import Query
 from crosstape_schemas.timeframes import DAY, LENGTHS
@@ -39,7 +38,7 @@ _USABLE: Final = "price > 0 AND size > 0"
 """What else `bar/1` asks of a price or size always holds in a column."""
 
 
-def candles(made: duckdb.DuckDBPyConnection, files: VisibleFiles, query: Query, timeframe: str) -> pa.Table:
+def candles(made: duckdb.DuckDBPyConnection, files: Files, query: Query, timeframe: str) -> pa.Table:
     """Returns the candles of the trades of a query, by `open_ts`, with the columns of `SCHEMA`. Intervals without trades have none.
 
     `query`: of kind `trade` and one instrument; its range is that of the trades. With a limit, the newest candles, at most so many.

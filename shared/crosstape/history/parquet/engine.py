@@ -16,7 +16,7 @@ import duckdb
 import pyarrow.fs as pafs
 
 from crosstape.errors import HistoryError
-from crosstape.history.parquet.planning import VisibleFiles
+from crosstape.history.parquet.extents import Files
 
 MEMORY: Final = "1GB"
 """What all questions of this process hold together; beyond it they use the disk, in the folder for temporary files."""
@@ -74,7 +74,7 @@ async def asked(question: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
 
 
 @contextlib.contextmanager
-def missing_files(files: VisibleFiles) -> Iterator[None]:
+def missing_files(files: Files) -> Iterator[None]:
     """Raises `FileNotFoundError` in place of DuckDB's error where a file is gone, because it was merged and deleted meanwhile."""
     try:
         yield

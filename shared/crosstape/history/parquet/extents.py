@@ -13,14 +13,29 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from crosstape.errors import HistoryError
-from crosstape.history.parquet.planning import VisibleFiles
 from crosstape.history.query import Query
 
 KEPT_GROUPS: Final = 200_000
 """Row groups whose extents are kept in memory, of all files together; about 60 MB."""
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The files that count and may have rows of a query, or other rows of the same trades: see `doubles`.
+
+    They are not changed. They may be merged and deleted: then reading one raises `FileNotFoundError`, and the files are asked for again.
+    """
+
+    names: tuple[str, ...]
+    """Of the file system, in the order of their commits."""
+    system: pafs.FileSystem
+    root: str
+    """Folder of the local disk to which the names are relative; empty: they are in a bucket."""
+    place: str
+    """Address of the history."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -59,12 +74,12 @@ _kept: Final[OrderedDict[tuple[str, str, int], Extent]] = OrderedDict()
 _lock: Final = threading.Lock()
 
 
-def extents_of(files: VisibleFiles) -> list[Extent]:
+def extents_of(files: Files) -> list[Extent]:
     """Returns the extents of files, in their order. Raises `HistoryError` for a torn one, `FileNotFoundError` if one is gone."""
     return [_extent(files, name) for name in files.names]
 
 
-def _extent(files: VisibleFiles, name: str) -> Extent:
+def _extent(files: Files, name: str) -> Extent:
     # A file is not changed, but a whole history may have been deleted and begun again: then its files have the same names.
     key = (files.place, name, (Path(files.root) / name).stat().st_mtime_ns if files.root else 0)
     with _lock:

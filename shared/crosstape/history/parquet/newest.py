@@ -9,14 +9,13 @@ import msgspec
 import pyarrow as pa
 
 from crosstape.history.arrow import schema_of
-from crosstape.history.parquet.extents import extents_of, matching
-from crosstape.history.parquet.planning import VisibleFiles
+from crosstape.history.parquet.extents import Files, extents_of, matching
 from crosstape.history.parquet.reading import ORDER
 from crosstape.history.parquet.relation import around, rows_of, source_of
 from crosstape.history.query import Query
 
 
-def newest(made: duckdb.DuckDBPyConnection, files: VisibleFiles, query: Query) -> pa.Table | None:
+def newest(made: duckdb.DuckDBPyConnection, files: Files, query: Query) -> pa.Table | None:
     """Returns the newest row of a query, with the columns of `schema_of`; None: there is none."""
     extents = extents_of(files)
     groups = sorted(matching(extents, query), key=lambda group: group.last_ts, reverse=True)

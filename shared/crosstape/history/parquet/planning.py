@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-import pyarrow.fs as pafs
 
 from crosstape.history.parquet import doubles
 from crosstape.history.parquet.catalogue import DAY_NS, Catalogue, Footer, Group, day_ts
+from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.names import Name
 from crosstape.history.query import Query
 
@@ -18,21 +18,6 @@ class Unit(msgspec.Struct, frozen=True):
 
     path: str
     group: Group
-
-
-class VisibleFiles(msgspec.Struct, frozen=True):
-    """The files that count and may have rows of a query, or others of the same trades and candles: see `doubles`.
-
-    They are not changed. They may be merged and deleted: then reading one raises `FileNotFoundError`, and the files are asked for again.
-    """
-
-    names: tuple[str, ...]
-    """Of the file system, in the order of their commits."""
-    system: pafs.FileSystem
-    root: str
-    """Folder of the local disk to which the names are relative; empty: they are in a bucket."""
-    place: str
-    """Address of the history."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -57,11 +42,14 @@ def planned(catalogue: Catalogue, query: Query) -> Plan:
     return Plan(tuple(units), from_ts, to_ts)
 
 
-def visible_files(catalogue: Catalogue, query: Query) -> VisibleFiles:
-    """Returns the files for a query, by their names; no file is read."""
+def visible_files(catalogue: Catalogue, query: Query) -> Files:
+    """Returns the files for a query, by their names; no file is read.
+
+    They may be merged and deleted before they are read: then the files are asked for again.
+    """
     listing = catalogue.listing(query.kind)
     names = tuple(listing.path(name) for name in listing.cover.names if _may_have(name, query))
-    return VisibleFiles(names, catalogue.file_system, catalogue.folder.local_path, catalogue.folder.url)
+    return Files(names, catalogue.file_system, catalogue.folder.local_path, catalogue.folder.url)
 
 
 def _units(catalogue: Catalogue, query: Query) -> list[Unit]:
@@ -72,6 +60,12 @@ def _units(catalogue: Catalogue, query: Query) -> list[Unit]:
         if _may_have(name, query)
         for group in _groups(catalogue.footer(listing, name), query)
     ]
+
+
+def _planned_again(catalogue: Catalogue, query: Query, before: Plan, position: int) -> Plan:
+    """Plan the rest of a query whose files have been merged. Rows that came meanwhile are read as far as they lie in what is left."""
+    plan = planned(catalogue, query)
+    return Plan(plan.units, position, min(plan.to_ts, before.to_ts))
 
 
 def _may_have(name: Name, query: Query) -> bool:

@@ -18,8 +18,7 @@ import pyarrow.dataset as pads
 
 from crosstape.history.arrow import schema_of
 from crosstape.history.parquet.doubles import MARGIN_NS, REVISED, SAME
-from crosstape.history.parquet.extents import Extent, Group
-from crosstape.history.parquet.planning import VisibleFiles
+from crosstape.history.parquet.extents import Extent, Files, Group
 from crosstape.history.query import Query
 
 _TYPES: Final = {
@@ -38,7 +37,7 @@ class Relation(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
 
-def source_of(made: duckdb.DuckDBPyConnection, files: VisibleFiles, extents: Sequence[Extent], kind: str, names: Sequence[str]) -> str:
+def source_of(made: duckdb.DuckDBPyConnection, files: Files, extents: Sequence[Extent], kind: str, names: Sequence[str]) -> str:
     """Returns the SQL of all rows of the files with these names, one at least: columns of the kind, null for one that older files lack.
 
     Files of the local disk are read by DuckDB, others by pyarrow: DuckDB would fetch an extension from the network for S3.

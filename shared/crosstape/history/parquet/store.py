@@ -27,6 +27,7 @@ from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
 from crosstape.history.parquet.compaction import Compaction
 from crosstape.history.parquet.expiry import Expiry
+from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.folder import Folder
 from crosstape.history.parquet.newest import newest
 from crosstape.history.query import Query
@@ -95,6 +96,10 @@ class ParquetStore:
         table = await engine.asked(lambda made: self._asked(query, lambda files: newest(made, files, query)))
         return None if table is None else events_of(table)[0]
 
+    async def visible_files(self, query: Query) -> Files:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(planning.visible_files, self._catalogue, query)
+
     async def compact(self) -> int:
         """See `Store`. Any number of processes may do it at once."""
         return await self._sum(self._compaction.steps())
@@ -121,7 +126,7 @@ class ParquetStore:
             total += one
         return total
 
-    def _asked(self, query: Query, question: Callable[[planning.VisibleFiles], T]) -> T:
+    def _asked(self, query: Query, question: Callable[[Files], T]) -> T:
         """Return the answer of the files that count; they are looked up again where one was merged and deleted meanwhile."""
 
         def ask() -> T:

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "backfill": "Fetch a venue's past trades or candles into the history.",
     "gaps": "List what the recorded history lacks, and whether it can be repaired.",
     "repair": "Fill gaps of the recorded history from the venues.",
+    "audit": "Compute again what was published, from the recorded inputs, and compare it digit by digit.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",

@@ -32,8 +32,8 @@ def recorder(
     action: Annotated[
         Action,
         Parameter(
-            help="record: write the tape to the store until stopped. check: read the whole store and verify it. adopt: bind the store to the"
-            " tape of this bus, whose server lost its data."
+            help="record: write the tape to the store until stopped. check: read the whole store and verify it. adopt: bind the store to"
+            " the tape of this bus, whose server lost its data."
         ),
     ] = Action.RECORD,
     /,

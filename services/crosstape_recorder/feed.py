@@ -71,14 +71,11 @@ class Feed:
             return
         (rows,) = self.rows
         mark = rows.marks[self.stream]
-        add, newest = rows.builder.add, mark.newest
-        for entry in entries:  # for each event of the tape: nothing more than must be
-            event = entry.event
-            newest[event.venue, event.epoch] = event
-            ms, _, n = entry.id.partition("-")
-            add(int(ms), int(n), event, entry.data)
-        mark.id = entry.id
-        rows.note(self.stream, mark, len(entries) * len(entry.data))
+        # for each event of the tape: nothing more than must be
+        mark.newest.update({(event.venue, event.epoch): event for event in [entry.event for entry in entries]})
+        rows.builder.extend(entries)
+        mark.id = entries[-1].id
+        rows.note(self.stream, mark, len(entries) * len(entries[-1].data))
 
     def _accept_for_some(self, entry: TextEntry) -> None:
         event, kind = entry.event, kind_of(entry.event)

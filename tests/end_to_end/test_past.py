@@ -72,7 +72,7 @@ async def test_a_moment_with_many_trades_is_not_cut_at_a_page(venue: str) -> Non
 async def test_rows_that_a_page_repeats_count_once(venue: str) -> None:
     """A page that begins before what was asked for, or repeats the end of the page before."""
     async with past_venue(venue) as one:
-        one.made.faults.add(from_text(f"odd-past venue={venue} how=overlap count=7"))
+        one.made.faults.add(from_text(f"odd-past venue={venue} how=overlap number=7"))
         one.made.faults.tick()
         pages = await one.fetch(None, START_TS - 20 * HOUR, START_TS - HOUR)
         assert trade_rows(pages) == one.true_trades(START_TS - 20 * HOUR, START_TS - HOUR)
@@ -82,7 +82,7 @@ async def test_rows_that_a_page_repeats_count_once(venue: str) -> None:
 async def test_of_two_rows_of_one_interval_the_later_counts(venue: str) -> None:
     """Bitstamp served a day twice with different figures."""
     async with past_venue(venue) as one:
-        one.made.faults.add(from_text(f"odd-past venue={venue} how=twice count=3"))
+        one.made.faults.add(from_text(f"odd-past venue={venue} how=twice number=3"))
         one.made.faults.tick()
         from_ts = START_TS - 10 * HOUR
         candles = candle_rows(await one.fetch("1m" if venue != "coinbase" else "5m", from_ts, NOW))

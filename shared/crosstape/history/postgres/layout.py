@@ -18,6 +18,9 @@ from crosstape.history.columns import Column, ColumnType, columns_of
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
+LEAST: Final = -(2**63)
+MOST: Final = 2**63 - 1
+"""What `bigint` holds."""
 DATA: Final = "d"
 """The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
 IDENTITY: Final = {
@@ -118,7 +121,10 @@ def add_columns(schema: str, kind: str, existing: Iterable[str]) -> list[str]:
 def create_partition(schema: str, kind: str, day: int) -> list[str]:
     """Returns the statements that make the partition of a day. Others read and write meanwhile; with `partition of` they would wait."""
     name = partition(schema, kind, day)
+    # the first and the last day of 64 bits are not all there
+    first = "minvalue" if day * DAY < LEAST else f"{day * DAY}"
+    end = "maxvalue" if (day + 1) * DAY > MOST else f"{(day + 1) * DAY}"
     return [
         f"create table {name} (like {table(schema, kind)} including all)",
-        f"alter table {table(schema, kind)} attach partition {name} for values from ({day * DAY}) to ({(day + 1) * DAY})",
+        f"alter table {table(schema, kind)} attach partition {name} for values from ({first}) to ({end})",
     ]

@@ -66,6 +66,8 @@ class PostgresStore:
         self._tables = Tables(self._connections)
         self._keep_data = keep == "events"
         self._bytes_written = 0
+        self._in_doubt: set[str] = set()
+        """Kinds with a commit that was made or not, as far as we know."""
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.shown!r})"
@@ -99,8 +101,12 @@ class PostgresStore:
 
     async def position(self, kind: str) -> Position:
         """See `Store`."""
-        async with self._connections.use("the position of the history cannot be read") as connection:
-            return await self._position(connection, kind)
+        async with self._connections.transaction("the position of the history cannot be read") as connection:
+            if kind in self._in_doubt:  # wait until the server is through with what it may still have got
+                await connection.execute(f'select from "{self._address.schema}".commits where kind = $1 for share', kind)
+            position = await self._position(connection, kind)
+        self._in_doubt.discard(kind)
+        return position
 
     async def _position(self, connection: Connection, kind: str) -> Position:
         if not await self._tables.columns(connection, kind):
@@ -121,6 +127,7 @@ class PostgresStore:
             try:
                 return await self._commit(batch, marks, after)
             except HistoryError as exc:
+                self._in_doubt.add(batch.kind)
                 # No partition for a row: another process has deleted this day since we made it.
                 if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError):
                     raise

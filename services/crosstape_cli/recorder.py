@@ -77,9 +77,7 @@ async def _check(settings: Settings) -> Exit:
 async def _adopt(settings: Settings) -> Exit:
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client, open_store(settings) as store:
-        availability = Availability(
-            client, "recorder", backoff_s=settings.bus.backoff_s, reconnected=lambda _away_s: None, starting=True
-        )
+        availability = Availability(client, "recorder", backoff_s=settings.bus.backoff_s, reconnected=lambda _away_s: None, starting=True)
         tape = await binding.wait_for_tape(client, keys, availability)
         changed = await binding.bind(store, tape, adopt=True)
     where = shown(history_url(settings))

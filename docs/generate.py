@@ -20,6 +20,7 @@ import crosstape
 import crosstape_aggregator
 import crosstape_connector
 import crosstape_gateway
+import crosstape_recorder
 from crosstape.runtime.exit_codes import RESTART_ADVICE, Exit
 from crosstape.settings import Section, Settings, VenueSettings
 from crosstape.settings.model import default_venues
@@ -165,7 +166,7 @@ def _parameters(cls: type[Fault], left_out: set[str]) -> Iterator[str]:
 
 
 def _metric_modules() -> Iterator[Any]:
-    for package in (crosstape, crosstape_connector, crosstape_aggregator, crosstape_gateway):
+    for package in (crosstape, crosstape_connector, crosstape_aggregator, crosstape_gateway, crosstape_recorder):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".metrics." in found.name or found.name.endswith((".metrics", ".telemetry")):
                 yield importlib.import_module(found.name)

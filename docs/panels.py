@@ -7,6 +7,7 @@ from typing import Final
 
 from docs.panel import Panel, buckets, counted, per_second, quantile
 from docs.panels_gateway import GATEWAYS
+from docs.panels_recorder import RECORDERS
 
 GONE: Final = -1
 """Stands for a venue whose connector does not answer: a row that disappears would not be seen."""
@@ -251,4 +252,5 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
         ),
     ),
     GATEWAYS,
+    RECORDERS,
 )

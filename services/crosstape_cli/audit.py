@@ -6,12 +6,12 @@ import sys
 import time
 from typing import Annotated, Literal
 
-from crosstape.history.opening import open_store
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
 from crosstape.errors import SettingsError
+from crosstape.history.opening import open_store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings
 from crosstape_cli.instrument_names import InstrumentNames

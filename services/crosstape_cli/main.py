@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "connector": "Run one venue's connector.",
     "aggregator": "Run the aggregator.",
     "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
+    "recorder": "Record the tape to files, a bucket or a database; verify what was recorded.",
+    "backfill": "Fetch a venue's past trades or candles into the history.",
     "audit": "Compute again what was published, from the recorded inputs, and compare it digit by digit.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",
@@ -34,7 +36,7 @@ COMMANDS: Final = {
 RELOADING: Final = frozenset({"up", "connector"})
 """The commands that read their settings again at SIGHUP."""
 
-SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "gateway", "simulate"})
+SERVICES: Final = frozenset({"demo", "up", "watch", "connector", "aggregator", "gateway", "recorder", "simulate"})
 """The commands that run until they are stopped by a signal."""
 
 

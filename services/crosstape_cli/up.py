@@ -38,7 +38,7 @@ def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     """Run a connector for each enabled venue of the settings, the aggregator and the gateway, each as its own process, until Ctrl-C.
 
     At SIGHUP the settings are read again: venues and instruments are added and removed; all others continue without a break. The gateway is
-    started again if its section has changed. gateway.enabled = false leaves it out.
+    started again if its section has changed. gateway.enabled = false leaves it out. recorder.enabled = true adds a recorder, likewise.
 
     A process that dies is started again, after a growing pause. At Ctrl-C or SIGTERM all processes publish their pending events and end.
     If bus.url is not set, an embedded Valkey is started. It keeps its data in the run directory, and listens on a unix socket that only

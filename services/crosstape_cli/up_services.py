@@ -24,6 +24,9 @@ CONNECTOR: Final = "connector."
 GATEWAY: Final = "gateway"
 """Name of the gateway's service."""
 
+RECORDER: Final = "recorder"
+"""Name of the recorder's service."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +51,7 @@ class ConfiguredServices:
         self._venues = enabled(settings)
         self._telemetry = settings.telemetry
         self._gateway = settings.gateway
+        self._recorder = settings.recorder
         self._free_port = 0
         """Port of a gateway whose settings leave the choice to us: the same after a restart."""
         self._file = file
@@ -65,9 +69,10 @@ class ConfiguredServices:
             check_free(self._telemetry.http_host, port, where)
 
     def services(self) -> list[Service]:
-        """Returns the services to start first: a connector for each enabled venue, the aggregator, and the gateway."""
+        """Returns the services to start first: a connector for each enabled venue, the aggregator, the gateway and the recorder."""
         services = [*map(self._connector, self._venues), self._service("aggregator", ("aggregator",))]
-        return [*services, self._page()] if self._gateway.enabled else services
+        services += [self._page()] if self._gateway.enabled else []
+        return [*services, self._service(RECORDER, (RECORDER,))] if self._recorder.enabled else services
 
     @property
     def page_url(self) -> str | None:
@@ -77,7 +82,7 @@ class ConfiguredServices:
     def reload(self) -> None:
         """Read the settings again. If they are right, reload all connectors, start those of new venues, stop those of removed venues.
 
-        The gateway is started again, started or stopped if its section has changed.
+        The gateway and the recorder are started again, started or stopped if their sections have changed.
         """
         try:
             fresh = load(self._file)
@@ -100,10 +105,17 @@ class ConfiguredServices:
             self.children.add(connectors[name])
         if fresh.gateway != self._gateway:
             self._gateway = fresh.gateway
-            if GATEWAY in self.children.names:
-                self.children.remove(GATEWAY)
-            if self._gateway.enabled:
-                self.children.add(self._page())
+            self._replace(GATEWAY, self._page() if self._gateway.enabled else None)
+        if fresh.recorder != self._recorder:
+            self._recorder = fresh.recorder
+            self._replace(RECORDER, self._service(RECORDER, (RECORDER,)) if self._recorder.enabled else None)
+
+    def _replace(self, name: str, service: Service | None) -> None:
+        """Stop the service of this name if it runs, and start this one, if there is one."""
+        if name in self.children.names:
+            self.children.remove(name)
+        if service is not None:
+            self.children.add(service)
 
     def _check_port(self, gateway: GatewaySettings) -> None:
         if not gateway.enabled:

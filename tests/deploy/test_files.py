@@ -20,7 +20,7 @@ DOCKER = ROOT / "docker"
 VENUES = default_venues()
 """The venues that are deployed; users add others."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
-PROFILES = ("live", "gateway", "demo", "monitoring", "scale", "cluster")
+PROFILES = ("live", "gateway", "recorder", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
 OVERRIDES = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "how-to" / "deploy.md").read_text(), re.DOTALL)
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
@@ -110,7 +110,9 @@ def test_the_demo_shares_nothing_with_the_live_tape() -> None:
 
     assert {f"demo-{service_of(venue)}" for venue in VENUES} < demo.keys()
     assert {name for service in demo.values() for name in service.get("depends_on", {})} == {"demo-redis", "simulator"}
-    assert not {"redis", "state"} & volumes
+    assert not {"redis", "state", "history"} & volumes
+    stores = [service["environment"]["CROSSTAPE_RECORDER__STORE"] for service in demo.values() if "environment" in service]
+    assert set(stores) == {""}
     urls = [service["environment"]["CROSSTAPE_BUS__URL"] for service in demo.values() if "environment" in service]
     assert set(urls) == {"${DEMO_BUS_URL:-redis://demo-redis:6379}"}
 

@@ -15,6 +15,7 @@ ROOTS: Final = (
     "services/crosstape_connector",
     "services/crosstape_aggregator",
     "services/crosstape_gateway",
+    "services/crosstape_recorder",
     "shared",
     "shared/crosstape",
 )

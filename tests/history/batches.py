@@ -24,7 +24,7 @@ DAY: Final = 86_400 * SECOND
 def trade(number: int, ts: int | None = None, **fields: Any) -> Trade:
     """A trade of BTC-USDT at kraken, one a second from `NOON` on; its id is its number."""
     moment = NOON + number * SECOND if ts is None else ts
-    given = {
+    given: dict[str, Any] = {
         "venue": "kraken",
         "instrument": "BTC-USDT",
         "price": Decimal("67000.10") + number,
@@ -39,7 +39,7 @@ def candle(number: int, **fields: Any) -> Candle:
     open_ts = NOON + number * MINUTE
     prices = {"open": Decimal("1.50"), "high": Decimal(2), "low": Decimal(1), "close": Decimal("1.750"), "volume": Decimal("10.0")}
     times = {"venue_ts": None, "received_ts": open_ts + MINUTE + SECOND, "open_ts": open_ts, "close_ts": open_ts + MINUTE}
-    given = {"venue": "kraken", "instrument": "BTC-USDT", "timeframe": "1m", "closed": True}
+    given: dict[str, Any] = {"venue": "kraken", "instrument": "BTC-USDT", "timeframe": "1m", "closed": True}
     return Candle(**(given | prices | times | fields))
 
 

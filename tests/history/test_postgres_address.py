@@ -15,7 +15,12 @@ from crosstape.history.postgres.store import PostgresStore
         ("postgresql://h/db", "postgresql://h/db", "crosstape", "postgresql://h/db"),
         ("postgres://me:pw@h:5432/db", "postgresql://me:pw@h:5432/db", "crosstape", "postgresql://h:5432/db"),
         ("postgresql+asyncpg://me@h/db?schema=tape_2", "postgresql://me@h/db", "tape_2", "postgresql://h/db"),
-        ("postgresql://a:1,b:2/db?sslmode=verify-full", "postgresql://a:1,b:2/db?sslmode=verify-full", "crosstape", "postgresql://a:1,b:2/db"),
+        (
+            "postgresql://a:1,b:2/db?sslmode=verify-full",
+            "postgresql://a:1,b:2/db?sslmode=verify-full",
+            "crosstape",
+            "postgresql://a:1,b:2/db",
+        ),
         ("postgresql://me@[::1]:5432/db", "postgresql://me@[::1]:5432/db", "crosstape", "postgresql://[::1]:5432/db"),
         (
             "postgresql:///db?host=/run/postgresql&schema=x",

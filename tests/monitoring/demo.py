@@ -22,6 +22,7 @@ SERVICES = {
     **{f"demo-connector-{venue}": ("connector", "--venue", venue) for venue in VENUES},
     "demo-aggregator": ("aggregator",),
     "demo-gateway": ("gateway",),
+    "demo-recorder": ("recorder",),
 }
 """Name on the compose network → the service."""
 

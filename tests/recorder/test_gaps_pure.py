@@ -153,9 +153,10 @@ def test_ids_between_two_that_follow_each_other_at_the_venue_never_existed() -> 
     """Both were fetched, and nothing between. Of others nothing is known."""
     there = TradeIds(TRADES, [run(number, number * S) for number in (1, 4, 5, 9)])
 
-    assert there.absent([run(1, S), run(4, 4 * S)]) == 2
-    assert there.absent([run(4, S), run(5, 4 * S)]) == 0
-    assert there.absent([run(number, number * S) for number in (1, 4, 5, 9)]) == 5
+    assert there.left([run(1, S), run(4, 4 * S)], (0, 6 * S)) == (2, 3)
+    assert there.left([run(1, S), run(4, 4 * S)], (0, 3 * S)) == (2, 0)
+    assert there.left([run(4, S), run(5, 4 * S)], (0, 3 * S)) == (0, 2)
+    assert there.left([run(number, number * S) for number in (1, 4, 5, 9)], (0, 9 * S)) == (5, 0)
 
 
 @given(st.sets(st.integers(0, 30), min_size=1), st.sets(st.integers(0, 30), max_size=3))

@@ -145,8 +145,7 @@ def _all(
             if not _is_explained(part, told, tolerance_ns):
                 yield part
     for feed, known in ids.items():
-        nonexistent = [(one.between, one.ids) for one in told.nonexistent if one.feed == feed]
-        yield from known.missing(nonexistent, tolerance_ns)
+        yield from known.missing(_nonexistent(told, feed, tolerance_ns))
     for feed, opens in recorded.candles.items():
         if facts(feed.venue).every_interval:
             never = [one.between for one in told.nonexistent if one.feed == feed and one.by_recorder]
@@ -156,6 +155,14 @@ def _all(
         for from_ts, to_ts in silences(stamps, explained, from_ts=span.from_ts, to_ts=span.to_ts):
             everything = Part(Feed(venue, VENUE_WIDE, VENUE_WIDE), from_ts, to_ts, None, UNRECORDED, Seen.SILENCE)
             yield from _expanded(everything, recorded.feeds, told)
+
+
+def _nonexistent(told: Told, feed: Feed, tolerance_ns: int) -> Iterator[tuple[Range, int]]:
+    """Yield the ranges in which ids never existed. Those of a connector are by its clock, those of a repair by the venue's."""
+    for one in told.nonexistent:
+        if one.feed == feed:
+            widen_ns = 0 if one.by_recorder else tolerance_ns
+            yield (one.between[0] - widen_ns, one.between[1] + widen_ns), one.ids
 
 
 def _expanded(part: Part, feeds: Collection[Feed], told: Told) -> Iterator[Part]:

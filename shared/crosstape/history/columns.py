@@ -14,6 +14,7 @@ Lists and structs within an event are no columns; such an event's JSON is always
 
 from __future__ import annotations
 
+import contextlib
 import types
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -194,7 +195,7 @@ class BatchBuilder:
                     for part in (ids_ms, ids_n, events, data, sources, exact):
                         del part[index]
             columns = plan.values(events)
-        columns |= {"id_ms": ids_ms, "id_n": ids_n, "source": [one.value for one in sources]}
+        columns |= {"id_ms": ids_ms, "id_n": ids_n, "source": _texts(sources)}
         for name in self._columns:
             self._collect(name, columns[name])
         self._data += data
@@ -210,6 +211,13 @@ class BatchBuilder:
                 self._columns[name] = [*collected, *values]
         else:
             collected.extend(values)
+
+
+def _texts(sources: Sequence[Source]) -> list[str]:
+    """Return the sources as text; nearly always all are the same."""
+    if sources and sources.count(sources[0]) == len(sources):
+        return [sources[0].value] * len(sources)
+    return [one.value for one in sources]
 
 
 def _exact(events: Sequence[TextEvent], data: Sequence[bytes]) -> list[bool]:
@@ -277,9 +285,9 @@ def _plan_of(kind: str) -> _Plan:
     return _Plan(kind, is_nested(kind), fields, own_ts, decimals, text_events.decimals_of(kind))
 
 
-def _trade_times(venue_ts: Sequence[int | None], received_ts: Sequence[int]) -> Sequence[int]:
+def _trade_times(venue_ts: Sequence[Any], received_ts: Sequence[int]) -> Sequence[int]:
     """Return the moment that each trade counts at."""
-    usable = [ts for ts in venue_ts if ts is not None]
-    if 0 < len(usable) == len(venue_ts) and min(usable) > max(0, max(received_ts) - BEHIND) and max(usable) <= min(received_ts) + AHEAD:
-        return usable  # almost always
+    with contextlib.suppress(TypeError, ValueError):  # a null, or no trade at all
+        if min(venue_ts) > max(0, max(received_ts) - BEHIND) and max(venue_ts) <= min(received_ts) + AHEAD:  # nearly always
+            return venue_ts
     return list(map(counts_at, venue_ts, received_ts))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
 from itertools import chain
-from typing import Annotated, Any, Final, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -64,15 +64,16 @@ def decode(data: bytes | str) -> TextEvent:
     writes, an integer that needs more than 64 bits is the nearest that does not, and a decimal written as a JSON number is its text.
     """
     try:
-        event: Any = _decode(data)
+        event: TextEvent = _decode(data)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         event = respelled(data)
-    return cast("TextEvent", event)
+    return event
 
 
 def respelled(data: bytes | str) -> TextEvent:
     """Returns the event of these bytes with each decimal as crosstape spells it, and integers of 64 bits. Raises as `decode`; slow."""
-    return cast("TextEvent", _decode(crosstape_schemas.encode(_bounded(crosstape_schemas.decode(data)))))
+    event: TextEvent = _decode(crosstape_schemas.encode(_bounded(crosstape_schemas.decode(data))))
+    return event
 
 
 def encode(event: TextEvent) -> bytes:
@@ -151,7 +152,7 @@ TEXT_KINDS: Final[dict[str, type[Any]]] = {kind: _text_struct(cls, tag_field=typ
 """Every kind of event, by its tag: the struct whose decimals are text."""
 _KIND_OF: Final = {cls: kind for kind, cls in TEXT_KINDS.items()}
 
-_decode = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())]).decode  # noqa: UP007 - made at run time
+_decode: Callable[[bytes | str], Any] = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())]).decode  # noqa: UP007 - made at run time
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 

@@ -24,6 +24,7 @@ from structlog.testing import capture_logs
 from crosstape.bus import Reader, Start, connect
 from crosstape.bus.client.startup_check import wait_until_usable
 from crosstape.bus.lease.table import LeaseTable, Want
+from crosstape.bus.request_budget import RequestBudget
 from crosstape.bus.spool.tape_identity import Tape
 from crosstape.origin import Origin
 from crosstape.runtime.embedded_server import free_port
@@ -34,7 +35,7 @@ from crosstape_cli.follow import reachable, streams
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_connector.failover.peers import Peers
 from crosstape_gateway.service import run as serve_the_tape
-from crosstape_schemas import Cbbo, Quote, Trade
+from crosstape_schemas import Cbbo, Keys, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for
 from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
 from tests.docs.following import bar, candle
@@ -151,6 +152,31 @@ async def test_each_service_can_do_its_work(users: Users) -> None:
             assert await pubsub.get_message(timeout=5)
     assert not await on_tape(users.admin, GAPS)
     assert await users.denied() == []
+
+
+class Limit(NamedTuple):
+    """A limit of a venue."""
+
+    name: str = "binance"
+    capacity: int = 100
+    window_s: float = 60.0
+
+
+@pytest.mark.parametrize("keys", [KEYS, Keys("tape", 8)])
+async def test_a_backfill_shares_limits_and_can_do_nothing_else(users: Users, keys: Keys) -> None:
+    """A connector and a backfill count the same requests, and hold each other."""
+    async with connect(users.bus("connector")) as connector, connect(users.bus("backfill")) as backfill:
+        live, past = (RequestBudget(client, keys, "binance") for client in (connector, backfill))
+        assert await past.reserve(Limit(), 30, 0.5) == 0.0
+        assert await live.spend(Limit(), 30) == 0.0
+        assert await past.reserve(Limit(), 1, 0.5) > 0
+        await past.hold(Limit(), 30.0)
+        assert await live.spend(Limit(), 1) > 0
+        assert await users.denied() == []
+        assert isinstance(backfill, Redis)
+        for words in (("GET", KEYS.lease("aggregator")), ("XADD", TRADES, "*", "d", "{}"), ("XRANGE", TRADES, "-", "+")):
+            with pytest.raises(NoPermissionError):
+                await command(backfill, *words)
 
 
 async def bid(users: Users, price: int) -> bool:

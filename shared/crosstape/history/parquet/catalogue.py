@@ -20,6 +20,8 @@ from crosstape_schemas import KINDS
 
 EPOCH: Final = dt.date(1970, 1, 1)
 DAY_NS: Final = 86_400 * 10**9
+EXPIRED: Final = "expired"
+"""Folder of a kind whose file's name says before which day all was deleted."""
 ATTEMPTS: Final = 5
 """How often something is read again because files were merged and deleted meanwhile."""
 MOST_FOOTERS: Final = 20_000
@@ -67,6 +69,8 @@ class Listing(msgspec.Struct, frozen=True):
     found: Mapping[Name, Found]
     foreign: tuple[Found, ...]
     """Files that are not named as ours."""
+    expired: str
+    """All days before this one were deleted; empty: none."""
 
     def path(self, name: Name) -> str:
         """Returns the name of a file relative to the folder of the history."""
@@ -96,13 +100,18 @@ class Catalogue:
         """Returns the files of a kind, and which of them count."""
         found: dict[Name, Found] = {}
         foreign: list[Found] = []
+        expired = ""
         for one in self.folder.files(f"{kind}/"):
             name = parse(one.name.removeprefix(f"{kind}/"))
             if name is None:
-                foreign.append(one)
+                folder, _, last = one.name.removeprefix(f"{kind}/").rpartition("/")
+                if folder == EXPIRED:
+                    expired = max(expired, last)
+                else:
+                    foreign.append(one)
             else:
                 found[name] = one
-        return Listing(kind, cover(found), found, tuple(foreign))
+        return Listing(kind, cover(found), found, tuple(foreign), expired)
 
     def open(self, path: str) -> pq.ParquetFile:
         """Opens a file. Raises `FileNotFoundError` if it is gone, `HistoryError` if it is torn or no Parquet file.

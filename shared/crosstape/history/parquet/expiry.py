@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.history.arrow import schema_of
-from crosstape.history.parquet.catalogue import Catalogue, Listing, day_of, day_ts, reading
+from crosstape.history.parquet.catalogue import EXPIRED, Catalogue, Listing, day_of, day_ts, reading
 from crosstape.history.parquet.file import bytes_of
 from crosstape.history.parquet.names import NO_DAY, Stretch, merged
 from crosstape.history.parquet.reading import conformed
@@ -62,6 +62,10 @@ class Expiry:
 
     def _expire(self, kind: str, before: str) -> int:
         listing = self._catalogue.listing(kind)
+        if before > listing.expired:
+            self._folder.put(f"{kind}/{EXPIRED}/{before}", b"")
+            if listing.expired:
+                self._folder.delete([f"{kind}/{EXPIRED}/{listing.expired}"])
         rows = 0
         for stretch in listing.cover.stretches:
             rows += self._merged(listing, stretch, before) if stretch.is_merged else self._single(listing, stretch, before)

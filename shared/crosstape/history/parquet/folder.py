@@ -48,6 +48,11 @@ class Folder(Protocol):
         """Where it is, for people: a path or `s3://BUCKET/PREFIX`."""
         ...
 
+    @property
+    def local_path(self) -> str:
+        """The folder on the disk; empty: it is not on the disk."""
+        ...
+
     def files(self, prefix: str = "") -> list[Found]:
         """Returns all files whose name begins with `prefix`, a folder below this one (`trade/`), by name. None: it does not exist yet."""
         ...
@@ -89,6 +94,11 @@ class LocalFolder:
 
     @property
     def url(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def local_path(self) -> str:
         """The path."""
         return str(self.path)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 
 from crosstape.errors import HistoryError
 from crosstape.history.arrow import schema_of
@@ -34,6 +35,21 @@ class Unit(msgspec.Struct, frozen=True):
 
     path: str
     group: Group
+
+
+class VisibleFiles(msgspec.Struct, frozen=True):
+    """The files that count and may have rows of a query, or others of the same trades and candles: see `doubles`.
+
+    They are not changed. They may be merged and deleted: then reading one raises `FileNotFoundError`, and the files are asked for again.
+    """
+
+    names: tuple[str, ...]
+    """Of the file system, in the order of their commits."""
+    system: pafs.FileSystem
+    root: str
+    """Folder of the local disk to which the names are relative; empty: they are in a bucket."""
+    place: str
+    """Address of the history."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -117,6 +133,13 @@ def planned(catalogue: Catalogue, query: Query) -> Plan:
     from_ts = first if query.from_ts is None else max(first, query.from_ts)
     to_ts = last if query.to_ts is None else min(last, query.to_ts)
     return Plan(tuple(units), from_ts, to_ts)
+
+
+def visible_files(catalogue: Catalogue, query: Query) -> VisibleFiles:
+    """Returns the files for a query, by their names; no file is read."""
+    listing = catalogue.listing(query.kind)
+    names = tuple(listing.path(name) for name in listing.cover.names if _may_have(name, query))
+    return VisibleFiles(names, catalogue.file_system, catalogue.folder.local_path, catalogue.folder.url)
 
 
 def _units(catalogue: Catalogue, query: Query) -> list[Unit]:

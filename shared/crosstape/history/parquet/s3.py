@@ -52,6 +52,11 @@ class S3Folder:
         """The bucket and the prefix."""
         return self._url
 
+    @property
+    def local_path(self) -> str:
+        """Empty: it is not on the disk."""
+        return ""
+
     def files(self, prefix: str = "") -> list[Found]:
         """See `Folder`. A bucket that does not exist is an error: it is not made here."""
         with _named(f"{self._url}/{prefix}"):

@@ -20,6 +20,7 @@ from crosstape.history.arrow import table_of
 from crosstape.history.batch import Batch
 from crosstape.history.parquet import reading
 from crosstape.history.parquet.catalogue import Catalogue
+from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
 from crosstape.history.parquet.compaction import Compaction
 from crosstape.history.parquet.expiry import Expiry
@@ -41,6 +42,7 @@ class ParquetStore:
         self._keep_data = keep == "events"
         self._catalogue = Catalogue(folder)
         self._commits = Commits(self._catalogue)
+        self._clock = clock
         self._compaction = Compaction(self._catalogue, clock)
         self._expiry = Expiry(self._catalogue)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="crosstape-history")
@@ -76,6 +78,10 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
+    async def visible_files(self, query: Query) -> reading.VisibleFiles:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(reading.visible_files, self._catalogue, query)
+
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
         raise NotImplementedError
@@ -93,8 +99,10 @@ class ParquetStore:
         return await self._sum(self._expiry.steps(before_ts, max_bytes))
 
     async def check(self) -> CheckResult:
-        """See `Store`."""
-        raise NotImplementedError
+        """See `Store`. Commits that come meanwhile may be left out."""
+        check = Check(self._catalogue, self._clock)
+        await self._sum(check.steps())
+        return check.result()
 
     async def aclose(self) -> None:
         """See `Store`. Waits for what runs: a thread cannot be stopped."""

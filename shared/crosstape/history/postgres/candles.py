@@ -7,33 +7,29 @@ decided here: by venue, `trade_id` as a number, `epoch`, `seq` (see docs/explana
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import pyarrow as pa
 
 from crosstape.errors import HistoryError
-from crosstape.history import arrow
 from crosstape.history.postgres.selecting import Statement
 from crosstape_schemas.timeframes import LENGTHS, SECOND, TIMEFRAMES, open_of
 
 MAX_DIGITS: Final = 40
 """Digits of a `trade_id` that counts as a number, at most."""
 # As the aggregator has it: a zero, NaN, or a number that is too large, too small or too long to compute with counts in no bar.
-_USABLE: Final = " and ".join(
-    f"{name} >= 1e-24 and {name} < 1e24 and (scale({name}) <= 72 or length(ltrim(replace({name}::text, '.', ''), '0')) <= 96)"
-    for name in ("price", "size")
+_LENGTHS: Final = ", ".join(f"length(btrim(replace(({number})::text, '.', ''), '0'))" for number in ("price", "size", "price * size"))
+_USABLE: Final = (
+    "price >= 1e-24 and price < 1e24 and size >= 1e-24 and size < 1e24 "
+    # below 1e48 a product with no more digits behind the point has 96 at most
+    f"and (scale(price) + scale(size) <= 48 or greatest({_LENGTHS}) <= 96)"
 )
 TRADE: Final = "ts, venue, trade_id, epoch, seq, price, size"
 """Columns of a trade that its candle is computed from."""
-SCHEMA: Final = pa.schema(
-    [
-        ("open_ts", pa.int64()),
-        *((name, arrow.DECIMAL) for name in ("open", "high", "low", "close", "volume")),
-        ("quote_volume", pa.string()),
-        ("trades", pa.int64()),
-    ]
-)
+NUMBERS: Final = ("open", "high", "low", "close", "volume", "quote_volume")
+SCHEMA: Final = pa.schema([("open_ts", pa.int64()), *((name, pa.string()) for name in NUMBERS), ("trades", pa.int64())])
+"""Numbers are text: not rounded, in plain notation, without trailing zeros."""
 
 
 def sums(trades: Statement, timeframe: str) -> Statement:
@@ -59,25 +55,12 @@ def at(trades: Statement, times: Iterable[int]) -> Statement:
 
 
 def table_of(intervals: Iterable[asyncpg.Record], trades: Iterable[asyncpg.Record]) -> pa.Table:
-    """Returns the candles of the rows of `sums` and of `at`. Raises `HistoryError` for a number that does not fit in a table."""
+    """Returns the candles of the rows of `sums` and of `at`, with the columns of `SCHEMA`."""
     ordered = sorted(trades, key=_rank)
     last = {trade["ts"]: trade["price"] for trade in ordered}
     first = {trade["ts"]: trade["price"] for trade in reversed(ordered)}
-    rows = list(intervals)
-    values: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in SCHEMA.names if name not in {"open", "close"}}
-    values["open"] = [first[row["first_ts"]] for row in rows]
-    values["close"] = [last[row["last_ts"]] for row in rows]
-    arrays: list[Any] = []
-    for field in SCHEMA:
-        column = values[field.name]
-        if field.type != arrow.DECIMAL:
-            arrays.append(pa.array(column, field.type))
-            continue
-        for text, row in zip(column, rows, strict=True):
-            if not arrow.fits(text):
-                raise HistoryError(f"the {field.name} of the candle of {row['open_ts']} has too many digits for a table: {text}")
-        arrays.append(pa.array(column, pa.string()).cast(field.type))
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    rows = [{**row, "open": first[row["first_ts"]], "close": last[row["last_ts"]]} for row in intervals]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def _rank(trade: asyncpg.Record) -> tuple[int, str, int, int, int]:

@@ -185,7 +185,7 @@ class PostgresStore:
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
-        query = msgspec.structs.replace(query, kind="trade", timeframe=None, limit=None)
+        limit, query = query.limit, msgspec.structs.replace(query, kind="trade", timeframe=None, limit=None)
         async with self._snapshot("candles cannot be computed") as connection:
             reading = await Reading.of(connection, self._tables, query)
             if reading is None:
@@ -194,7 +194,8 @@ class PostgresStore:
             sums = candles.sums(trades, timeframe)
             intervals = await connection.fetch(sums.sql, *sums.arguments)
             ends = candles.at(trades, {row[name] for row in intervals for name in ("first_ts", "last_ts")})
-            return candles.table_of(intervals, await connection.fetch(ends.sql, *ends.arguments))
+            table = candles.table_of(intervals, await connection.fetch(ends.sql, *ends.arguments))
+        return table if limit is None else table.slice(max(0, len(table) - limit))
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""

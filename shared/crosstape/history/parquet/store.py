@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-import duckdb
+import msgspec
 import pyarrow as pa
 
 from crosstape.bus import Bookmark
@@ -20,18 +20,19 @@ from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import HistoryError
 from crosstape.history.arrow import events_of, table_of
 from crosstape.history.batch import Batch
-from crosstape.history.parquet import planning, questions, reading
+from crosstape.history.parquet import engine, planning, reading
 from crosstape.history.parquet.candles import candles
-from crosstape.history.parquet.catalogue import ATTEMPTS, Catalogue
+from crosstape.history.parquet.catalogue import Catalogue
 from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
 from crosstape.history.parquet.compaction import Compaction
-from crosstape.history.parquet.engine import asked
 from crosstape.history.parquet.expiry import Expiry
 from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.folder import Folder
+from crosstape.history.parquet.newest import newest
 from crosstape.history.query import Query
 from crosstape.history.store import CheckResult, Position
+from crosstape_schemas import TIMEFRAMES
 
 THREADS: Final = 4
 """How many calls run at once; others wait."""
@@ -85,23 +86,15 @@ class ParquetStore:
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
-        return await self._ask(query, lambda made, files: candles(made, files, query, timeframe))
+        if timeframe not in TIMEFRAMES:
+            raise HistoryError(f"there is no timeframe {timeframe!r:.50}; there are {', '.join(TIMEFRAMES)}")
+        query = msgspec.structs.replace(query, kind="trade", timeframe=None)
+        return await engine.asked(lambda made: self._asked(query, lambda files: candles(made, files, query, timeframe)))
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""
-        table = await self._ask(query, lambda made, files: questions.last(made, files, query))
-        return None if table is None else events_of(table)[-1]
-
-    async def _ask(self, query: Query, question: Callable[[duckdb.DuckDBPyConnection, Files], T]) -> T:
-        """Ask the files of a query by DuckDB; again if they were merged and deleted meanwhile."""
-        for _ in range(ATTEMPTS - 1):
-            files = await self.visible_files(query)
-            try:
-                return await asked(partial(_answer, question, files))
-            except HistoryError:
-                if set(files.names) <= set((await self.visible_files(query)).names):
-                    raise
-        return await asked(partial(_answer, question, await self.visible_files(query)))
+        table = await engine.asked(lambda made: self._asked(query, lambda files: newest(made, files, query)))
+        return None if table is None else events_of(table)[0]
 
     async def visible_files(self, query: Query) -> Files:
         """Returns the files that a question in SQL reads."""
@@ -133,9 +126,15 @@ class ParquetStore:
             total += one
         return total
 
+    def _asked(self, query: Query, question: Callable[[Files], T]) -> T:
+        """Return the answer of the files that count; they are looked up again where one was merged and deleted meanwhile."""
+
+        def ask() -> T:
+            files = planning.visible_files(self._catalogue, query)
+            with engine.missing_files(files):
+                return question(files)
+
+        return self._catalogue.retried(query.kind, ask)
+
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
-
-
-def _answer(question: Callable[[duckdb.DuckDBPyConnection, Files], T], files: Files, made: duckdb.DuckDBPyConnection) -> T:
-    return question(made, files)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from crosstape.bus import connect
+from crosstape.bus import Client, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.history.opening import history_url, open_store
+from crosstape.history.store import Store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings, shown
 from crosstape_cli.options import SettingsFile, begin_logging, load
@@ -58,7 +61,16 @@ def recorder(
         return main(lambda: _check(loaded))
     loaded = located(loaded)
     begin_logging(loaded, service="recorder")
-    return main(lambda: _adopt(loaded) if action is Action.ADOPT else run(loaded))
+    return main(lambda: _adopt(loaded) if action is Action.ADOPT else run(loaded, _repair(loaded)))
+
+
+def _repair(settings: Settings) -> Callable[[Client, Store], Coroutine[Any, Any, None]] | None:
+    """Return what repairs gaps beside recording, if the settings ask for it."""
+    if not settings.recorder.repair_s:
+        return None
+    from crosstape_cli.repair_service import repairing  # noqa: PLC0415 - it imports all venues
+
+    return partial(repairing, settings)
 
 
 async def _check(settings: Settings) -> Exit:
@@ -77,9 +89,7 @@ async def _check(settings: Settings) -> Exit:
 async def _adopt(settings: Settings) -> Exit:
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
     async with connect(settings.bus) as client, open_store(settings) as store:
-        availability = Availability(
-            client, "recorder", backoff_s=settings.bus.backoff_s, reconnected=lambda _away_s: None, starting=True
-        )
+        availability = Availability(client, "recorder", backoff_s=settings.bus.backoff_s, reconnected=lambda _away_s: None, starting=True)
         tape = await binding.wait_for_tape(client, keys, availability)
         changed = await binding.bind(store, tape, adopt=True)
     where = shown(history_url(settings))

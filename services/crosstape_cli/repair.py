@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import structlog
 from cyclopts import Parameter
 
 from crosstape.bus import Client, connect
@@ -28,9 +27,11 @@ from crosstape_recorder.fetching import Page, Wanted
 from crosstape_recorder.selection import Selection
 from crosstape_schemas import Bar, Keys
 
-SECOND: Final = 1_000_000_000
+if TYPE_CHECKING:
+    from crosstape_recorder.gaps.gap import HistoryGap
+    from crosstape_recorder.repairing import Repaired
 
-log = structlog.get_logger(__name__)
+SECOND: Final = 1_000_000_000
 
 
 def repair(
@@ -67,7 +68,7 @@ async def _repair(settings: Settings, wanted: Selection, *, dry_run: bool) -> Ex
 
             await print_gaps(settings, store, wanted, pasts.reach, as_lines=False)
             return Exit.OK
-        await fill(settings, store, pasts, wanted, say=lambda text: sys.stdout.write(f"{text}\n"))
+        await _fill(settings, store, pasts, wanted)
         try:
             async with connect(located(settings).bus) as client:
                 bars = await revise(settings, store, client, wanted, say=lambda text: sys.stderr.write(f"crosstape: {text}\n"))
@@ -79,24 +80,33 @@ async def _repair(settings: Settings, wanted: Selection, *, dry_run: bool) -> Ex
     return Exit.OK
 
 
-async def fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection, *, say: Callable[[str], object]) -> int:
-    """Repair all gaps of a selection; returns how many were closed. Raises `HistoryError` for the store, `WrongTape` for venues of another
-    origin than the history.
-    """
+async def _fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection) -> None:
     from crosstape_cli.gaps_view import outcome  # noqa: PLC0415 - after `open_store` has said which extra is missing
-    from crosstape_recorder.examining import examine  # noqa: PLC0415
+
+    count = 0
+    async for done in fill(settings, store, pasts, wanted):
+        count += 1
+        sys.stdout.write(f"{outcome(done)}\n")
+        sys.stdout.flush()
+    if not count:
+        sys.stdout.write("nothing is missing, as far as the history can show it\n")
+
+
+async def fill(
+    settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection, leave: Callable[[HistoryGap], bool] = lambda gap: False
+) -> AsyncIterator[Repaired]:
+    """Repair all gaps of a selection, but those to `leave`; yields what became of each.
+
+    Raises `HistoryError` for the store, `WrongTape` for venues of another origin than the history.
+    """
+    from crosstape_recorder.examining import examine  # noqa: PLC0415 - after `open_store` has said which extra is missing
     from crosstape_recorder.repairing import Repair  # noqa: PLC0415
 
     tapes = await store.tapes()
     fetch = _OfOneOrigin(pasts, str(tapes[-1].origin) if tapes else "")
     found = await examine(store, wanted, facts, tolerance_ns=tolerance_ns(settings))
-    closed = 0
-    async for done in Repair(store, fetch, facts, tolerance_ns=tolerance_ns(settings)).run(found):
-        closed += not done.reason
-        say(outcome(done))
-    if not found:
-        say("nothing is missing, as far as the history can show it")
-    return closed
+    async for done in Repair(store, fetch, facts, tolerance_ns=tolerance_ns(settings)).run([gap for gap in found if not leave(gap)]):
+        yield done
 
 
 async def revise(settings: Settings, store: Store, client: Client, wanted: Selection, *, say: Callable[[str], object]) -> int:

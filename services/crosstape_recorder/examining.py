@@ -5,8 +5,10 @@ Rows are read in parts, and only runs of numbers are kept of them: the memory th
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +21,7 @@ from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape_recorder.gaps.finding import Recorded, Span, VenueFacts, find
 from crosstape_recorder.gaps.gap import Feed, HistoryGap
-from crosstape_recorder.gaps.runs import Run, joined, run
+from crosstape_recorder.gaps.runs import Run, joined
 from crosstape_recorder.gaps.told import GapRow
 from crosstape_recorder.selection import Selection
 from crosstape_schemas import VENUE_WIDE, Gap, decode
@@ -64,8 +66,20 @@ def runs_of(table: pa.Table, number: str, ts: str) -> Iterator[tuple[str, str, i
         else:
             part = table.filter(pc.and_kleene(*_same(table, group, "venue", "instrument")))
             part = part.filter(pc.equal(part.column("epoch"), group["epoch"]))
-            runs = joined(map(run, part.column(number).to_pylist(), part.column(ts).to_pylist()))
+            runs = _runs(part.column(number), part.column(ts))
         yield group["venue"], group["instrument"], group["epoch"], runs
+
+
+def _runs(numbers: pa.ChunkedArray, stamps: pa.ChunkedArray) -> list[Run]:
+    """Return the runs of these numbers, one at least. What is done in Python grows with the number of runs alone."""
+    order = pc.sort_indices(numbers)
+    ordered, times = numbers.take(order).combine_chunks(), stamps.take(order).combine_chunks()
+    starts = [0, *pc.indices_nonzero(pc.greater(pc.pairwise_diff(ordered), 1)).to_pylist(), len(ordered)]
+    found = []
+    for start, end in pairwise(starts):
+        both = pc.min_max(times.slice(start, end - start)).as_py()
+        found.append(Run(ordered[start].as_py(), ordered[end - 1].as_py(), both["min"], both["max"]))
+    return found
 
 
 def of_tape(table: pa.Table) -> pa.Table:
@@ -143,16 +157,19 @@ class _Rows:
     async def read_kind(self, store: Store, kind: str) -> None:
         """Read the rows of a kind."""
         async for table in store.read(self._query(kind, MARGIN_NS)):
-            if kind in NOT_NUMBERED:
-                self._note_candles(kind, table)
-                continue
-            for one in table.group_by(["venue", "instrument"]).aggregate([]).to_pylist():
-                self._feeds.add(Feed(one["venue"], one["instrument"], kind))
-            self._note_numbers(kind, table)
-            if kind == "trade":
-                for venue, instrument, _, runs in trade_runs(table):
-                    feed = Feed(venue, instrument, kind)
-                    self._ids[feed] = joined([*self._ids[feed], *runs])
+            await asyncio.to_thread(self._note, kind, table)  # a recorder goes on recording meanwhile
+
+    def _note(self, kind: str, table: pa.Table) -> None:
+        if kind in NOT_NUMBERED:
+            self._note_candles(kind, table)
+            return
+        for one in table.group_by(["venue", "instrument"]).aggregate([]).to_pylist():
+            self._feeds.add(Feed(one["venue"], one["instrument"], kind))
+        self._note_numbers(kind, table)
+        if kind == "trade":
+            for venue, instrument, _, runs in trade_runs(table):
+                feed = Feed(venue, instrument, kind)
+                self._ids[feed] = joined([*self._ids[feed], *runs])
 
     def _note_numbers(self, kind: str, table: pa.Table) -> None:
         for venue, instrument, epoch, runs in runs_of(of_tape(table), "seq", "received_ts"):

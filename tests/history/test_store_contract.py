@@ -145,6 +145,17 @@ async def test_a_trade_by_rest_counts_only_where_the_tape_has_it_not(store_facto
     assert await ids(store, Query(kind="trade", limit=2, venue="kraken")) == ["3", "4"]
 
 
+async def test_a_candle_that_the_venue_has_changed_counts_before_the_tapes(store_factory: StoreFactory) -> None:
+    """By REST it comes as a later revision; what agrees with the tape does not count."""
+    store = await store_factory()
+    tape = batch([candle(1), candle(2)])
+    await store.append(tape, {}, after=0)
+    rest = batch([candle(1), candle(2, close=Decimal("1.9"), revision=1)], source=Source.REST, first_ms=9_000)
+    await store.append(rest, {}, after=1)
+    assert await read(store, Query(kind="candle")) == [tape.data[0], rest.data[1]]
+    assert await read(store, Query(kind="candle", newest_revisions=False)) == [*tape.data, rest.data[1]]
+
+
 async def test_trades_by_rest_without_an_id_all_count(store_factory: StoreFactory) -> None:
     """Nobody knows which of them are the same."""
     store = await store_factory()

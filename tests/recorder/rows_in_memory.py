@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
 from crosstape.history import text_events
-from crosstape.history.arrow import events_of, schema_of, table_of
+from crosstape.history.arrow import schema_of, table_of
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
@@ -92,6 +92,7 @@ class RowsInMemory:
                 key = row["venue"], row["instrument"], row["timeframe"], row["open_ts"]
                 newest[key] = max(newest.get(key, (-1, 0)), (row["revision"], at))
             table = table.take(pa.array(sorted(at for _, at in newest.values()), pa.int64()))
+        table = table if query.limit is None else table.slice(max(0, len(table) - query.limit))
         for start in range(0, len(table), self.part):
             yield table.slice(start, self.part)
 
@@ -100,9 +101,8 @@ class RowsInMemory:
         raise NotImplementedError
 
     async def last(self, query: Query) -> bytes | None:
-        """See `Store`."""
-        newest = [data async for table in self.read(query) for data in events_of(table)]
-        return newest[-1] if newest else None
+        """Not here."""
+        raise NotImplementedError
 
     async def compact(self) -> int:
         """Not here."""

@@ -107,6 +107,8 @@ class Check:
             names = [one.name for one in conformed(file.schema_arrow.empty_table(), kind, _names(kind)).schema]
             for index in range(file.num_row_groups):
                 table = conformed(file.read_row_group(index), kind, names)
+                if not len(table):
+                    continue
                 rows += len(table)
                 sums.append(sums_of(table))
                 for what in _wrong(table, kind, name):

@@ -85,7 +85,7 @@ async def test_bars_that_equal_their_candles(client: Redis, valkey: str, monkeyp
     monkeypatch.setattr(stream_events, "PAGE", 2)
     async with connect(BusSettings(url=valkey)) as ours:  # in small pages: each event once, and no foreign entry
         await client.xadd(KEYS.stream("bar:1m", "BTC-USDT"), {"x": "y"})
-        read = [event async for event in history.history(ours, KEYS.stream("bar:1m", "BTC-USDT"))]
+        read = [event async for event in stream_events.stream_events(ours, KEYS.stream("bar:1m", "BTC-USDT"))]
     assert [event.seq for event in read if event.venue == "binance"] == [1, 2, 3, 4]
 
 

@@ -22,14 +22,15 @@ import uuid
 import harness
 import redis
 import uvloop
-from prometheus_client import REGISTRY
 from recorded_trades import trades
 
 from crosstape.bus import connect
 from crosstape.history.opening import open_store
 from crosstape.history.query import Query
 from crosstape.history.store import Store
+from crosstape.runtime import lifecycle
 from crosstape.settings import BusSettings, RecorderSettings, Settings
+from crosstape_recorder import metrics
 from crosstape_recorder.recorder import Recorder
 from crosstape_schemas import Keys, decode
 
@@ -57,7 +58,8 @@ def fill(url: str, count: int) -> None:
 
 def committed() -> float:
     """Returns how many trades recorders of this process have committed."""
-    return REGISTRY.get_sample_value("crosstape_recorder_rows_total", {"kind": "trade"}) or 0.0
+    (metric,) = metrics.ROWS.labels("trade").collect()  # collecting all metrics would cost more than recording
+    return next(sample.value for sample in metric.samples if sample.name.endswith("_total"))
 
 
 async def record(settings: Settings, store: Store, count: int) -> tuple[float, float]:
@@ -117,6 +119,7 @@ def main() -> None:
     parser.add_argument("--store", default="", help="postgresql://…, each round in a schema of its own; empty: a temporary folder")
     parser.add_argument("--bus", default="", help="redis://… of a server that may be emptied; empty: an embedded one")
     options = parser.parse_args()
+    lifecycle.tune_gc()
     with harness.server(options.bus) as url:
         fill(url, options.trades)
         for _ in range(options.rounds):

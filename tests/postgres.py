@@ -82,7 +82,18 @@ class EmbeddedPostgres:
             if self._user:
                 for path in (self._folder, password):
                     shutil.chown(path, self._user)
-            arguments: list[str | Path] = ["--username", USER, "--pwfile", password, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+            arguments: list[str | Path] = [
+                "--username",
+                USER,
+                "--pwfile",
+                password,
+                "--auth",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+            ]
             done = subprocess.run(
                 [binaries() / "initdb", "--no-sync", *arguments, "--pgdata", self._folder / "data"],
                 user=self._user, cwd=self._folder, check=False, capture_output=True, timeout=START_S,
@@ -94,7 +105,18 @@ class EmbeddedPostgres:
         """See `PostgresServer`. After SIGKILL the processes of the last one may need a moment to notice."""
         folder = self._made()
         words = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [binaries() / "postgres", "-D", folder / "data", "-p", str(self.port), "-h", "127.0.0.1", "-k", "", *words]
+        command: list[str | Path] = [
+            binaries() / "postgres",
+            "-D",
+            folder / "data",
+            "-p",
+            str(self.port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+            *words,
+        ]
         deadline = time.monotonic() + START_S
         while True:
             with (folder / "log").open("ab") as log:

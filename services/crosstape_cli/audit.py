@@ -6,12 +6,12 @@ import sys
 import time
 from typing import Annotated, Literal
 
-from crosstape.history.opening import open_store
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
 from crosstape.errors import SettingsError
+from crosstape.history.opening import open_store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings
 from crosstape_cli.instrument_names import InstrumentNames
@@ -45,7 +45,8 @@ def audit(
     history must have them and their inputs: recorder.kinds with trade, quote, book, status, gap and what is audited. The settings must be
     those of the aggregator (aggregator.*) at that time.
 
-    Each difference is printed with the events that it was computed from. Exits with 1 if there is any.
+    Each difference is printed with the events that it was computed from. Exits with 1 if there is any, and with 5 if there was nothing to
+    compare.
     """
     loaded = load(settings)
     now_ts = time.time_ns()
@@ -76,8 +77,9 @@ async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds
     of = f"{counted(len(names), 'instrument')} from {iso(wanted.from_ts)} to {iso(wanted.to_ts)}"
     result = f"{counted(found.compared, 'value')} compared in {took_s:.1f} s, {counted(found.differs.total(), 'difference')}"
     sys.stdout.write(f"{of}: {result}\n")
-    if not found.events:
+    if not found.compared:
         sys.stdout.write("nothing was published in this time, or recorder.kinds does not have it\n")
+        return Exit.UNPROVEN
     return Exit.FAILED if found.differs.total() else Exit.OK
 
 

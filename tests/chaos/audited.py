@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--values", type=int, default=0, help="how many values must be compared at least")
     options = parser.parse_args(arguments)
     result = asyncio.run(run(options))
-    print(json.dumps(result))
+    sys.stdout.write(json.dumps(result) + "\n")
     return int(bool(result["differences"]) or result["values"] < options.values or not all(result["found_changes"].values()))
 
 

@@ -69,7 +69,7 @@ async def found_changes(settings: Settings, from_ts: int, to_ts: int) -> dict[st
     async with open_store(settings, NOTHING) as store:
         for name, (venue, kind, number, change) in (await _targets(store, middle)).items():
             changed = Changed(store, venue, kind, number, change)
-            result = await audit(cast(Store, changed), [INSTRUMENT], span, Rules.of(settings.aggregator))
+            result = await audit(cast("Store", changed), [INSTRUMENT], span, Rules.of(settings.aggregator))
             found[name] = changed.changed > 0 and result.differs.total() > 0
     return found
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from crosstape.history.parquet.folder import LocalFolder
+from crosstape.history.parquet.store import ParquetStore
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings import RecorderSettings, Settings, TelemetrySettings
 from crosstape_cli.up_services import ConfiguredServices
-from tests.cli.running import NO_VENUE, events, started, stopped
+from tests.cli.running import NO_VENUE, crosstape, events, started, stopped
 
 
 def test_up_runs_a_recorder_if_it_is_enabled() -> None:
@@ -50,3 +52,19 @@ async def test_a_changed_section_starts_the_recorder_again(tmp_path: Path, valke
         (ended,) = await events(process, "service.stopped", 1)
         assert (ended["name"], ended["code"]) == ("recorder", Exit.OK)
         assert (await stopped(process)).code == Exit.OK
+
+
+@pytest.mark.slow
+async def test_a_demo_is_recorded(tmp_path: Path) -> None:
+    """Into a new folder: each trade of the tape, and what the aggregator made of them; it is of a simulated tape."""
+    history = tmp_path / "history"
+    done = await crosstape("demo", "--seconds", "15", "--json", "--record", str(history), timeout_s=90)
+    checked = await crosstape("recorder", "check", variables={"CROSSTAPE_RECORDER__STORE": str(history)})
+    again = await crosstape("demo", "--record", str(history))
+
+    assert (done.code, checked.code, again.code) == (Exit.OK, Exit.OK, Exit.USAGE), done.err
+    assert {"trade", "quote", "bar", "candle", "status"} <= {path.name for path in history.iterdir()}
+    store = ParquetStore(LocalFolder(history))
+    assert [tape.origin for tape in await store.tapes()][-1] == "simulated"
+    await store.aclose()
+    assert "is not empty" in again.err

@@ -97,7 +97,8 @@ async def test_what_a_venue_does_not_have_is_refused_with_the_reason() -> None:
         assert one.fetcher.reach("1m", START_TS - 11 * HOUR) == ""
         assert "cannot give candles of 1w" in one.fetcher.reach("1w", START_TS)
         assert "there are no such candles" in one.fetcher.reach("7m", START_TS)
-        assert one.fetcher.reach(None, 0) == ""
+        assert one.fetcher.reach(None, START_TS - 9 * 365 * 24 * HOUR) == ""
+        assert "older than ten years" in one.fetcher.reach(None, START_TS - 11 * 365 * 24 * HOUR)
         with pytest.raises(PastFailed, match="kraken: BTC-UDST is not listed; near: BTC-USD"):
             [page async for page in one.fetcher.fetch("BTC-UDST", None, START_TS - MINUTE, START_TS)]
     async with past_venue("bitstamp") as one:

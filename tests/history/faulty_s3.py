@@ -31,8 +31,8 @@ def now_and_then(seed: int, share: float) -> Fault:
 
 
 @contextlib.contextmanager
-def faulty(address: str, fault: Fault) -> Iterator[str]:
-    """The address of a proxy of `address`; meanwhile the variables of the environment lead to it."""
+def faulty(address: str, fault: Fault, *, without: str = "") -> Iterator[str]:
+    """The address of a proxy of `address`; meanwhile the variables of the environment lead to it. It leaves out the header `without`."""
     target = urlsplit(address).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +45,9 @@ def faulty(address: str, fault: Fault) -> Iterator[str]:
                 self._answer(503, {}, b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
                 return
             connection = http.client.HTTPConnection(target, timeout=20)
-            connection.request(self.command, self.path, body or None, dict(self.headers.items()))
+            connection.request(
+                self.command, self.path, body or None, {name: value for name, value in self.headers.items() if name.lower() != without}
+            )
             reply = connection.getresponse()
             content, headers = reply.read(), dict(reply.getheaders())
             connection.close()

@@ -14,6 +14,7 @@ from crosstape.history.parquet.compaction import KEPT_S
 from crosstape.history.parquet.s3 import S3Folder, _error
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.history.query import Query
+from crosstape.history.store import Position
 from tests.history.batches import batch, ids, trade
 from tests.history.faulty_s3 import faulty, now_and_then
 
@@ -33,15 +34,15 @@ def prefix() -> str:
 
 
 class Once:
-    """One fault, at the first request of this method."""
+    """One fault, when a commit is first written."""
 
-    def __init__(self, method: str, fault: str) -> None:
-        self.method, self.fault = method, fault
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
         self.happened = False
 
     def __call__(self, method: str, path: str) -> str:
         """See `faulty_s3.Fault`."""
-        if self.happened or method != self.method:
+        if self.happened or method != "PUT" or "/commits/" not in path:
             return ""
         self.happened = True
         return self.fault
@@ -50,7 +51,7 @@ class Once:
 @pytest.mark.parametrize("fault", ["busy", "broken", "lost"])
 async def test_a_commit_whose_answer_is_lost_is_known_to_be_ours(s3_address: str, bucket: str, prefix: str, fault: str) -> None:
     """The request is made again, finds the name taken, and sees by whom."""
-    once = Once("PUT", fault)
+    once = Once(fault)
     with faulty(s3_address, once):
         store = ParquetStore(folder(bucket, prefix))
         assert await store.append(batch([trade(1)]), {}, after=0) == 1
@@ -63,13 +64,24 @@ async def test_a_commit_whose_answer_is_lost_is_known_to_be_ours(s3_address: str
 async def test_a_commit_is_another_ones_where_it_came_first(s3_address: str, bucket: str, prefix: str) -> None:
     """Also if the answer that says so is lost."""
     first = ParquetStore(folder(bucket, prefix))
-    with faulty(s3_address, Once("PUT", "lost")):
+    with faulty(s3_address, Once("lost")):
         second = ParquetStore(folder(bucket, prefix))
         assert await first.append(batch([trade(1)]), {}, after=0) == 1
         assert not await second._run(second._catalogue.folder.put, "trade/commits/000000001.parquet", b"another")
         await second.aclose()
     assert await ids(first, TRADES) == ["1"]
     await first.aclose()
+
+
+async def test_a_service_that_overwrites_is_refused(s3_address: str, bucket: str, prefix: str) -> None:
+    """One that does not know `If-None-Match`: two recorders would write the same commit there."""
+    with faulty(s3_address, lambda method, path: "", without="if-none-match"):
+        store = ParquetStore(folder(bucket, prefix))
+        with pytest.raises(HistoryError, match="overwrites an object"):
+            await store.append(batch([trade(1)]), {}, after=0)
+        assert await store.position("trade") == Position(0, {})
+        assert (await store.check()).findings == ()
+        await store.aclose()
 
 
 async def record(store: ParquetStore, entries: int) -> None:

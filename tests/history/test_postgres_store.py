@@ -300,11 +300,11 @@ async def test_what_is_wrong_is_found(store: PostgresStore, server: asyncpg.Conn
 
     assert (result.commits, result.rows) == (1, 6)
     found = [f"{one.where}: {one.what}" for one in result.findings]
-    assert sorted(text.partition("trade")[2] for text in found) == [
-        ", stream …:trade:BTC-USDT: its newest row is of entry 1004-0, and the mark is 1003-0: a recorder would record it again",
-        "_20261130, entry 1001-0: price is '67002.11', and '67002.10' in its event",
-        "_20261130, entry 1003-0: it does not give back an event of its kind",
-        "_20261130: 2 rows of kraken BTC-USDT have the number 3 of epoch 7: an entry is there more than once",
+    assert sorted(text.partition(".")[2] for text in found) == [
+        "trade: number 3 of kraken in the stream trade:BTC-USDT, epoch 7, is there more than once",
+        "trade: the newest row of trade:BTC-USDT is of entry 1004-0, and its mark is 1003-0: it would be recorded again",
+        "trade_20261130, entry 1001-0: price is '67002.11', and '67002.10' in its event",
+        "trade_20261130, entry 1003-0: it does not give back an event of its kind",
     ]
 
 
@@ -314,7 +314,7 @@ async def test_numbers_that_the_recorder_reported_as_missing_are_no_finding(stor
     await store.append(batch([trade(1), trade(2)]), marks, after=0)
     await store.append(batch([trade(9)], first_ms=2_000, first_seq=9), {}, after=1)
     (finding,) = (await store.check()).findings
-    assert "numbers 3 to 8 are missing of kraken BTC-USDT" in finding.what
+    assert "numbers 3 to 8 of kraken in the stream trade:BTC-USDT, epoch 7, are missing" in finding.what
 
     builder = BatchBuilder("gap")
     gap = Gap(

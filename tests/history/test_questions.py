@@ -1,17 +1,16 @@
-"""Parquet files of the history answer questions exactly: candles of trades, ranges of rows, the last event."""
+"""Parquet files of the history answer questions exactly: candles of trades, the newest event."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
-import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
@@ -24,12 +23,13 @@ from crosstape.history.arrow import events_of, table_of
 from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.exact_candles import PricedTrade, candles_of
-from crosstape.history.parquet import candles as of_trades
-from crosstape.history.parquet import extents, questions
-from crosstape.history.parquet.engine import asked, connection, parts_of
+from crosstape.history.parquet import extents
+from crosstape.history.parquet.candles import candles
+from crosstape.history.parquet.engine import asked, connection, missing_files
 from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.file import bytes_of
 from crosstape.history.parquet.folder import LocalFolder
+from crosstape.history.parquet.newest import newest
 from crosstape.history.query import Query
 from crosstape_schemas import TIMEFRAMES, AnyEvent, Bar, Candle, Side, Trade, decode, encode
 from crosstape_schemas.timeframes import DAY, SECOND, close_of
@@ -57,8 +57,8 @@ def files(folder: Path, *commits: Sequence[Row], local: bool = True, row_group: 
             builder.add(row.id_ms, row.id_n, text_events.decode(data), data, row.source)
         names.append(f"{number:09}.parquet")
         (folder / names[-1]).write_bytes(bytes_of(table_of(builder.build()), {}, row_group=row_group))
-    found = Files.in_folder(LocalFolder(folder), names)
-    return found if local else msgspec.structs.replace(found, root="")
+    of = LocalFolder(folder)
+    return Files(tuple(names), of.file_system(), of.local_path if local else "", of.url)
 
 
 def trade(ts: int, price: str, size: str = "1", **fields: Any) -> Trade:
@@ -74,16 +74,17 @@ def trade(ts: int, price: str, size: str = "1", **fields: Any) -> Trade:
     return Trade(venue_ts=ts, received_ts=ts + 7, price=Decimal(price), size=Decimal(size), **given)
 
 
-def read(of: Files, query: Query) -> list[bytes]:
-    """Returns the JSON of the rows of a query."""
+def last(of: Files, query: Query) -> bytes | None:
+    """Returns the JSON of the newest row of a query."""
     with connection() as made:
-        return [data for table in questions.rows(made, of, query) for data in events_of(table)]
+        table = newest(made, of, query)
+    return None if table is None else events_of(table)[0]
 
 
 def computed(of: Files, query: Query, timeframe: str) -> list[dict[str, object]]:
     """Returns the candles of a query."""
     with connection() as made:
-        found: list[dict[str, object]] = of_trades.candles(made, of, query, timeframe).to_pylist()
+        found: list[dict[str, object]] = candles(made, of, query, timeframe).to_pylist()
         return found
 
 
@@ -95,8 +96,9 @@ def expected(rows: Iterable[Row], query: Query, timeframe: str) -> list[dict[str
         one = row.event
         assert isinstance(one, Trade)
         assert one.venue_ts is not None
-        key: tuple[object, ...] = (one.venue, one.trade_id) if row.source is Source.REST else (row.id_ms, row.id_n)
-        if row.source is Source.REST and key in tape:
+        fetched = row.source is Source.REST and one.trade_id
+        key: tuple[object, ...] = (one.venue, one.trade_id) if fetched else (row.source, row.id_ms, row.id_n)
+        if fetched and (key in tape or key in found):
             continue
         within = (query.from_ts or 0) <= one.venue_ts < (query.to_ts or 2**63)
         if within and query.venue in (None, one.venue) and query.instrument == one.instrument:
@@ -194,56 +196,30 @@ def test_a_limit_gives_the_newest_candles(tmp_path: Path) -> None:
 
     assert [one["open_ts"] for one in computed(of, query, "1m")] == [START + 180 * SECOND, START + 240 * SECOND]
     assert not computed(of, msgspec.structs.replace(query, instrument="ETH-USDT"), "1m")
-    assert not computed(of.of(()), query, "1m")
-
-
-@pytest.mark.parametrize("local", [True, False])
-def test_rows_come_in_order_whatever_the_parts(tmp_path: Path, local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By time and id over all files; a limit gives the newest; a part is no more than what is asked for at a time."""
-    moments = [(number * 7919) % 500 * SECOND + START for number in range(300)]
-    rows = [Row(trade(ts, "1", trade_id=str(place)), START // 10**6, place) for place, ts in enumerate(moments)]
-    of = files(tmp_path, rows[::3], rows[1::3], rows[2::3], local=local, row_group=20)
-    query = Query(kind="trade", instrument="BTC-USDT", from_ts=START + 50 * SECOND, to_ts=START + 400 * SECOND)
-    within = sorted(
-        ((row.event.venue_ts, row.id_ms, row.id_n), encode(row.event))
-        for row in rows
-        if 50 <= ((row.event.venue_ts or 0) - START) // SECOND < 400
-    )
-    monkeypatch.setattr(extents, "PART_ROWS", 17)
-
-    assert read(of, query) == [data for _, data in within]
-    for limit in (1, 16, 50, 1_000):
-        assert read(of, msgspec.structs.replace(query, limit=limit)) == [data for _, data in within[-limit:]]
-    monkeypatch.setattr(questions, "HELD_ROWS", 10)
-    assert read(of, msgspec.structs.replace(query, limit=50)) == [data for _, data in within[-50:]]
-    with connection() as made:
-        sizes = [len(table) for table in questions.rows(made, of, query)]
-    assert len(sizes) > 5
-    assert max(sizes) < 60
+    assert not computed(msgspec.structs.replace(of, names=()), query, "1m")
 
 
 @settings(max_examples=40, deadline=None)
-@given(recorded(), st.one_of(st.none(), st.integers(1, 9)))
-def test_rows_and_the_last_row_are_each_once(commits: list[list[Row]], limit: int | None) -> None:
-    """A trade that was fetched is left out where the tape has it, and is there once if it was fetched twice."""
-    rows = [row for one in commits for row in one if row.event.instrument == "BTC-USDT"]
-    tape = {(row.event.venue, getattr(row.event, "trade_id", "")) for row in rows if row.source is Source.TAPE}
-    wanted = [encode(row.event) for row in rows if row.source is Source.TAPE]
-    wanted += {
-        encode(row.event) for row in rows if row.source is Source.REST and (row.event.venue, getattr(row.event, "trade_id", "")) not in tape
-    }
-    query = Query(kind="trade", instrument="BTC-USDT")
+@given(recorded(), st.one_of(st.none(), st.integers(START + 1, START + 200 * SECOND)))
+def test_the_newest_row_counts(commits: list[list[Row]], to_ts: int | None) -> None:
+    """Also before a moment of the past, and where it was fetched by REST."""
+    tape = {(row.event.venue, getattr(row.event, "trade_id", "")) for one in commits for row in one if row.source is Source.TAPE}
+    there = [
+        row
+        for one in commits
+        for row in one
+        if row.event.instrument == "BTC-USDT"
+        and (row.event.venue_ts or 0) < (to_ts or 2**63)
+        and (row.source is Source.TAPE or (row.event.venue, getattr(row.event, "trade_id", "")) not in tape)
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        of = files(Path(folder), *commits)
-        found = read(of, query)
-        newest = read(of, msgspec.structs.replace(query, limit=limit))
-        with connection() as made:
-            last = questions.last(made, of, query)
+        found = last(files(Path(folder), *commits), Query(kind="trade", instrument="BTC-USDT", to_ts=to_ts))
 
-    assert sorted(found) == sorted(wanted)
-    assert newest == (found if limit is None else found[-limit:])
-    assert (last is None) == (not found)
-    assert last is None or events_of(last) == found[-1:]
+    if not there:
+        assert found is None
+        return
+    best = max(there, key=lambda row: ((row.event.venue_ts or 0), row.id_ms, row.id_n))
+    assert found == encode(best.event)
 
 
 def bar(
@@ -259,31 +235,23 @@ def bar(
 
 
 def test_of_a_candle_the_newest_revision_counts(tmp_path: Path) -> None:
-    """That of the tape before one from REST; all that the tape had, where all revisions are wanted."""
+    """That of the tape before one from REST, unless it was open."""
     rows = [
         Row(bar(Candle, 0, 0), 10), Row(bar(Candle, 0, 2, close="3"), 30), Row(bar(Candle, 0, 1, close="2"), 20),
-        Row(bar(Candle, 1, 0), 11), Row(bar(Candle, 1, 7, close="9"), 99, 0, Source.REST),
-        Row(bar(Candle, 2, 0, close="4"), 97, 0, Source.REST), Row(bar(Candle, 2, 0, close="5"), 98, 0, Source.REST),
-        Row(bar(Candle, 0, 0, venue="okx"), 12), Row(bar(Candle, 3, 5, closed=False), 13), Row(bar(Candle, 3, 0, close="6"), 14),
+        Row(bar(Candle, 1, 0, close="7"), 11), Row(bar(Candle, 1, 7, close="9"), 99, 0, Source.REST),
+        Row(bar(Candle, 2, 5, closed=False), 13), Row(bar(Candle, 2, 0, close="6"), 14, 0, Source.REST),
+        Row(bar(Candle, 2, 0, venue="okx"), 12),
     ]  # fmt: skip
     of = files(tmp_path, rows[:5], rows[5:])
     query = Query(kind="candle", instrument="BTC-USDT", timeframe="1m", venue="kraken")
 
-    newest = [decode(data) for data in read(of, query)]
-    every = [decode(data) for data in read(of, msgspec.structs.replace(query, newest_revisions=False))]
-
-    assert [(str(one.close), one.revision) for one in newest if isinstance(one, Candle)] == [("3", 2), ("1", 0), ("5", 0), ("6", 0)]
-    assert [(str(one.close), one.revision) for one in every if isinstance(one, Candle)] == [
-        ("1", 0),
-        ("2", 1),
-        ("3", 2),
-        ("1", 0),
-        ("5", 0),
-        ("1", 5),
-        ("6", 0),
-    ]
-    assert not read(of, msgspec.structs.replace(query, timeframe="5m"))
-    assert len(read(of, msgspec.structs.replace(query, venue=None))) == 5
+    for minute, close in enumerate(("3", "7", "6")):
+        found = last(of, msgspec.structs.replace(query, to_ts=START + minute * 60 * SECOND + 1))
+        assert found is not None
+        event = decode(found)
+        assert isinstance(event, Candle)
+        assert str(event.close) == close
+    assert last(of, msgspec.structs.replace(query, timeframe="5m")) is None
 
 
 def test_files_of_an_older_version_lack_a_column(tmp_path: Path) -> None:
@@ -295,8 +263,9 @@ def test_files_of_an_older_version_lack_a_column(tmp_path: Path) -> None:
     query = Query(kind="trade", instrument="BTC-USDT")
     for each in (of, msgspec.structs.replace(of, root="")):
         with connection() as made:
-            found = pa.concat_tables(questions.rows(made, each, query))
-        assert found["taker"].to_pylist() == [None, "buy"]
+            found = newest(made, each, msgspec.structs.replace(query, to_ts=START + 1))
+        assert found is not None
+        assert found["taker"].to_pylist() == [None]
         assert [one["close"] for one in computed(each, query, "1m")] == ["2"]
 
 
@@ -307,7 +276,7 @@ async def test_a_torn_file_is_named(tmp_path: Path) -> None:
     extents._kept.clear()
 
     with pytest.raises(HistoryError, match=r"000000000\.parquet"):
-        await asked(lambda made: of_trades.candles(made, of, Query(kind="trade", instrument="BTC-USDT"), "1m"))
+        await asked(lambda made: candles(made, of, Query(kind="trade", instrument="BTC-USDT"), "1m"))
 
 
 async def test_a_cancelled_question_ends(tmp_path: Path) -> None:
@@ -327,27 +296,20 @@ async def test_a_cancelled_question_ends(tmp_path: Path) -> None:
         await asyncio.wait_for(task, 10)
 
     of = files(tmp_path, [Row(trade(START, "1"), 1)])
-    query = Query(kind="trade")
-    tables = [table async for table in parts_of(lambda made: questions.rows(made, of, query))]
-    assert len(tables) == 1
+    assert await asked(lambda made: newest(made, of, Query(kind="trade"))) is not None
 
 
-async def test_a_reader_that_stops_early_leaves_nothing_open(tmp_path: Path) -> None:
-    """Its parts are not read on."""
-    of = files(tmp_path, [Row(trade(START + number, "1"), number) for number in range(50)])
-    closed = []
+def test_a_file_that_is_gone_is_no_other_error(tmp_path: Path) -> None:
+    """So that a store looks which files there are now: it was merged and deleted."""
+    of = files(tmp_path, [Row(trade(START, "1"), 1)])
+    query = Query(kind="trade", instrument="BTC-USDT")
+    computed(of, query, "1m")
+    (tmp_path / of.names[0]).unlink()
 
-    def tables(made: duckdb.DuckDBPyConnection) -> Iterator[pa.Table]:
-        try:
-            yield from questions.rows(made, of, Query(kind="trade"))
-            yield from questions.rows(made, of, Query(kind="trade"))
-        finally:
-            closed.append(True)
-
-    reading = parts_of(tables)
-    await anext(reading)
-    await reading.aclose()
-    assert closed
+    with pytest.raises(FileNotFoundError):
+        computed(of, query, "1m")
+    with pytest.raises(FileNotFoundError), connection() as made, missing_files(of):
+        made.execute(f"SELECT * FROM read_parquet('{tmp_path / of.names[0]}')")
 
 
 def test_files_elsewhere_are_read_by_their_file_system(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ async def test_a_check_finds_damage(client: Redis, valkey: str, tmp_path: Path) 
         await stopped(process, signal.SIGTERM)
     (file,) = history.glob("trade/**/*.parquet")
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    data[4:200] = bytes(196)  # the first column
     file.write_bytes(data)
 
     checked = await crosstape("recorder", "check", variables=variables)

@@ -9,7 +9,7 @@ from typing import Final
 from crosstape_recorder.audit.feed_states import LIVE, FeedStates, any_of
 from crosstape_recorder.audit.findings import Audit, Check, same, same_numbers
 from crosstape_recorder.audit.legs import NO_STATUS
-from crosstape_recorder.audit.moments import Moment, moment
+from crosstape_recorder.audit.moments import Moment, Moments
 from crosstape_recorder.audit.numbers import ZERO, add, average, is_level, multiply, subtract
 from crosstape_recorder.audit.price_stream import Input, PriceStream
 from crosstape_recorder.audit.quotes import Quotes
@@ -32,20 +32,17 @@ class Depths:
         self._states = states
         self._quotes = quotes
         self._before: Depth | None = None
-        self._started_ts = 0
+        self._moments = Moments(rules.lag_ns)
 
     def take(self, ms: int, n: int, depth: Depth) -> None:
         """Audit the next consolidated book."""
         before = self._before if self._before is not None and self._before.epoch == depth.epoch else None
-        if before is None:
-            self._started_ts = depth.ts if depth.seq == 1 else 0
         self._before = depth
         named = {leg.venue: one for leg in depth.legs if (one := self._books.get(leg.venue, leg.epoch, leg.seq)) is not None}
         self._books.keep("depth", [(leg.venue, leg.epoch, leg.seq) for leg in depth.legs if leg.seq])
         place = max((one.place for one in named.values()), default=(0, 0))
         unread = [next((other for other in self._books.after(one) if other.place > place), None) for one in named.values()]
-        lag_ns, before_ts = self._rules.lag_ns, before.ts if before is not None else None
-        at = moment(depth.ts, ms, unread, lag_ns=lag_ns, before_ts=before_ts, started_ts=self._started_ts)
+        at = self._moments.of(depth, ms, unread)
         check = Check(self._audit, "depth", depth, f"{ms}-{n}", lambda: [one.text() for one in named.values()])
         check.same("venue", depth.venue, CONSOLIDATED)
         check.same("method", depth.method, "depth/1")

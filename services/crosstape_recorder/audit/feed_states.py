@@ -131,6 +131,15 @@ class FeedStates:
         """Whether the states at a moment are known: the recording has a venue-wide status from before it."""
         return self.venue.between(at.sure_ms, at.most_ms)[0] is not None and self.went_back_ms < 0
 
+    def had_fault(self, at: Moment) -> bool:
+        """Whether a status may have been read meanwhile that says that a feed, the instrument or the venue was not live."""
+        if len(self.epochs.between(at.sure_ms, at.most_ms)) > 1:
+            return True
+        if any(one is None or one.state is not LIVE for one in self.venue.between(at.sure_ms, at.most_ms)):
+            return True
+        feeds = [one for one in self.feeds.between(at.sure_ms, at.most_ms) if one is not None]
+        return any(one.listing is not LIVE or {one.quote, one.book} - {LIVE, CONNECTING} for one in feeds)
+
     def leg_states(self, named: Input | None, kind: str, at: Moment) -> set[FeedState]:
         """Return the states that a leg may have whose newest event is `named`; of a book, that of its feed of books."""
         return {self._leg(named, kind, *every) for every in self._every(named, at)}

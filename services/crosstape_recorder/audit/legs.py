@@ -164,11 +164,7 @@ class Legs:
 
     def _suspects(self, check: Check, quote: Cbbo, named: Named, at: Moment) -> None:
         """A leg becomes suspect while it crosses legs that count, and its feed has been silent."""
-        new = [
-            leg
-            for leg in quote.legs
-            if leg.excluded is Exclusion.SUSPECT and self._settles_of(leg.venue).is_newly_suspect(leg, named.get(leg.venue))
-        ]
+        new = [leg for leg in quote.legs if self._settles_of(leg.venue).is_newly_suspect(leg, named.get(leg.venue))]
         old = sum(leg.excluded is Exclusion.SUSPECT for leg in quote.legs) - len(new)
         check.exactly(old)
         if not new:
@@ -208,10 +204,7 @@ class Legs:
                 return True
             following = following.next
         states = self._states.get(venue)
-        if states is None:
-            return True
-        wide = at._replace(sure_ms=at.sure_ms - self._rules.settle_ns // MS)
-        return any(state is not LIVE for state in states.leg_states(one, "quote", wide) | states.leg_states(one, "book", wide))
+        return states is None or states.had_fault(at._replace(sure_ms=at.sure_ms - self._rules.settle_ns // MS))
 
 
 def _crossed_in_turn(order: Sequence[Leg], counting: Iterable[Leg]) -> bool:

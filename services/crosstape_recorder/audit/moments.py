@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crosstape_recorder.audit.price_stream import Input
 from crosstape_recorder.audit.rules import MS
+from crosstape_schemas import Cbbo, Depth
 
-FRESH_NS = 10_000_000_000
+FRESH_NS: Final = 10_000_000_000
 """An aggregator that has just started reads the last values of all streams one after the other …"""
-FRESH_LAG = 3
+FRESH_LAG: Final = 3
 """… so that for this time it may be this many times as far behind."""
 
 
@@ -25,18 +26,29 @@ class Moment(NamedTuple):
     """No entry after this id can have been read: it is that of the event itself."""
 
 
-def moment(ts: int, ms: int, unread: Iterable[Input | None], *, lag_ns: int, before_ts: int | None, started_ts: int) -> Moment:
-    """Return when an event was computed.
+class Moments:
+    """Finds the moments of the events of one kind and instrument, in the order in which they were published."""
 
-    `ms`: of its id; `unread`: of each stream whose position is known, the first entry that was not read; `before_ts`: `ts` of the event
-    before, if it is of the same aggregator, which may have been stopped since; `started_ts`: that of its first event.
-    """
-    lag_ms = lag_ns // MS
-    if ts - started_ts < FRESH_NS:
-        lag_ms *= FRESH_LAG
-    sure_ms = min(ts // MS, *(one.ms for one in unread if one is not None), ms) - lag_ms
-    if before_ts is None:
+    def __init__(self, lag_ns: int) -> None:
+        self._lag_ns = lag_ns
+        self._epoch = 0
+        self._before_ts = 0
+        self._fresh_until_ts = 0  # until then the aggregator may still read its first values
+        self._resumed_ts = 0  # when it went on after a pause …
+        self._paused_ms = 0  # … and when that had begun
+
+    def of(self, event: Cbbo | Depth, ms: int, unread: Iterable[Input | None]) -> Moment:
+        """Return when the next event was computed. `ms`: of its id; `unread`: of each stream whose position is known, what was not read."""
+        ts, lag_ms = event.ts, self._lag_ns // MS
+        if event.epoch != self._epoch:
+            self._epoch, self._resumed_ts = event.epoch, 0
+            self._fresh_until_ts = ts + FRESH_NS if event.seq == 1 else 0
+        elif ts - self._before_ts > self._lag_ns:  # nothing happened, or its process was stopped: then it reads what came meanwhile
+            self._resumed_ts, self._paused_ms = ts, self._before_ts // MS
+        self._before_ts = ts
+        if ts < self._fresh_until_ts:
+            lag_ms *= FRESH_LAG
+        sure_ms = min(ts // MS, ms, *(one.ms for one in unread if one is not None))
+        if self._resumed_ts and ts - self._resumed_ts <= self._lag_ns:
+            sure_ms = min(sure_ms, self._paused_ms)
         return Moment(ts, sure_ms - lag_ms, ms)
-    if ts - before_ts > lag_ns:
-        sure_ms = min(sure_ms, before_ts // MS - lag_ms)
-    return Moment(ts, sure_ms, ms)

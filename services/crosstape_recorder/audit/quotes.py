@@ -10,7 +10,7 @@ from crosstape_recorder.audit.best import best_of
 from crosstape_recorder.audit.feed_states import FeedStates
 from crosstape_recorder.audit.findings import Audit, Check
 from crosstape_recorder.audit.legs import Legs, Named
-from crosstape_recorder.audit.moments import Moment, moment
+from crosstape_recorder.audit.moments import Moment, Moments
 from crosstape_recorder.audit.price_stream import PriceStream
 from crosstape_recorder.audit.rules import MS, Rules
 from crosstape_schemas import CONSOLIDATED, Cbbo
@@ -38,21 +38,17 @@ class Quotes:
         self._rules = rules
         self.legs = Legs(rules, quotes, books, states)
         self.newest: deque[Published] = deque(maxlen=KEPT)
-        self._started_ts = 0
+        self._moments = Moments(rules.lag_ns)
         self._before: Cbbo | None = None
 
     def take(self, ms: int, n: int, quote: Cbbo) -> Published:
         """Audit the next quote of the stream."""
         before = self._before if self._before is not None and self._before.epoch == quote.epoch else None
-        if before is None:
-            self._started_ts = quote.ts if quote.seq == 1 else 0
         self._before = quote
         published_ns = (ms + 1) * MS - quote.ts
         self.legs.publishing_ns = published_ns if before is None else min(self.legs.publishing_ns, published_ns)
         named = self.legs.named(quote)
-        unread = self.legs.unread(quote, named)
-        before_ts = before.ts if before is not None else None
-        at = moment(quote.ts, ms, unread, lag_ns=self._rules.lag_ns, before_ts=before_ts, started_ts=self._started_ts)
+        at = self._moments.of(quote, ms, self.legs.unread(quote, named))
         check = Check(self._audit, "cbbo", quote, f"{ms}-{n}", lambda: [one.text() for one in named.values()])
         check.same("venue", quote.venue, CONSOLIDATED)
         check.same("method", quote.method, "cbbo/1")

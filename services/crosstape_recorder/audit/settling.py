@@ -21,52 +21,51 @@ Verdict = tuple[str, str] | None
 class Settling:
     """What was published of one leg, by one aggregator."""
 
-    __slots__ = ("_before", "_named", "_settles_from", "_suspect_from", "_suspect_since")
+    __slots__ = ("_before", "_may_have_fault", "_settles_from", "_settles_since", "_suspect_from", "_suspect_since", "_suspected")
 
     def __init__(self) -> None:
         self._before: Leg | None = None
-        self._named: Input | None = None
-        self._settles_from: int | None = None  # `ts` from which it settles; None: not known
-        self._suspect_from = 0  # `ts` of the first quote in which it is suspect, without a break …
+        self._settles_from: int | None = None  # `ts` from which it settles; None: not known …
+        self._settles_since = 0  # … and of the last quote before which it may have begun again
+        self._suspected: Input | None = None  # its newest event when it became suspect; None: it is not
+        self._suspect_from = 0  # `ts` of the first quote in which it was suspect, without counting since …
         self._suspect_since = 0  # … and of the last one in which it may have become so again
+        self._may_have_fault = False  # whether it may have had a fault since it counted last
 
     def is_newly_suspect(self, leg: Leg, named: Input | None) -> bool:
-        """Whether a suspect leg was not suspect in the quote before, or its feed has brought something since."""
-        before = self._before
-        return before is None or before.excluded is not Exclusion.SUSPECT or self._named is not named
+        """Whether a leg is suspect that was not, or whose feed has brought something since. Another reason may hide the suspicion."""
+        return leg.excluded is Exclusion.SUSPECT and (self._suspected is None or self._suspected is not named)
 
     def verdict(self, leg: Leg, named: Input | None, ts: int, settle_ns: int, had_fault: Callable[[], bool]) -> Verdict:
         """Compare with the quote before. `had_fault`: whether the leg may have had a fault since then that no quote shows."""
         before, self._before = self._before, leg
-        newly = before is None or before.excluded is not Exclusion.SUSPECT or self._named is not named
-        self._named = named
         excluded, former = leg.excluded, before.excluded if before is not None else None
-        verdict = None if before is None else self._judge(excluded, before, ts, settle_ns, had_fault)
-        if excluded is Exclusion.SETTLING and former is not Exclusion.SETTLING:
-            self._settles_from = ts if before is not None else None
-        if excluded is Exclusion.SUSPECT and newly:
-            if former is not Exclusion.SUSPECT:
-                self._suspect_from = ts
-            self._suspect_since = ts
+        if excluded is None:
+            verdict = None if before is None else self._counts(before, ts, settle_ns)
+            self._may_have_fault, self._suspected = False, None
+            return verdict
+        verdict = None
+        had = had_fault()
+        self._may_have_fault = self._may_have_fault or had or excluded in FAULTS
+        if excluded is Exclusion.SETTLING:
+            if had:
+                self._settles_since = ts
+            if before is not None:
+                verdict = self._settles(former, ts, settle_ns)
+            if former is not Exclusion.SETTLING:
+                self._settles_from, self._settles_since = (ts if before is not None else None), ts
+        elif self.is_newly_suspect(leg, named):
+            self._suspect_from = ts if self._suspected is None else self._suspect_from
+            self._suspect_since, self._suspected = ts, named
         return verdict
 
-    def _judge(self, excluded: Exclusion | None, before: Leg, ts: int, settle_ns: int, had_fault: Callable[[], bool]) -> Verdict:
-        if excluded is Exclusion.SETTLING:
-            return self._settles(before, ts, settle_ns, had_fault)
-        if excluded is None:
-            return self._counts(before, ts, settle_ns)
-        return None
-
-    def _settles(self, before: Leg, ts: int, settle_ns: int, had_fault: Callable[[], bool]) -> Verdict:
-        former = before.excluded
+    def _settles(self, former: Exclusion | None, ts: int, settle_ns: int) -> Verdict:
+        """Say why a leg that settles must not."""
         if former is Exclusion.SETTLING:
-            if self._settles_from is None or ts - self._settles_from < settle_ns:
+            if ts - self._settles_since < settle_ns or self._settles_from is None:
                 return None
-            if had_fault():
-                self._settles_from = None
-                return None
-            return "null", f"it has settled since {self._settles_from}, which is over"
-        if former in FAULTS or former is Exclusion.EMPTY or had_fault():
+            return "null", f"it settles since {self._settles_since}, which is over"
+        if self._may_have_fault or former is Exclusion.EMPTY:
             return None
         if former is Exclusion.SUSPECT:
             if ts - self._suspect_from >= settle_ns:
@@ -75,6 +74,7 @@ class Settling:
         return "null", "it counted in the quote before, and had no fault since"
 
     def _counts(self, before: Leg, ts: int, settle_ns: int) -> Verdict:
+        """Say why a leg that counts must not yet."""
         former = before.excluded
         if not settle_ns:
             return None

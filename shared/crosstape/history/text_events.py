@@ -7,10 +7,10 @@ of a decode with decimals, and shows spellings that a decimal hides (`1E+3`, `+1
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
-from itertools import chain
+from operator import getitem
 from typing import Annotated, Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -160,11 +160,13 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]]:
     """Returns a function that yields the texts in the nested fields of an event of this kind which are decimals by the schema."""
     hints = get_type_hints(KINDS[kind])
-    nested = [(name, hint) for name, hint in hints.items() if _has_decimal(hint) and not is_decimal(hint)]
+    nested = [(name, walk) for name, hint in hints.items() if not is_decimal(hint) and (walk := _walk_of(hint)) is not None]
 
     def texts(event: TextEvent) -> Iterator[str]:
-        for name, hint in nested:
-            yield from _texts(getattr(event, name), hint)
+        found: list[str] = []
+        for name, walk in nested:
+            walk(getattr(event, name), found)
+        return iter(found)
 
     return texts
 
@@ -174,35 +176,70 @@ def is_decimal(hint: Any) -> bool:
     return hint is Decimal or set(get_args(hint)) == {Decimal, type(None)}
 
 
-def _has_decimal(hint: Any) -> bool:
-    """Whether a value of this type of the schema may hold a decimal."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return any(map(_has_decimal, get_type_hints(hint).values()))
-    return hint is Decimal or any(map(_has_decimal, get_args(hint)))
+_Walk = Callable[[Any, list[str]], None]
+"""Adds each text in a value that is a decimal by the schema's type to a list."""
 
 
-def _texts(value: Any, hint: Any) -> Iterator[str]:
-    """Yield each text in `value` that is a decimal by the schema's type."""
+def _walk_of(hint: Any) -> _Walk | None:
+    """Return how to find the decimals in a value of this type of the schema; None: there are none.
+
+    It is made once for each type: to look at the types again for each value takes a hundred times as long.
+    """
     origin, args = get_origin(hint), get_args(hint)
-    if value is None:
-        return
     if hint is Decimal:
-        yield value
-    elif origin in (types.UnionType, Union):
+        return _add
+    if origin in (types.UnionType, Union):
         (inner,) = (part for part in args if part is not type(None))
-        yield from _texts(value, inner)
-    elif origin is dict:
-        for part in value.values():
-            yield from _texts(part, args[1])
-    elif origin is tuple and args[-1] is Ellipsis:
-        if args[0] == Level:
-            yield from chain.from_iterable(value)
-        elif _has_decimal(args[0]):
-            for part in value:
-                yield from _texts(part, args[0])
-    elif origin is tuple:
-        for part, inner in zip(value, args, strict=True):
-            yield from _texts(part, inner)
-    elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        for name, inner in get_type_hints(hint).items():
-            yield from _texts(getattr(value, name), inner)
+        return _walk_nullable(_walk_of(inner))
+    if origin is dict:
+        return _walk_all(_walk_of(args[1]), dict.values)
+    if origin is tuple and args[-1] is Ellipsis:
+        return _walk_levels if args[0] == Level else _walk_all(_walk_of(args[0]), iter)
+    if origin is tuple:
+        return _walk_some([(index, walk) for index, part in enumerate(args) if (walk := _walk_of(part)) is not None], getitem)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        fields = get_type_hints(hint).items()
+        return _walk_some([(name, walk) for name, inner in fields if (walk := _walk_of(inner)) is not None], getattr)
+    return None
+
+
+def _add(value: Any, found: list[str]) -> None:
+    found.append(value)
+
+
+def _walk_levels(value: Any, found: list[str]) -> None:
+    for level in value:
+        found += level
+
+
+def _walk_nullable(walk: _Walk | None) -> _Walk | None:
+    if walk is None:
+        return None
+
+    def nullable(value: Any, found: list[str]) -> None:
+        if value is not None:
+            walk(value, found)
+
+    return nullable
+
+
+def _walk_all(walk: _Walk | None, parts: Callable[[Any], Iterable[Any]]) -> _Walk | None:
+    if walk is None:
+        return None
+
+    def every(value: Any, found: list[str]) -> None:
+        for part in parts(value):
+            walk(part, found)
+
+    return every
+
+
+def _walk_some(walks: Sequence[tuple[Any, _Walk]], get: Callable[[Any, Any], Any]) -> _Walk | None:
+    if not walks:
+        return None
+
+    def some(value: Any, found: list[str]) -> None:
+        for name, walk in walks:
+            walk(get(value, name), found)
+
+    return some

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     OK = 0
     """The work is done, or SIGTERM or SIGINT stopped the process in an orderly way."""
     FAILED = 1
-    """There was an unexpected error. Of `check-bars`: a bar differs from its candle."""
+    """There was an unexpected error. Of `check-bars`: a bar differs from its candle. Of `audit`: a value is not what its inputs give."""
     USAGE = 2
     """The command line or a setting is wrong."""
     UNREACHABLE = 3
@@ -23,7 +23,7 @@ class Exit(IntEnum):
     SUPERSEDED = 4
     """Another process with the same producer name has started since and goes on. This process has stopped publishing."""
     UNPROVEN = 5
-    """It ran, but did not show what it should show (`demo`), or had nothing to compare (`check-bars`)."""
+    """It ran, but did not show what it should show (`demo`), or had nothing to compare (`check-bars`, `audit`)."""
     STORAGE = 6
     """The run directory or the capture directory cannot be used: no space, read-only, no permission, or another user or run has it."""
     WRONG_TAPE = 7

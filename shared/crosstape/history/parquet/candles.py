@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from crosstape.history.exact_candles import COLUMNS, ID_DIGITS, NUMBERS, PricedTrade, candles_of, multiplied, plain, summed
 from crosstape.history.parquet.extents import Files, extents_of, matching
-from crosstape.history.parquet.relation import AROUND_NS, Relation, rows_of, source_of
+from crosstape.history.parquet.relation import Relation, around, rows_of, source_of
 from crosstape.history.query import Query
 from crosstape_schemas.timeframes import DAY, LENGTHS
 
@@ -49,11 +49,9 @@ def candles(made: duckdb.DuckDBPyConnection, files: Files, query: Query, timefra
         return SCHEMA.empty_table()
     near = groups
     if any(group.fetched for group in groups):
-        from_ts, to_ts = (None if ts is None else ts + by for ts, by in ((query.from_ts, -AROUND_NS), (query.to_ts, AROUND_NS)))
-        near = matching(extents, msgspec.structs.replace(query, from_ts=from_ts, to_ts=to_ts))
+        near = matching(extents, around(query, query.from_ts, query.to_ts))
     names = tuple(dict.fromkeys(group.file for group in near))
-    chosen = [extent for extent, name in zip(extents, files.names, strict=True) if name in set(names)]
-    source = source_of(made, files.of(names), chosen, query.kind)
+    source = source_of(made, files, extents, query.kind, names)
     relation = rows_of(made, source, query, groups)
     known = [group.scale for group in groups if group.scale is not None]
     scale = max(known) if len(known) == len(groups) else MOST_SCALE

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import duckdb
+import pyarrow.fs as pafs
 
 from crosstape.errors import HistoryError
+from crosstape.history.parquet.extents import Files
 
 MEMORY: Final = "1GB"
 """What all questions of this process hold together; beyond it they use the disk, in the folder for temporary files."""
@@ -70,15 +73,16 @@ async def asked(question: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
     return await running.result(lambda: running.run(question))
 
 
-async def parts_of(question: Callable[[duckdb.DuckDBPyConnection], Iterator[_T]]) -> AsyncGenerator[_T]:
-    """Yields what a question yields, one by one: the next is asked for when the last one was used. Raises as `asked`."""
-    running = _Running()
-    parts = running.each(question)
+@contextlib.contextmanager
+def missing_files(files: Files) -> Iterator[None]:
+    """Raises `FileNotFoundError` in place of DuckDB's error where a file is gone, because it was merged and deleted meanwhile."""
     try:
-        while (part := await running.result(lambda: next(parts, None))) is not None:
-            yield part
-    finally:
-        parts.close()
+        yield
+    except duckdb.Error as exc:
+        gone = [one.path for one in files.system.get_file_info(list(files.names)) if one.type is pafs.FileType.NotFound]
+        if gone:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), gone[0]) from exc
+        raise
 
 
 class _Running:
@@ -92,12 +96,6 @@ class _Running:
         with connection() as made:
             self._check(made)
             return question(made)
-
-    def each(self, question: Callable[[duckdb.DuckDBPyConnection], Iterator[_T]]) -> Any:
-        """Yields the parts; a generator, whose steps may run in several threads, one after another."""
-        with connection() as made:
-            self._check(made)
-            yield from question(made)
 
     async def result(self, step: Callable[[], _T]) -> _T:
         """Returns what a step of the question returns, which runs in a thread."""

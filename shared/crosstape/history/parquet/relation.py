@@ -17,15 +17,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from crosstape.history.arrow import schema_of
+from crosstape.history.parquet.doubles import MARGIN_NS, REVISED, SAME
 from crosstape.history.parquet.extents import Extent, Files, Group
 from crosstape.history.query import Query
 
-ORDER: Final = ("ts", "id_ms", "id_n")
-"""The order of rows."""
-FRAMED: Final = frozenset({"candle", "bar"})
-"""Kinds with a timeframe, whose rows are revised."""
-AROUND_NS: Final = 3_600 * 10**9
-"""How far the time of a trade fetched by REST may be from the time that the tape has for it: some venues' REST gives whole seconds."""
 _TYPES: Final = {
     pa.int64(): "BIGINT",
     pa.int8(): "TINYINT",
@@ -42,16 +37,17 @@ class Relation(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
 
-def source_of(made: duckdb.DuckDBPyConnection, files: Files, extents: Sequence[Extent], kind: str) -> str:
-    """Returns the SQL of all rows of these files, one at least, with the columns of the kind; null for a column that older files lack.
+def source_of(made: duckdb.DuckDBPyConnection, files: Files, extents: Sequence[Extent], kind: str, names: Sequence[str]) -> str:
+    """Returns the SQL of all rows of the files with these names, one at least: columns of the kind, null for one that older files lack.
 
     Files of the local disk are read by DuckDB, others by pyarrow: DuckDB would fetch an extension from the network for S3.
     """
+    extents = [extent for extent, name in zip(extents, files.names, strict=True) if name in set(names)]
     if not files.root:
-        dataset = pads.dataset(list(files.names), schema=schema_of(kind), format="parquet", filesystem=files.system)
+        dataset = pads.dataset(list(names), schema=schema_of(kind), format="parquet", filesystem=files.system)
         made.register("recorded", dataset)
         return "recorded"
-    paths = ", ".join(_text(str(PurePosixPath(files.root) / name)) for name in files.names)
+    paths = ", ".join(_text(str(PurePosixPath(files.root) / name)) for name in names)
     alike = len({extent.columns for extent in extents}) == 1
     read = f"read_parquet([{paths}], hive_partitioning = false, union_by_name = {'false' if alike else 'true'})"
     there = {column for extent in extents for column in extent.columns}
@@ -67,8 +63,8 @@ def rows_of(made: duckdb.DuckDBPyConnection, source: str, query: Query, groups: 
     """Returns the rows of a query, each once: of several that say the same, the one that counts. `groups`: where they may be."""
     where, values = wanted(query)
     sql = f"SELECT * FROM {source} WHERE {where}"
-    if query.kind in FRAMED:
-        return Relation(f"({_revisions(sql, query)})", values)
+    if query.kind in REVISED:
+        return Relation(f"({_counting(sql, query)})", values)
     if query.kind == "trade" and any(group.fetched for group in groups) and _keep_fetched(made, source, query):
         return Relation(f"({sql} AND source <> 'rest' UNION ALL SELECT * FROM fetched)", values)
     return Relation(f"({sql})", values)
@@ -86,19 +82,17 @@ def wanted(query: Query) -> tuple[str, dict[str, Any]]:
     return " AND ".join(parts) or "true", values
 
 
-def _revisions(sql: str, query: Query) -> str:
+def _counting(sql: str, query: Query) -> str:
     """Return the rows of `sql`, of candles or bars, without those from REST that the tape has too; or the newest revision of each alone.
 
     Rows of one candle have one `ts`, so that a condition on it never parts them.
     """
-    newest = "closed DESC, revision DESC, id_ms DESC, id_n DESC"
-    same = "PARTITION BY venue, instrument, timeframe, ts"
+    same = f"PARTITION BY {', '.join(SAME[query.kind])}"
+    sql = f"{sql} QUALIFY source <> 'rest' OR NOT bool_or(source <> 'rest' AND closed) OVER ({same})"
     if query.newest_revisions:
-        return f"{sql} QUALIFY row_number() OVER ({same} ORDER BY (source = 'rest'), {newest}) = 1"
-    return (
-        f"{sql} QUALIFY source <> 'rest' OR (bool_and(source = 'rest') OVER ({same})"
-        f" AND row_number() OVER ({same} ORDER BY (source = 'rest'), {newest}) = 1)"
-    )
+        newest = "closed DESC, revision DESC, id_ms DESC, id_n DESC"
+        return f"SELECT * FROM ({sql}) QUALIFY row_number() OVER ({same} ORDER BY {newest}) = 1"
+    return sql
 
 
 def _keep_fetched(made: duckdb.DuckDBPyConnection, source: str, query: Query) -> bool:
@@ -108,19 +102,26 @@ def _keep_fetched(made: duckdb.DuckDBPyConnection, source: str, query: Query) ->
     ((first_ts, last_ts),) = made.execute(sql, values).fetchall()
     if first_ts is None:
         return False
-    around = msgspec.structs.replace(query, from_ts=first_ts - AROUND_NS, to_ts=last_ts + AROUND_NS)
-    near, near_values = wanted(around)
-    same = "trade_id <> '' AND one.venue = other.venue AND one.instrument = other.instrument AND one.trade_id = other.trade_id"
+    near, values = wanted(around(query, first_ts, last_ts + 1))
+    same = ", ".join(SAME["trade"])
     made.execute("DROP TABLE IF EXISTS fetched")
     made.execute(
-        f"CREATE TEMP TABLE fetched AS WITH one AS (SELECT * FROM {source} WHERE source = 'rest' AND {where}"
-        " QUALIFY trade_id = '' OR row_number() OVER (PARTITION BY venue, instrument, trade_id ORDER BY id_ms DESC, id_n DESC) = 1)"
-        " SELECT * FROM one ANTI JOIN"
-        f" (SELECT venue, instrument, trade_id FROM {source} WHERE source <> 'rest' AND {near.replace('_ts', '_near_ts')}) other"
-        f" ON {same.replace('trade_id <>', 'one.trade_id <>')}",
-        values | {name.replace("_ts", "_near_ts"): value for name, value in near_values.items()},
+        f"CREATE TEMP TABLE fetched AS WITH near AS (SELECT * FROM {source} WHERE {near}),"
+        " once AS (SELECT * FROM near WHERE source = 'rest'"
+        f" QUALIFY trade_id = '' OR row_number() OVER (PARTITION BY {same} ORDER BY id_ms, id_n, ts) = 1)"
+        f" SELECT * FROM once ANTI JOIN (SELECT {same} FROM near WHERE source <> 'rest' AND trade_id <> '') USING ({same})",
+        values,
     )
+    if query.from_ts is not None or query.to_ts is not None:
+        made.execute("DELETE FROM fetched WHERE ts < $first_ts OR ts > $last_ts", {"first_ts": first_ts, "last_ts": last_ts})
     return True
+
+
+def around(query: Query, from_ts: int | None, to_ts: int | None) -> Query:
+    """Returns the query for a range of time in which other rows of the same trades are."""
+    return msgspec.structs.replace(
+        query, from_ts=None if from_ts is None else from_ts - MARGIN_NS, to_ts=None if to_ts is None else to_ts + MARGIN_NS
+    )
 
 
 def _type(of: Any) -> str:

@@ -60,9 +60,14 @@ def table(schema: str, kind: str) -> str:
     return f'"{schema}"."{kind}"'
 
 
+def partition_name(kind: str, day: int) -> str:
+    """Returns the name of the partition of one UTC day, counted from 1970-01-01."""
+    return f"{kind}_{dt.date.fromordinal(_EPOCH_DAY + day):%Y%m%d}"
+
+
 def partition(schema: str, kind: str, day: int) -> str:
-    """Returns the name in SQL of the partition of one UTC day, counted from 1970-01-01."""
-    return f'"{schema}"."{kind}_{dt.date.fromordinal(_EPOCH_DAY + day):%Y%m%d}"'
+    """Returns the same in SQL."""
+    return f'"{schema}"."{partition_name(kind, day)}"'
 
 
 def day_of(name: str) -> int | None:
@@ -71,7 +76,7 @@ def day_of(name: str) -> int | None:
     if match is None or match["kind"] not in KINDS:
         return None
     try:
-        return dt.datetime.strptime(match["date"], "%Y%m%d").replace(tzinfo=dt.UTC).toordinal() - _EPOCH_DAY
+        return dt.date.fromisoformat(match["date"]).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
 

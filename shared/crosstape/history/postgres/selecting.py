@@ -103,7 +103,8 @@ def _of_rest(table: str, kind: str, of: Statement) -> str:
     same = " and ".join(f"t.{name} = r.{name}" for name in identity)
     first, last = f"${len(of.arguments) + 1}", f"${len(of.arguments) + 2}"
     around = of.sql.replace("$1", first).replace("$2", last)  # the same conditions in the wider range
-    closed = " and t.closed" if kind in layout.REVISED else ""  # of a candle that the tape has only while it was open, REST has the end
+    # of a candle that the tape has only while it was open, REST has the end; what a venue has changed since comes as a later revision
+    closed = " and t.closed and t.revision = r.revision" if kind in layout.REVISED else ""
     missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same}{closed})"
     if kind != "trade":
         return f"select * from ({fetched}) as r where {missing}"

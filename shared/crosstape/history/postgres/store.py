@@ -17,12 +17,11 @@ from crosstape.history import arrow
 from crosstape.history.batch import Batch
 from crosstape.history.postgres import address, candles, checking, copying, layout
 from crosstape.history.postgres.connections import Connections
-from crosstape.history.postgres.numbering import missing_numbers
 from crosstape.history.postgres.reading import Reading, batch_of
 from crosstape.history.postgres.selecting import IN_ORDER
 from crosstape.history.postgres.tables import Tables
 from crosstape.history.query import Query
-from crosstape.history.store import CheckResult, Finding, Position
+from crosstape.history.store import CheckResult, Position
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
@@ -237,24 +236,13 @@ class PostgresStore:
 
     async def check(self) -> CheckResult:
         """See `Store`."""
-        rows, commits = 0, 0
-        findings: list[Finding] = []
+        check = checking.Check(self._tables)
         for kind in KINDS:
             async with self._snapshot("the history cannot be verified") as connection:
-                if not await self._tables.columns(connection, kind):
-                    continue
-                position = await self._position(connection, kind)
-                commits += position.number
-                partitions = await self._tables.partitions(connection, kind)
-                for one in partitions:
-                    checked = checking.Day(connection, self._tables, one)
-                    await checked.run()
-                    rows += checked.rows
-                    findings += checked.findings
-                findings += await checking.beyond_marks(connection, self._address.schema, kind, position.marks)
-                if partitions:
-                    findings += await missing_numbers(connection, self._address.schema, kind, partitions[0].day * DAY)
-        return CheckResult(commits, rows, tuple(findings))
+                if await self._tables.columns(connection, kind):
+                    position = await self._position(connection, kind)
+                    await check.kind(connection, kind, position.number, position.marks)
+        return check.result()
 
     async def aclose(self) -> None:
         """See `Store`."""

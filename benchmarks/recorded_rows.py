@@ -10,7 +10,6 @@ best of some rounds. Prints JSON lines: µs a row of each step and of all that a
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from crosstape.history import text_events
 from crosstape.history.arrow import events_of, table_of
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.parquet.file import bytes_of, read_table
+from crosstape.runtime import lifecycle
 
 AT_ONCE = 2_048
 """Entries that a reader gives at once."""
@@ -49,8 +49,7 @@ def main() -> None:
     made = list(trades(options.rows * options.merged))
     rows = made[: options.rows]
     steps: dict[str, list[float]] = {}
-    gc.collect()
-    gc.freeze()  # the trades are no work of a recorder
+    lifecycle.tune_gc()  # as a service does; the trades are no work of a recorder
     for _ in range(options.rounds):
         file = one_round(rows, steps)
     best = {name: round(min(times) / options.rows * 1e6, 3) for name, times in steps.items()}

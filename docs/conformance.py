@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from crosstape_connector.venues.past import PastTrades, TradesById, TradesByTime, TradesOfSpan
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import TIMEFRAMES
@@ -75,6 +76,7 @@ def venues() -> Iterator[str]:
             yield f"| {' | '.join(row(venue, kind))} |"
         yield ""
     yield from candles()
+    yield from pasts()
     yield from figures({venue.id: kinds(venue) for venue in VENUES.values()})
 
 
@@ -115,6 +117,71 @@ def candle_row(venue: Venue) -> list[str]:
         past,
         "<br>".join([*refused, *([f"not offered: {', '.join(lacking)}"] if lacking else [])]),
     ]
+
+
+PASTS: Final = ["venue", "trades", "trades go back", "candles", "candles go back", "requests", "notes"]
+ASKED: Final = {TradesById: "by id", TradesByTime: "by time", TradesOfSpan: "all of the last hour or day at once"}
+
+
+def pasts() -> Iterator[str]:
+    """What can be backfilled from each venue and how far, a row for each venue."""
+    yield "## The past\n"
+    yield "What `crosstape backfill` and repairs can fetch by REST, of any range. A request brings so many rows at most. **requests**: the"
+    yield "venue's limit for one internet address, and what a request for trades, and one for candles, counts of it;"
+    yield "`connector.backfill_share` of it may be used.\n"
+    yield f"| {' | '.join(PASTS)} |"
+    yield "|" + "---|" * len(PASTS)
+    for venue in VENUES.values():
+        yield f"| {' | '.join(past_row(venue))} |"
+    yield ""
+
+
+def past_row(venue: Venue) -> list[str]:
+    """One row."""
+    trades, candles = venue.past_trades, venue.past_candles
+    notes = [one.note for one in (trades, candles) if not isinstance(one, str) and one is not None and one.note]
+    notes += [EMPTY[candles.empty]] if candles is not None else []
+    if isinstance(trades, str):
+        of_trades = [f"none: {trades}", ""]
+    else:
+        rows = "" if isinstance(trades, TradesOfSpan) else f", {trades.page:,} a request"
+        of_trades = [f"{ASKED[type(trades)]}{rows}", f"{trades.reach_s / 3_600:g} hours" if trades.reach_s else "to the first"]
+    of_candles = ["none", ""]
+    if candles is not None:
+        names = ", ".join(f"`{name}`" for name in candles.timeframes)
+        reach = f"{candles.reach_intervals} intervals" if candles.reach_intervals else "to the first"
+        of_candles = [f"{names}; {candles.page:,} a request", reach]
+    return [f"`{venue.id}`", *of_trades, *of_candles, requests(venue), "; ".join(notes)]
+
+
+EMPTY: Final = {
+    "flat": "an interval without trades has a candle at the close before",
+    "none": "an interval without trades has no candle",
+    "untrue": "the venue's rows of intervals without trades are left out: they are at the price after",
+}
+
+
+def requests(venue: Venue) -> str:
+    """The limits that concern requests for the past."""
+    found: list[str] = []
+    paths = [] if isinstance(venue.past_trades, str) else [("trades", _trades_path(venue.past_trades))]
+    if venue.past_candles is not None:
+        paths.append(("candles", venue.past_candles.path("X", venue.past_candles.timeframes[0], 0, 0)))
+    for what, path in paths:
+        limit = venue.rest_limit(path)
+        if limit is not None:
+            found.append(f"{what} {limit.weight(path)} of {limit.capacity:,} in {limit.window_s:g} s")
+    return "; ".join(found)
+
+
+def _trades_path(trades: PastTrades) -> str:
+    match trades:
+        case TradesById():
+            return trades.path("X", 1)
+        case TradesByTime():
+            return trades.path("X", 0, 0)
+        case _:
+            return next(iter(trades.spans.values()))("X")
 
 
 def kinds(venue: Venue) -> set[str]:

@@ -167,12 +167,17 @@ def _signature(name: str, value: Any) -> str:
         if one.annotation is not one.empty:
             text += f": {_hint(one.annotation)}"
         if one.default is not one.empty:
-            text += f" = {one.default if isinstance(one.default, enum.Enum) else repr(one.default)}"
+            text += f" = {_default(one.default)}"
         shown.append(text)
     answer = "" if inspect.isclass(value) or signature.return_annotation in {"None", None} else f" -> {_hint(signature.return_annotation)}"
     if answer.startswith(" -> AsyncIterator[") and hasattr(value, "__wrapped__"):  # a context manager
         return f"async with {name}({', '.join(shown)}) as {answer[len(' -> AsyncIterator[') : -1]}"
     return f"{name}({', '.join(shown)}){answer}"
+
+
+def _default(value: Any) -> str:
+    """The repr of a function would have its address."""
+    return str(value) if isinstance(value, enum.Enum) else value.__name__ if inspect.isfunction(value) else repr(value)
 
 
 def _hint(annotation: Any) -> str:

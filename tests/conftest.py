@@ -163,9 +163,9 @@ async def start_server(engine: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The url of a PostgreSQL server private to this run: see `tests.postgres`."""
     from tests.postgres import EmbeddedPostgres, running  # few tests need it
 
-    with running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))) as server:
+    with running(EmbeddedPostgres()) as server:
         yield server.url

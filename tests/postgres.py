@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,68 +59,74 @@ def binaries() -> Path:
 
 
 class EmbeddedPostgres:
-    """One on a port of loopback, with its data in `folder`. PostgreSQL does not run as root: then it runs as `nobody`."""
+    """One on a port of loopback. PostgreSQL does not run as root: then it runs as `nobody`, which cannot reach pytest's folders."""
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(self, **options: str) -> None:
         self._user = "nobody" if os.geteuid() == 0 else None
-        self._folder = folder
+        self._folder: Path | None = None
         self._options = {**OPTIONS, **options}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        self._initialize()
 
     @property
     def url(self) -> str:
         """See `PostgresServer`."""
         return f"postgresql://{USER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/postgres"
 
-    @property
-    def log(self) -> str:
-        """What it has said."""
-        return (self._folder / "log").read_text()
-
-    def _initialize(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        password = self._folder / "password"
-        password.write_text(PASSWORD)
-        if self._user:  # it must reach its folder, and nobody else's
-            owner = pwd.getpwnam(self._user)
-            for path in (self._folder, password):
-                os.chown(path, owner.pw_uid, owner.pw_gid)
-            for parent in self._folder.parents:
-                if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
-        self._run(
-            "initdb", "--no-sync", "--username", USER, "--pwfile", str(password), "--auth", "scram-sha-256", "--encoding", "UTF8",
-            "--locale", "C", "--pgdata", str(self._data),
-        )  # fmt: skip
-
-    @property
-    def _data(self) -> Path:
-        return self._folder / "data"
-
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [binaries() / program, *arguments], user=self._user, cwd=self._folder, check=False, capture_output=True, timeout=START_S
-        )
-        assert done.returncode == 0, done.stderr.decode()
+    def _made(self) -> Path:
+        """Return the folder of its log and data, which is made when it is needed first."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="crosstape-postgres-"))
+            password = self._folder / "password"
+            password.write_text(PASSWORD)
+            if self._user:
+                for path in (self._folder, password):
+                    shutil.chown(path, self._user)
+            arguments: list[str | Path] = [
+                "--username",
+                USER,
+                "--pwfile",
+                password,
+                "--auth",
+                "scram-sha-256",
+                "--encoding",
+                "UTF8",
+                "--locale",
+                "C",
+            ]
+            done = subprocess.run(
+                [binaries() / "initdb", "--no-sync", *arguments, "--pgdata", self._folder / "data"],
+                user=self._user, cwd=self._folder, check=False, capture_output=True, timeout=START_S,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr.decode()
+        return self._folder
 
     def start(self) -> None:
         """See `PostgresServer`. After SIGKILL the processes of the last one may need a moment to notice."""
+        folder = self._made()
+        words = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
+        command: list[str | Path] = [
+            binaries() / "postgres",
+            "-D",
+            folder / "data",
+            "-p",
+            str(self.port),
+            "-h",
+            "127.0.0.1",
+            "-k",
+            "",
+            *words,
+        ]
         deadline = time.monotonic() + START_S
         while True:
-            words = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
-            with (self._folder / "log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    [binaries() / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1", "-k", "", *words],
-                    user=self._user, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                )  # fmt: skip
+            with (folder / "log").open("ab") as log:
+                self._process = subprocess.Popen(command, user=self._user, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             while self._process.poll() is None:
                 if answers(self.port):
                     return
-                assert time.monotonic() < deadline, self.log
+                assert time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(POLL_S)
-            assert time.monotonic() < deadline, self.log
+            assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(POLL_S)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
@@ -133,7 +139,8 @@ class EmbeddedPostgres:
         """See `PostgresServer`: its folder is removed."""
         if self._process is not None and self._process.poll() is None:
             self.kill(signal.SIGQUIT)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class PostgresContainer:

@@ -139,6 +139,7 @@ class Backfill:
             self._pasts.check_origin(wanted.venue, bound)
             self._rows += page.rows
             self._counts.requests += page.requests
+            self._counts.refused += page.refused
             self._span = (self._span[0], max(self._span[1], page.complete_to_ts))
             rows = self._counts.written.new + self._counts.written.known + self._counts.written.revised + len(self._rows)
             view.update(self._span[1], rows, self._counts.requests)
@@ -175,7 +176,8 @@ class Backfill:
             sys.stdout.write(f"{self._title}: {iso(wanted.from_ts)} to {iso(wanted.to_ts)} is in the history already; --again to compare\n")
             return
         revised = f", {written.revised:,} revised" if wanted.timeframe is not None else ""
-        parts = f"{written.new:,} new{revised}, {written.known:,} known; {counts.requests:,} requests"
+        refused = f", {counts.refused:,} refused" if counts.refused else ""
+        parts = f"{written.new:,} new{revised}, {written.known:,} known{refused}; {counts.requests:,} requests"
         until = f"complete up to {iso(counts.complete_to_ts)}" if counts.complete_to_ts else "nothing was fetched"
         sys.stdout.write(f"{self._title}: {parts}; {until}\n")
         if not self._pasts.shares_limits:

@@ -71,13 +71,15 @@ def demo(
         Parameter(help="TCP port of its server on the loopback address, for your programs (0: a free port); default: none."),
     ] = None,
     page: Annotated[int, Parameter(help="TCP port of the page on the loopback address (0: a free port).")] = 0,
+    record: Annotated[Path | None, Parameter(help="New folder to which a recorder keeps the tape, as Parquet files.")] = None,
 ) -> Exit:
     """Show a complete tape on simulated venues: an embedded server, the venues' connectors, the aggregator and the gateway, each a process.
 
     The aggregator also builds bars of 1s and 1m, and consolidated books, and looks for edges between the venues at small fees; it makes the
     composite BTC-USD* if --venues list its parts and their rate (kraken and coinbase do).
 
-    It needs no network and no settings, and leaves nothing behind. A process that dies is started again, the server with all that it had.
+    It needs no network and no settings, and leaves nothing behind but what --record names. A process that dies is started again, the server
+    with all that it had.
 
     It prints the address of its server: a unix socket or, with --port 6379, the address that clients use by default; and that of the page,
     which the gateway serves to a browser on this machine. It opens nothing.
@@ -90,11 +92,13 @@ def demo(
         check_free(LOOPBACK, wanted, f"{option} {wanted}")
     if page and page == port:
         raise SettingsError(f"--page {page}: that is the port of --port; choose another")
+    if record is not None and (record.is_file() or (record.is_dir() and any(record.iterdir()))):
+        raise SettingsError(f"--record {record}: it is not empty; a store has the history of one tape, so choose a new folder")
     if (seconds is not None and not seconds > 0) or not rate > 0:
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")
     simulated = ["--rate", str(rate), "--seed", str(seed), *rehearsal(fault, control)]
-    return main(lambda: _demo(Stand.of(names, page, simulated), seconds, logs, port, as_json=json))
+    return main(lambda: _demo(Stand.of(names, page, simulated, record), seconds, logs, port, as_json=json))
 
 
 def chosen(venues: str) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 3.0
 """How long a process of a demo may take to publish what is pending when it ends."""
 
+COMMIT_S: Final = 5.0
+"""Longest time until what was read is in the store of a demo that is recorded."""
+
 
 class Stand(msgspec.Struct, frozen=True):
     """What a demo runs, and where it listens. Ports are chosen once, so that they are the same after a restart of a process."""
@@ -29,12 +32,14 @@ class Stand(msgspec.Struct, frozen=True):
     """Port of the gateway."""
     simulated: tuple[str, ...] = ()
     """Further arguments of `crosstape simulate`."""
+    record: Path | None = None
+    """Folder to which a recorder keeps the tape; None: there is no recorder."""
 
     @classmethod
-    def of(cls, venues: Sequence[str], page: int, simulated: Sequence[str]) -> Self:
+    def of(cls, venues: Sequence[str], page: int, simulated: Sequence[str], record: Path | None = None) -> Self:
         """Returns a stand with free ports; `page`: 0, or the port that the gateway shall have."""
         free, *others = free_ports(1 + len(venues))
-        return cls(dict(zip(venues, others, strict=True)), page or free, tuple(simulated))
+        return cls(dict(zip(venues, others, strict=True)), page or free, tuple(simulated), record)
 
     @property
     def page_url(self) -> str:
@@ -56,6 +61,8 @@ class Stand(msgspec.Struct, frozen=True):
         environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in self.venues}  # they are on this machine
         environ |= outputs(list(self.venues))
         environ |= {"CROSSTAPE_GATEWAY__HOST": LOOPBACK, "CROSSTAPE_GATEWAY__PORT": str(self.page)}
+        environ["CROSSTAPE_RECORDER__STORE"] = str((self.record or directory / "history").absolute())  # not the user's DATABASE_URL
+        environ["CROSSTAPE_RECORDER__COMMIT_S"] = f"{COMMIT_S:g}"
         file = str(self.settings_file(directory))
         options = [option for venue, port in self.venues.items() for option in ("--venue", venue, "--port", f"{venue}={port}")]
         option = ("--settings", file)
@@ -64,5 +71,6 @@ class Stand(msgspec.Struct, frozen=True):
             **{f"connector.{venue}": ("connector", "--venue", venue, *option) for venue in self.venues},
             "aggregator": ("aggregator", *option),
             "gateway": ("gateway", *option),
+            **({"recorder": ("recorder", *option)} if self.record is not None else {}),
         }
         return [Service(name, crosstape(*arguments), environ, logs / f"{name}.log") for name, arguments in runs.items()]

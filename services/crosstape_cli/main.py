@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
     "recorder": "Record the tape to files, a bucket or a database; verify what was recorded.",
     "backfill": "Fetch a venue's past trades or candles into the history.",
+    "gaps": "List what the recorded history lacks, and whether it can be repaired.",
+    "repair": "Fill gaps of the recorded history from the venues.",
     "audit": "Compute again what was published, from the recorded inputs, and compare it digit by digit.",
     "plan": "Show the connections that your settings lead to, without connecting.",
     "simulate": "Serve simulated venues on this machine.",

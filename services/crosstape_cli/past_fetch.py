@@ -60,7 +60,7 @@ class VenuePasts:
         made = fetcher.requests
         try:
             async for brought in fetcher.fetch(wanted.instrument, wanted.timeframe, wanted.from_ts, wanted.to_ts):
-                yield Page(brought.rows, brought.complete_to_ts, fetcher.requests - made)
+                yield Page(brought.rows, brought.complete_to_ts, fetcher.requests - made, brought.refused)
                 made = fetcher.requests
         except PastFailed as exc:
             raise HistoryError(str(exc)) from exc

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from crosstape.bus import connect
+from crosstape.bus import Client, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.history.opening import history_url, open_store
+from crosstape.history.store import Store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings, shown
 from crosstape_cli.options import SettingsFile, begin_logging, load
@@ -32,8 +35,8 @@ def recorder(
     action: Annotated[
         Action,
         Parameter(
-            help="record: write the tape to the store until stopped. check: read the whole store and verify it. adopt: bind the store to the"
-            " tape of this bus, whose server lost its data."
+            help="record: write the tape to the store until stopped. check: read the whole store and verify it. adopt: bind the store to"
+            " the tape of this bus, whose server lost its data."
         ),
     ] = Action.RECORD,
     /,
@@ -58,7 +61,16 @@ def recorder(
         return main(lambda: _check(loaded))
     loaded = located(loaded)
     begin_logging(loaded, service="recorder")
-    return main(lambda: _adopt(loaded) if action is Action.ADOPT else run(loaded))
+    return main(lambda: _adopt(loaded) if action is Action.ADOPT else run(loaded, _repair(loaded)))
+
+
+def _repair(settings: Settings) -> Callable[[Client, Store], Coroutine[Any, Any, None]] | None:
+    """Return what repairs gaps beside recording, if the settings ask for it."""
+    if not settings.recorder.repair_s:
+        return None
+    from crosstape_cli.repair_service import repairing  # noqa: PLC0415 - it imports all venues
+
+    return partial(repairing, settings)
 
 
 async def _check(settings: Settings) -> Exit:

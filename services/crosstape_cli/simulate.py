@@ -53,6 +53,7 @@ def simulate(
     speed: Annotated[float, Parameter(help="Speed of recordings: 1 as recorded, 10 ten times as fast, 0 as fast as clients read.")] = 1.0,
     repeat: Annotated[bool, Parameter(negative="", help="Play recordings again for clients that connect after their end.")] = False,
     seed: Annotated[int, Parameter(help="Seed of the synthetic market: the same seed, the same orders.")] = 1,
+    past_hours: Annotated[int, Parameter(help="Hours before the start of which venues have trades and candles by REST.")] = 0,
     rate: Annotated[float, Parameter(help="Orders a second, over all synthetic venues.")] = 120.0,
     stablecoins: Annotated[
         bool, Parameter(negative="", help="List USDT-USD, too, on the venues that have it: the rate that a composite needs.")
@@ -77,6 +78,7 @@ def simulate(
         repeat=repeat,
         seed=seed,
         rate=rate,
+        past_hours=past_hours,
         listings={name: default_listings(name, stablecoins=True) for name in VENUES} if stablecoins else {},
         host=host,
         ports=_ports(port),

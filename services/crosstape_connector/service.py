@@ -82,7 +82,7 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         capture = await stack.enter_async_context(_capturing(settings, venue, public(next(iter(ws_urls.values())))))
         writer = stack.enter_context(closing(_writer(settings, client, keys, feeds, counters, own_dir=own_dir, tape=tape)))
         budget = RequestBudget(client, keys, found.banned_with or venue, outbound=settings.connector.outbound)
-        access = VenueAccess(http, ws_urls, rest_urls, contact, BestEffort(budget))
+        access = VenueAccess(http, ws_urls, rest_urls, contact, BestEffort(budget, belongs=lambda: contact.belongs))
         connector = Connector(settings, own, access, feeds=feeds, counters=counters, writer=writer, cache=cache, capture=capture)
         stack.enter_context(connector.measured())
         stack.enter_context(nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)))

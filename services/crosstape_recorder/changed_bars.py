@@ -83,29 +83,44 @@ class ChangedBars(msgspec.Struct, frozen=True):
 
     def _of(self, timeframe: str, venue: str) -> Iterator[Bar]:
         opens, sums_of = self.touched[timeframe], self.intervals.of(timeframe, venue)
+        followed: set[int] = set()
         for open_ts in sorted(opens):
-            if venue != CONSOLIDATED and venue not in opens[open_ts]:
+            if (venue != CONSOLIDATED and venue not in opens[open_ts]) or open_ts in followed:
                 continue
             sums, old = sums_of.get(open_ts), self.recorded.get((venue, timeframe, open_ts))
-            complete = self.completeness.of(venue, open_ts, close_of(timeframe, open_ts), self._complete_before(timeframe, open_ts))
             if sums is not None:
-                if old is None or (old.trades <= sums.trades and _differs(old, sums.numbers(), complete=complete)):
-                    yield self._bar((venue, timeframe, open_ts), sums.numbers(), old, received_ts=sums.received_ts, complete=complete)
-                yield from self._following(venue, timeframe, open_ts, sums.numbers())
-            elif old is not None and not old.trades and old.complete is not complete:
-                yield self._bar((venue, timeframe, open_ts), numbers_of(old), old, received_ts=self.now_ts, complete=complete)
+                numbers, complete = sums.numbers(), self._is_complete(venue, timeframe, open_ts)
+                if old is None or (old.trades <= numbers.trades and _differs(old, numbers, complete=complete)):
+                    yield self._bar((venue, timeframe, open_ts), numbers, old, received_ts=sums.received_ts, complete=complete)
+                for flat in self._following(venue, timeframe, open_ts, sums_of):
+                    followed.add(flat)
+                    yield from self._without_trades((venue, timeframe, flat), without_trades(numbers.close))
+            elif old is not None and not old.trades:
+                yield from self._without_trades((venue, timeframe, open_ts), numbers_of(old))
 
-    def _following(self, venue: str, timeframe: str, open_ts: int, numbers: Numbers) -> Iterator[Bar]:
-        """Yield the bars without trades behind one with trades: their price is its close."""
-        flat, until = without_trades(numbers.close), open_of(timeframe, max(0, self.horizon_ts))
+    def _following(self, venue: str, timeframe: str, open_ts: int, sums_of: Mapping[int, object]) -> Iterator[int]:
+        """Yield the intervals behind one with trades that have a bar without trades: its price is the close of that one."""
+        until = open_of(timeframe, max(0, self.horizon_ts))
         open_ts = close_of(timeframe, open_ts)
-        while open_ts < until and open_ts not in self.touched[timeframe]:
+        while open_ts < until and open_ts not in sums_of:
             old = self.recorded.get((venue, timeframe, open_ts))
             if old is None or old.trades:
                 return
-            if numbers_of(old) != flat:
-                yield self._bar((venue, timeframe, open_ts), flat, old, received_ts=self.now_ts, complete=old.complete)
+            yield open_ts
             open_ts = close_of(timeframe, open_ts)
+
+    def _without_trades(self, key: BarKey, numbers: Numbers) -> Iterator[Bar]:
+        """Yield the recorded bar of an interval without trades, if it says something else now."""
+        venue, timeframe, open_ts = key
+        old, venues = self.recorded[key], self.touched[timeframe].get(open_ts, set())
+        is_touched = venue in venues or (venue == CONSOLIDATED and bool(venues))
+        complete = self._is_complete(venue, timeframe, open_ts) if is_touched else old.complete
+        if _differs(old, numbers, complete=complete):
+            yield self._bar(key, numbers, old, received_ts=self.now_ts, complete=complete)
+
+    def _is_complete(self, venue: str, timeframe: str, open_ts: int) -> bool:
+        before = self._complete_before(timeframe, open_ts)
+        return self.completeness.of(venue, open_ts, close_of(timeframe, open_ts), before)
 
     def _complete_before(self, timeframe: str, open_ts: int) -> Iterable[str]:
         """Return the venues whose bar of an interval was complete before: that their feed was right at its end is known."""

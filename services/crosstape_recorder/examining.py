@@ -5,8 +5,10 @@ Rows are read in parts, and only runs of numbers are kept of them: the memory th
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +21,9 @@ from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape_recorder.gaps.finding import Recorded, Span, VenueFacts, find
 from crosstape_recorder.gaps.gap import Feed, HistoryGap
-from crosstape_recorder.gaps.runs import Run, joined, run
+from crosstape_recorder.gaps.runs import Run, joined
 from crosstape_recorder.gaps.told import GapRow
+from crosstape_recorder.selection import Selection
 from crosstape_schemas import VENUE_WIDE, Gap, decode
 
 MARGIN_NS: Final = 3_600_000_000_000
@@ -31,28 +34,6 @@ NOT_NUMBERED: Final = frozenset({"candle", "bar"})
 """Kinds of which not every event is kept."""
 _GROUP: Final = ["venue", "instrument", "epoch"]
 _DIGITS: Final = "^[0-9]{1,18}$"
-
-
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of the history is examined."""
-
-    kinds: Sequence[str]
-    """Tags of KINDS: those that are recorded, or some of them."""
-    instrument: str | None = None
-    venue: str | None = None
-    timeframe: str | None = None
-    from_ts: int | None = None
-    """None: from the first row on."""
-    to_ts: int
-
-    def wants(self, feed: Feed) -> bool:
-        """Whether the gaps of a feed are wanted. One of all instruments or kinds is, if no other is named."""
-        return (
-            (feed.kind in self.kinds or feed.kind == VENUE_WIDE)
-            and self.instrument in (None, feed.instrument)
-            and self.venue in (None, feed.venue)
-            and (self.timeframe is None or feed.timeframe == self.timeframe)
-        )
 
 
 async def examine(store: Store, selection: Selection, facts: Callable[[str], VenueFacts], *, tolerance_ns: int) -> list[HistoryGap]:
@@ -85,8 +66,20 @@ def runs_of(table: pa.Table, number: str, ts: str) -> Iterator[tuple[str, str, i
         else:
             part = table.filter(pc.and_kleene(*_same(table, group, "venue", "instrument")))
             part = part.filter(pc.equal(part.column("epoch"), group["epoch"]))
-            runs = joined(map(run, part.column(number).to_pylist(), part.column(ts).to_pylist()))
+            runs = _runs(part.column(number), part.column(ts))
         yield group["venue"], group["instrument"], group["epoch"], runs
+
+
+def _runs(numbers: pa.ChunkedArray, stamps: pa.ChunkedArray) -> list[Run]:
+    """Return the runs of these numbers, one at least. What is done in Python grows with the number of runs alone."""
+    order = pc.sort_indices(numbers)
+    ordered, times = numbers.take(order).combine_chunks(), stamps.take(order).combine_chunks()
+    starts = [0, *pc.indices_nonzero(pc.greater(pc.pairwise_diff(ordered), 1)).to_pylist(), len(ordered)]
+    found = []
+    for start, end in pairwise(starts):
+        both = pc.min_max(times.slice(start, end - start)).as_py()
+        found.append(Run(ordered[start].as_py(), ordered[end - 1].as_py(), both["min"], both["max"]))
+    return found
 
 
 def of_tape(table: pa.Table) -> pa.Table:
@@ -138,7 +131,13 @@ class _Rows:
                 feed = Feed.of(gap.venue, gap.instrument, gap.kind)
                 if VENUE_WIDE not in (feed.venue, feed.instrument, feed.kind):
                     self._feeds.add(feed)
-            self._note_numbers("gap", table.filter(pc.equal(table.column("instrument"), VENUE_WIDE)))
+            self._note_numbers("gap", table.filter(self._of_venues(table)))
+
+    def _of_venues(self, table: pa.Table) -> Any:
+        """Return which gaps are of a venue's own stream, and within the time of the statuses that are read of it."""
+        wanted, received_ts = self._selection, table.column("received_ts")
+        chosen = pc.and_(pc.equal(table.column("instrument"), VENUE_WIDE), pc.less(received_ts, wanted.to_ts))
+        return chosen if wanted.from_ts is None else pc.and_(chosen, pc.greater_equal(received_ts, wanted.from_ts))
 
     def _concerns(self, gap: Gap) -> bool:
         wanted = self._selection
@@ -158,16 +157,19 @@ class _Rows:
     async def read_kind(self, store: Store, kind: str) -> None:
         """Read the rows of a kind."""
         async for table in store.read(self._query(kind, MARGIN_NS)):
-            if kind in NOT_NUMBERED:
-                self._note_candles(kind, table)
-                continue
-            for one in table.group_by(["venue", "instrument"]).aggregate([]).to_pylist():
-                self._feeds.add(Feed(one["venue"], one["instrument"], kind))
-            self._note_numbers(kind, table)
-            if kind == "trade":
-                for venue, instrument, _, runs in trade_runs(table):
-                    feed = Feed(venue, instrument, kind)
-                    self._ids[feed] = joined([*self._ids[feed], *runs])
+            await asyncio.to_thread(self._note, kind, table)  # a recorder goes on recording meanwhile
+
+    def _note(self, kind: str, table: pa.Table) -> None:
+        if kind in NOT_NUMBERED:
+            self._note_candles(kind, table)
+            return
+        for one in table.group_by(["venue", "instrument"]).aggregate([]).to_pylist():
+            self._feeds.add(Feed(one["venue"], one["instrument"], kind))
+        self._note_numbers(kind, table)
+        if kind == "trade":
+            for venue, instrument, _, runs in trade_runs(table):
+                feed = Feed(venue, instrument, kind)
+                self._ids[feed] = joined([*self._ids[feed], *runs])
 
     def _note_numbers(self, kind: str, table: pa.Table) -> None:
         for venue, instrument, epoch, runs in runs_of(of_tape(table), "seq", "received_ts"):

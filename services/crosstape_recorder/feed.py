@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from crosstape.bus import Bookmark
-from crosstape.history.text_events import TextEvent, kind_of
+from crosstape.history.columns import TextEntry
+from crosstape.history.text_events import kind_of, text_type
 from crosstape_recorder.mark import oldest
 from crosstape_recorder.waiting_rows import WaitingRows
-
-
-class TextEntry(Protocol):
-    """An `Entry` of a reader that decodes decimals as text."""
-
-    @property
-    def stream(self) -> str:
-        """See `Entry`."""
-        ...
-
-    @property
-    def id(self) -> str:
-        """See `Entry`."""
-        ...
-
-    @property
-    def event(self) -> TextEvent:
-        """See `text_events.decode`."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """See `Entry`."""
-        ...
 
 
 class Feed:
@@ -65,22 +41,20 @@ class Feed:
 
     def accept(self, entries: Sequence[TextEntry]) -> None:
         """Take entries of this stream, at least one, in order."""
-        if len(self.rows) > 1:
+        rows = self.rows[0]
+        events = [entry.event for entry in entries]  # from here on, for each event of the tape nothing more than must be
+        if len(self.rows) > 1 or {event.__class__ for event in events} != {text_type(rows.kind)}:
             for entry in entries:
                 self._accept_for_some(entry)
             return
-        (rows,) = self.rows
         mark = rows.marks[self.stream]
-        add, newest = rows.builder.add, mark.newest
-        for entry in entries:  # for each event of the tape: nothing more than must be
-            event = entry.event
-            newest[event.venue, event.epoch] = event
-            ms, _, n = entry.id.partition("-")
-            add(int(ms), int(n), event, entry.data)
-        mark.id = entry.id
-        rows.note(self.stream, mark, len(entries) * len(entry.data))
+        mark.newest.update({(event.venue, event.epoch): event for event in events})
+        rows.builder.extend(entries)
+        mark.id = entries[-1].id
+        rows.note(self.stream, mark, len(entries) * len(entries[-1].data))
 
     def _accept_for_some(self, entry: TextEntry) -> None:
+        """Take an entry of a venue's own stream, or of one that has events of other kinds than its name says: those are left out."""
         event, kind = entry.event, kind_of(entry.event)
         for rows in self.rows:
             mark = rows.marks[self.stream]

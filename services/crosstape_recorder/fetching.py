@@ -29,6 +29,8 @@ class Page(msgspec.Struct, frozen=True):
     complete_to_ts: int
     """Everything from `Wanted.from_ts` to here has been fetched, as far as the venue has it: from where to go on."""
     requests: int = 1
+    refused: int = 0
+    """Rows that could not be used: unreadable, or candles that begin when none of ours does."""
 
 
 class Fetch(Protocol):

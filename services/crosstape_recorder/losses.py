@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from crosstape.bus import Missed
+from crosstape.history.columns import TextEntry
 from crosstape.history.text_events import TextEvent, decode
-from crosstape_recorder.feed import Feed, TextEntry
+from crosstape_recorder.feed import Feed
 from crosstape_schemas import VENUE_WIDE, Gap, GapCause, encode
 
 
@@ -60,12 +61,12 @@ class Losses:
         """Forget all: the streams are read again, from before what is missing."""
         self._noted.clear()
 
-    def behind(self, entries: Sequence[TextEntry]) -> list[tuple[Missed, TextEntry]]:
-        """Returns what is missing before some of these entries, which are of one stream: with the entry that follows it.
+    def behind(self, stream: str, entries: Sequence[TextEntry]) -> list[tuple[Missed, TextEntry]]:
+        """Returns what is missing before some of these entries, which are of this stream: with the entry that follows it.
 
         Losses without a number are left out if others show what they are.
         """
-        noted = self._noted.pop(entries[0].stream, [])
+        noted = self._noted.pop(stream, [])
         wanted = {(missed.venue, missed.epoch, missed.first_missing + (missed.count or 0)): missed for missed in noted if missed.venue}
         found = []
         for entry in entries if wanted else ():
@@ -76,7 +77,7 @@ class Losses:
         if not found and (vague := [missed for missed in noted if not missed.venue]):
             found.append((vague[0], entries[0]))
         if wanted:  # the entry was fetched, and is not returned yet
-            self._noted[entries[0].stream] = list(wanted.values())
+            self._noted[stream] = list(wanted.values())
         return found
 
     def at_end(self, stream: str) -> bool:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 import structlog
 
-from crosstape.bus import Client, Reader, Start
+from crosstape.bus import Client, Entry, Reader, Start
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
+from crosstape.history.columns import TextEntry
 from crosstape.history.text_events import decode
 from crosstape_recorder import losses, metrics
 from crosstape_recorder.binding import Binding
 from crosstape_recorder.committing import Committer
-from crosstape_recorder.feed import Feed, TextEntry
+from crosstape_recorder.feed import Feed
 from crosstape_recorder.losses import Losses
 from crosstape_recorder.waiting_rows import WaitingRows
 from crosstape_recorder.wanted import Wanted
@@ -34,6 +36,7 @@ READ_S: Final = 0.5
 SYNC_S: Final = 1.0
 """How often the marks of streams move that had nothing of use."""
 _ORIGIN: Final = "0-0"
+_stream: Final[Callable[[Entry], str]] = operator.attrgetter("stream")
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +105,7 @@ class Reading:
             while self._is_full() and not self._again:
                 self._room.clear()
                 await self._room.wait()  # until a commit has taken rows: the store may be away for long
-            entries = cast("Sequence[TextEntry]", await reader.read(timeout_s=READ_S))
+            entries = await reader.read(timeout_s=READ_S)
             if self._again:
                 return  # what was read now counts as unread
             if entries:
@@ -115,9 +118,9 @@ class Reading:
     def _is_full(self) -> bool:
         return any(rows.is_full for rows in self._rows.values())
 
-    def _accept(self, entries: Sequence[TextEntry]) -> None:
+    def _accept(self, entries: Sequence[Entry]) -> None:
         for stream, part in itertools.groupby(entries, key=_stream):
-            run = list(part)
+            run = cast("list[TextEntry]", list(part))
             feed = self._feeds[stream]
             if stream in self._losses:
                 self._report(feed, run)
@@ -127,7 +130,7 @@ class Reading:
 
     def _report(self, feed: Feed, run: Sequence[TextEntry]) -> None:
         """Report what is missing before some of these entries, but not what was on the tape before its history began."""
-        for missed, following in self._losses.behind(run):
+        for missed, following in self._losses.behind(feed.stream, run):
             before = run[: run.index(following)]
             is_before = feed.is_new and missed.first_missing == 1 and missed.epoch <= self._since_ts
             if is_before and missed.venue not in feed.venues | {entry.event.venue for entry in before}:
@@ -182,10 +185,6 @@ class Reading:
         for partition in range(self._keys.partitions):
             names += (name.decode(errors="replace") for name in await execute(self._client, "SMEMBERS", self._keys.registry(partition)))
         return names
-
-
-def _stream(entry: TextEntry) -> str:
-    return entry.stream
 
 
 def _newest_ts(rows: WaitingRows) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -28,10 +29,14 @@ log = structlog.get_logger(__name__)
 class Recorder:
     """Records until it is cancelled; then it commits what was read."""
 
-    def __init__(self, settings: Settings, client: Client, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, client: Client, store: Store, *, repair: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """`repair`: repairs gaps of the history until cancelled."""
         self._settings = settings
         self._client = client
         self._store = store
+        self._repair = repair
         self._keys = Keys(settings.bus.prefix, settings.bus.partitions)
         self._bus = Availability(
             client, "recorder", backoff_s=settings.bus.backoff_s, reconnected=PrometheusReaderMetrics().reconnected, starting=True
@@ -66,6 +71,8 @@ class Recorder:
                 tasks.create_task(tend(self._store, self._settings.recorder), name="recorder.tend"),
                 tasks.create_task(self._measure(), name="recorder.measure"),
             ]
+            if self._repair is not None:
+                others.append(tasks.create_task(self._repair(), name="recorder.repair"))
             try:
                 await asyncio.Event().wait()  # until cancelled, or one of the tasks fails
             finally:

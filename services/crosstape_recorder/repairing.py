@@ -14,21 +14,24 @@ from typing import Final
 import msgspec
 
 from crosstape.errors import CrosstapeError, HistoryError
+from crosstape.history import text_events
 from crosstape.history.batch import Source
+from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
 from crosstape.history.store import Store
+from crosstape_recorder.backfill.writer import ATTEMPTS, PastWriter
 from crosstape_recorder.bars import counts_at
 from crosstape_recorder.examining import MARGIN_NS, trade_runs
-from crosstape_recorder.fetched_rows import ATTEMPTS, append, write
-from crosstape_recorder.fetching import Fetch, Page, Wanted
+from crosstape_recorder.fetching import Fetch, Wanted
 from crosstape_recorder.gaps.candles import intervals
 from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.gaps.gap import FETCHED, Feed, HistoryGap, Part, Seen
 from crosstape_recorder.gaps.runs import Run, joined, run
 from crosstape_recorder.gaps.trade_ids import TradeIds, number_of
-from crosstape_schemas import VENUE_WIDE, Candle, Gap, GapCause, Trade
+from crosstape_schemas import VENUE_WIDE, Candle, Gap, GapCause, Trade, encode
 from crosstape_schemas.timeframes import close_of, open_of
 
+MS: Final = 1_000_000
 SETTLED_NS: Final = 60_000_000_000
 """What is newer than this is left to the connector, which is fetching it, and to the recorder, which has not written it yet."""
 
@@ -62,8 +65,8 @@ def wanted_of(gap: HistoryGap, *, tolerance_ns: int) -> Wanted:
     )  # fmt: skip
 
 
-def judged(gaps: Iterable[HistoryGap], fetch: Fetch | None, *, tolerance_ns: int, now_ts: int) -> list[HistoryGap]:
-    """Returns the gaps, of which each that its venue cannot fill says why not."""
+def judged(gaps: Iterable[HistoryGap], reach: Callable[[Wanted], str], *, tolerance_ns: int, now_ts: int) -> list[HistoryGap]:
+    """Returns the gaps, of which each that its venue cannot fill says why not. `reach`: see `Fetch.reach`."""
     found = []
     for gap in gaps:
         why = gap.why_not
@@ -73,8 +76,8 @@ def judged(gaps: Iterable[HistoryGap], fetch: Fetch | None, *, tolerance_ns: int
                 why = "it is not known which instruments it concerns"
             elif wanted.to_ts > now_ts - SETTLED_NS:
                 why = "it is too new: its connector may be fetching it, or the interval has not ended"
-            elif fetch is not None:
-                why = fetch.reach(wanted)
+            else:
+                why = reach(wanted)
         found.append(msgspec.structs.replace(gap, why_not=why))
     return found
 
@@ -93,7 +96,7 @@ class Repair:
 
     async def run(self, gaps: Sequence[HistoryGap]) -> AsyncIterator[Repaired]:
         """Yields what became of each gap. A venue that refuses does not end it; a store that cannot be used does, with `HistoryError`."""
-        for gap in judged(gaps, self._fetch, tolerance_ns=self._tolerance_ns, now_ts=self._clock()):
+        for gap in judged(gaps, self._fetch.reach, tolerance_ns=self._tolerance_ns, now_ts=self._clock()):
             if gap.why_not:
                 yield Repaired(gap, 0, 0, gap.why_not)
             else:
@@ -102,6 +105,7 @@ class Repair:
     async def _repair(self, gap: HistoryGap) -> Repaired:
         wanted = wanted_of(gap, tolerance_ns=self._tolerance_ns)
         fetched = _Fetched(gap.feed)
+        writer = PastWriter(self._store, wanted.venue, wanted.instrument, wanted.timeframe)
         pages = self._fetch.fetch(wanted)
         came = requests = 0
         while True:
@@ -112,7 +116,9 @@ class Repair:
             if page is None:
                 break
             requests += page.requests
-            came += await self._write(gap.feed, wanted, page, fetched)
+            fetched.note(page.rows)
+            written = await writer.write([row for row in page.rows if wanted.from_ts <= _ts(row) < wanted.to_ts])
+            came += written.new
         ids = await self._ids(gap.feed, wanted) if self._facts(gap.feed.venue).contiguous and gap.feed.kind == "trade" else None
         around = gap.from_ts, gap.to_ts
         never, missing = fetched.left(wanted) if ids is None else ids.left(fetched.runs, around)
@@ -120,12 +126,6 @@ class Repair:
             return Repaired(gap, came, 0, f"{gap.feed.venue} has not given {missing} of them: it may not have them any more", requests)
         await self._close(gap, wanted, fetched, ids, came)
         return Repaired(gap, came, never, requests=requests)
-
-    async def _write(self, feed: Feed, wanted: Wanted, page: Page, fetched: _Fetched) -> int:
-        """Write the rows of a page that were wanted."""
-        rows = [row for row in page.rows if wanted.from_ts <= _ts(row) < wanted.to_ts]
-        fetched.note(page.rows)
-        return await write(self._store, feed.kind, rows, self._clock())
 
     async def _ids(self, feed: Feed, wanted: Wanted) -> TradeIds:
         """Return the ids that are there now."""
@@ -156,9 +156,14 @@ class Repair:
             cause = GapCause.SEQUENCE.value
             part = Part(gap.feed, wanted.from_ts, wanted.to_ts, never, cause, Seen.CANDLES)
             rows[part.from_ts, part.to_ts, cause] = _repaired(part, now_ts, 0, never)
+        builder = BatchBuilder("gap")
+        for number, gap_row in enumerate(rows.values()):
+            data = encode(gap_row)
+            builder.add(now_ts // MS, number, text_events.decode(data), data, Source.RECORDER)
+        batch = builder.build()
         for _ in range(ATTEMPTS):
             position = await self._store.position("gap")
-            if await append(self._store, "gap", list(rows.values()), now_ts, source=Source.RECORDER, after=position.number):
+            if await self._store.append(batch, {}, after=position.number) is not None:
                 return
         raise HistoryError("gap: other processes commit all the time; is more than one recorder writing to this store?")
 

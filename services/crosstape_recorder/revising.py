@@ -22,9 +22,10 @@ from crosstape.history.store import Store
 from crosstape_recorder.bars import Intervals, counts_at
 from crosstape_recorder.changed_bars import BarKey, ChangedBars, Repairs, touched
 from crosstape_recorder.completeness import Completeness, FeedLife
-from crosstape_recorder.examining import Selection, examine
+from crosstape_recorder.examining import examine
 from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.gaps.ranges import Range, union
+from crosstape_recorder.selection import Selection
 from crosstape_schemas import CONSOLIDATED, TIMEFRAMES, VENUE_WIDE, AnyEvent, Bar, Gap, Status, Trade, decode
 from crosstape_schemas.timeframes import DAY, LENGTHS, close_of
 
@@ -108,11 +109,10 @@ class Revision:
 
     async def _horizon(self, instrument: str, now_ts: int) -> int:
         """Return the moment (ns) up to which bars are history: as the aggregator does, by the clock and by the newest trade."""
-        newest = await self._store.last(Query(kind="trade", instrument=instrument))
-        trade = None if newest is None else decode(newest)
-        if not isinstance(trade, Trade):
-            return 0
-        return min(now_ts, counts_at(trade.venue_ts, trade.received_ts)) - self._rules.history_ns - SETTLED_NS
+        async for event in events(self._store, Query(kind="trade", instrument=instrument, limit=1)):
+            if isinstance(event, Trade):
+                return min(now_ts, counts_at(event.venue_ts, event.received_ts)) - self._rules.history_ns - SETTLED_NS
+        return 0
 
     async def _recorded(self, instrument: str, timeframe: str, opens: Iterable[int]) -> dict[BarKey, Bar]:
         """Return the bars around these intervals, of each the highest revision that is recorded or on the tape."""
@@ -158,7 +158,7 @@ class Revision:
 
     async def _since(self, instrument: str, venue: str, from_ts: int) -> int:
         """Return from when on the trades of a venue are in the history: 0 if one is from before the time that is looked at."""
-        if await self._store.last(Query(kind="trade", instrument=instrument, venue=venue, to_ts=from_ts)) is not None:
+        async for _ in events(self._store, Query(kind="trade", instrument=instrument, venue=venue, to_ts=from_ts, limit=1)):
             return 0
         async for table in self._store.read(Query(kind="trade", instrument=instrument, venue=venue, from_ts=from_ts)):
             if len(table):

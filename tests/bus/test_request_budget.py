@@ -146,6 +146,19 @@ async def test_a_server_that_is_away_costs_a_live_connector_one_call() -> None:
         assert time.monotonic() - began < 2.0
 
 
+async def test_nothing_is_written_on_a_tape_that_the_venue_may_not_belong_on(client: Redis, bus: Client) -> None:
+    """What was spent before that is known is counted with the next request."""
+    known = False
+    live = BestEffort(budget(bus), belongs=lambda: known)
+    assert await live.spend(LONG, 30) == 0.0
+    await live.hold(LONG, 30.0)
+    assert not await client.keys("*")
+    known = True
+    assert await live.spend(LONG, 1) == 0.0
+    assert await budget(bus).reserve(LONG, 19, 0.5) == 0.0
+    assert await budget(bus).reserve(LONG, 1, 0.5) > 0
+
+
 async def test_partitions_keep_both_keys_in_one_slot(bus: Client, client: Redis) -> None:
     """As a script on a cluster needs."""
     keys = Keys("tape", 8)

@@ -150,6 +150,9 @@ SHOWN: Final[dict[str, How]] = {
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
+        "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
+    ),
     "docs/how-to/compute-an-indicator.md#3-use-a-library sh": _INDICATOR,
     "docs/how-to/compute-an-indicator.md#4-check-the-bars sh": RunBy(
         "cli/test_check_bars.py::test_differences_are_shown_and_are_the_exit_code"
@@ -189,6 +192,7 @@ SHOWN: Final[dict[str, How]] = {
                 "connector",
                 "aggregator",
                 "gateway",
+                "backfill",
                 "plan",
                 "simulate",
                 "normalize",

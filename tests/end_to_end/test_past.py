@@ -72,7 +72,7 @@ async def test_a_moment_with_many_trades_is_not_cut_at_a_page(venue: str) -> Non
 async def test_rows_that_a_page_repeats_count_once(venue: str) -> None:
     """A page that begins before what was asked for, or repeats the end of the page before."""
     async with past_venue(venue) as one:
-        one.made.faults.add(from_text(f"odd-past venue={venue} how=overlap count=7"))
+        one.made.faults.add(from_text(f"odd-past venue={venue} how=overlap number=7"))
         one.made.faults.tick()
         pages = await one.fetch(None, START_TS - 20 * HOUR, START_TS - HOUR)
         assert trade_rows(pages) == one.true_trades(START_TS - 20 * HOUR, START_TS - HOUR)
@@ -82,7 +82,7 @@ async def test_rows_that_a_page_repeats_count_once(venue: str) -> None:
 async def test_of_two_rows_of_one_interval_the_later_counts(venue: str) -> None:
     """Bitstamp served a day twice with different figures."""
     async with past_venue(venue) as one:
-        one.made.faults.add(from_text(f"odd-past venue={venue} how=twice count=3"))
+        one.made.faults.add(from_text(f"odd-past venue={venue} how=twice number=3"))
         one.made.faults.tick()
         from_ts = START_TS - 10 * HOUR
         candles = candle_rows(await one.fetch("1m" if venue != "coinbase" else "5m", from_ts, NOW))
@@ -97,7 +97,8 @@ async def test_what_a_venue_does_not_have_is_refused_with_the_reason() -> None:
         assert one.fetcher.reach("1m", START_TS - 11 * HOUR) == ""
         assert "cannot give candles of 1w" in one.fetcher.reach("1w", START_TS)
         assert "there are no such candles" in one.fetcher.reach("7m", START_TS)
-        assert one.fetcher.reach(None, 0) == ""
+        assert one.fetcher.reach(None, START_TS - 9 * 365 * 24 * HOUR) == ""
+        assert "older than ten years" in one.fetcher.reach(None, START_TS - 11 * 365 * 24 * HOUR)
         with pytest.raises(PastFailed, match="kraken: BTC-UDST is not listed; near: BTC-USD"):
             [page async for page in one.fetcher.fetch("BTC-UDST", None, START_TS - MINUTE, START_TS)]
     async with past_venue("bitstamp") as one:

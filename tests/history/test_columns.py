@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import crosstape_schemas
+from crosstape.bus import Entry
 from crosstape.history import text_events
 from crosstape.history.arrow import batch_of, events_of, schema_of, table_of
 from crosstape.history.batch import Batch, Source
@@ -181,3 +182,26 @@ def test_sources_are_kept() -> None:
     table = table_of(builder.build())
     assert table.column("source").to_pylist() == ["rest"]
     assert isinstance(crosstape_schemas.decode(events_of(table)[0]), Trade)
+
+
+@pytest.mark.parametrize("sizes", [[1], [3, 600, 1, 511], [512, 512], [1500]])
+def test_entries_are_added_many_at_a_time(sizes: list[int]) -> None:
+    """It is the same batch as of one event after the other, in the same order, however they come."""
+    rows = [TRADE.replace(b'"seq":12', b'"seq":%d' % number) for number in range(sum(sizes))]
+    rows[-1] = rows[-1].replace(b'"size":"0.00123"', b'"size":"00.1"')
+    entries = [Entry("s", f"5-{number}", cast("Any", text_events.decode(data)), data) for number, data in enumerate(rows)]
+    one, many = BatchBuilder("trade"), BatchBuilder("trade")
+    for number, entry in enumerate(entries):
+        one.add(5, number, entry.event, entry.data)
+
+    added = 0
+    for size in sizes:
+        part = entries[added : added + size]
+        added += size
+        if size == 1:
+            many.add(5, added - 1, part[0].event, part[0].data)
+        else:
+            many.extend(part)
+        assert len(many) == added
+
+    assert many.build() == one.build()

@@ -23,7 +23,7 @@ from crosstape.history.postgres import copying
 from crosstape.history.postgres.store import PostgresStore
 from crosstape.history.query import Query
 from crosstape.history.store import Position
-from crosstape_schemas import KINDS, Gap, GapCause, encode
+from crosstape_schemas import KINDS, Gap, GapCause, Mark, encode
 from tests.history.batches import DAY, MINUTE, NOON, SECOND, batch, candle, ids, read, trade
 from tests.schemas.strategies import events
 from tests.waiting import wait_until
@@ -90,13 +90,26 @@ async def test_each_day_is_a_partition(store: PostgresStore, server: asyncpg.Con
     assert [tuple(row) for row in found] == [("trade_20261130", "1"), ("trade_20261201", "2"), ("trade_20261206", "3")]
 
 
+@pytest.mark.parametrize("ts", [-(2**63), -1, 0, 2**63 - 1])
+async def test_any_time_of_64_bits_has_its_day(store: PostgresStore, ts: int) -> None:
+    """Also one that no clock shows: a mistake of a venue stops no recorder."""
+    rows = of("mark", encode(Mark(venue="okx", instrument="BTC-USDT-PERP", venue_ts=None, received_ts=ts, mark_price=None)))
+
+    assert await store.append(rows, {}, after=0) == 1
+
+    assert await read(store, Query(kind="mark")) == rows.data
+    assert await store.last(Query(kind="mark", instrument="BTC-USDT-PERP")) == rows.data[0]
+    assert await read(store, Query(kind="mark", from_ts=ts + 1)) == await read(store, Query(kind="mark", to_ts=ts)) == []
+
+
 def _number(digits: int) -> st.SearchStrategy[str]:
     """A decimal of so many digits, with the point anywhere."""
     whole = st.text("0123456789", min_size=digits, max_size=digits)
     return st.tuples(whole, st.integers(1, digits)).map(lambda one: f"{one[0][: one[1]].lstrip('0') or '0'}.{one[0][one[1] :]}".rstrip("."))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_every_event_comes_back_byte_for_byte(postgres: str, data: st.DataObject, kind: str, keep: bool) -> None:
     """All kinds, with any texts (NUL, quotes, tabs, ends of lines), times and decimals."""
@@ -104,7 +117,8 @@ def test_every_event_comes_back_byte_for_byte(postgres: str, data: st.DataObject
     asyncio.run(_round_trip(postgres, kind, some, keep))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.integers(1, 60).flatmap(_number), min_size=1, max_size=20))
 def test_decimals_of_any_length_come_back(postgres: str, numbers: list[str]) -> None:
     """With 1 to 60 digits, and zeros at their end: in the table, and in the events, though a table of Arrow holds 38 digits."""
@@ -286,11 +300,11 @@ async def test_what_is_wrong_is_found(store: PostgresStore, server: asyncpg.Conn
 
     assert (result.commits, result.rows) == (1, 6)
     found = [f"{one.where}: {one.what}" for one in result.findings]
-    assert sorted(text.partition("trade")[2] for text in found) == [
-        ", stream …:trade:BTC-USDT: its newest row is of entry 1004-0, and the mark is 1003-0: a recorder would record it again",
-        "_20261130, entry 1001-0: price is '67002.11', and '67002.10' in its event",
-        "_20261130, entry 1003-0: it does not give back an event of its kind",
-        "_20261130: 2 rows of kraken BTC-USDT have the number 3 of epoch 7: an entry is there more than once",
+    assert sorted(text.partition(".")[2] for text in found) == [
+        "trade: number 3 of kraken in the stream trade:BTC-USDT, epoch 7, is there more than once",
+        "trade: the newest row of trade:BTC-USDT is of entry 1004-0, and its mark is 1003-0: it would be recorded again",
+        "trade_20261130, entry 1001-0: price is '67002.11', and '67002.10' in its event",
+        "trade_20261130, entry 1003-0: it does not give back an event of its kind",
     ]
 
 
@@ -300,7 +314,7 @@ async def test_numbers_that_the_recorder_reported_as_missing_are_no_finding(stor
     await store.append(batch([trade(1), trade(2)]), marks, after=0)
     await store.append(batch([trade(9)], first_ms=2_000, first_seq=9), {}, after=1)
     (finding,) = (await store.check()).findings
-    assert "numbers 3 to 8 are missing of kraken BTC-USDT" in finding.what
+    assert "numbers 3 to 8 of kraken in the stream trade:BTC-USDT, epoch 7, are missing" in finding.what
 
     builder = BatchBuilder("gap")
     gap = Gap(

@@ -9,6 +9,7 @@ import pytest
 
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
+from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
@@ -144,6 +145,17 @@ async def test_a_trade_by_rest_counts_only_where_the_tape_has_it_not(store_facto
     assert await ids(store, Query(kind="trade", limit=2, venue="kraken")) == ["3", "4"]
 
 
+async def test_a_candle_that_the_venue_has_changed_counts_before_the_tapes(store_factory: StoreFactory) -> None:
+    """By REST it comes as a later revision; what agrees with the tape does not count."""
+    store = await store_factory()
+    tape = batch([candle(1), candle(2)])
+    await store.append(tape, {}, after=0)
+    rest = batch([candle(1), candle(2, close=Decimal("1.9"), revision=1)], source=Source.REST, first_ms=9_000)
+    await store.append(rest, {}, after=1)
+    assert await read(store, Query(kind="candle")) == [tape.data[0], rest.data[1]]
+    assert await read(store, Query(kind="candle", newest_revisions=False)) == [*tape.data, rest.data[1]]
+
+
 async def test_trades_by_rest_without_an_id_all_count(store_factory: StoreFactory) -> None:
     """Nobody knows which of them are the same."""
     store = await store_factory()
@@ -194,6 +206,41 @@ async def test_events_are_kept_as_they_were_where_columns_cannot_give_them_back(
     await store.append(rows, {}, after=0)
 
     assert await read(store, TRADES) == rows.data
+
+
+async def test_the_last_event_is_given_at_once(store_factory: StoreFactory) -> None:
+    """Of an instrument, of a venue, up to a moment."""
+    store = await store_factory()
+    assert await store.last(TRADES) is None
+    rows = batch([trade(1), trade(4, instrument="ETH-USDT"), trade(3), trade(2, venue="okx")])
+    await store.append(rows, {}, after=0)
+    await store.append(batch([trade(5, instrument="ADA-USDT")], first_ms=2_000), {}, after=1)
+
+    assert await store.last(Query(kind="trade", instrument="BTC-USDT")) == rows.data[2]
+    assert await store.last(Query(kind="trade", instrument="BTC-USDT", venue="okx")) == rows.data[3]
+    assert await store.last(Query(kind="trade", to_ts=NOON + 3 * SECOND)) == rows.data[3]
+    assert await store.last(Query(kind="trade", instrument="XRP-USDT")) is None
+
+
+async def test_candles_are_made_of_trades(store_factory: StoreFactory) -> None:
+    """Exactly, and none for an interval without trades."""
+    store = await store_factory()
+    empty = await store.candles(Query(kind="trade", instrument="BTC-USDT"), "1m")
+    assert len(empty) == 0
+    rows = [
+        trade(0, price=Decimal("10.1"), size=Decimal("0.3")),
+        trade(59, price=Decimal(9), size=Decimal("1.000000000000000001")),
+        trade(180, price=Decimal(11), size=Decimal(2)),
+    ]
+    await store.append(batch(rows), {}, after=0)
+
+    table = await store.candles(Query(kind="trade", instrument="BTC-USDT"), "1m")
+
+    assert table.column("open_ts").to_pylist() == [NOON, NOON + 3 * MINUTE]
+    assert table.column("trades").to_pylist() == [2, 1]
+    assert [Decimal(value) for value in table.column("close").to_pylist()] == [9, 11]
+    assert [Decimal(value) for value in table.column("high").to_pylist()] == [Decimal("10.1"), 11]
+    assert [Decimal(value) for value in table.column("quote_volume").to_pylist()] == [Decimal("12.030000000000000009"), 22]
 
 
 async def test_a_reader_sees_each_commit_whole(store_factory: StoreFactory) -> None:
@@ -313,3 +360,43 @@ async def test_a_store_is_bound_to_its_tapes_in_order(store_factory: StoreFactor
     assert await one.tapes() == [Identity("first", "live"), Identity("third", "live")]
     assert await one.position("trade") == Position(0, {})
     assert (await one.check()).findings == ()
+
+
+async def test_candles_count_a_fetched_trade_once(store_factory: StoreFactory) -> None:
+    """If the tape has it, that one; at the ends of an interval, too. Numbers are text, as bars from trades have them."""
+    store = await store_factory()
+    await store.append(batch([trade(1), trade(2, ts=NOON + 2 * SECOND + 7)]), {}, after=0)
+    fetched = [trade(0, price=Decimal("1.50")), trade(1), trade(2), trade(3), trade(3)]
+    await store.append(batch(fetched, source=Source.REST), {}, after=1)
+    query = Query(kind="trade", instrument="BTC-USDT")
+
+    (found,) = (await store.candles(query, "1m")).to_pylist()
+
+    assert found == {
+        "open_ts": NOON, "open": "1.5", "high": "67003.1", "low": "1.5", "close": "67003.1", "volume": "1", "quote_volume": "50251.95",
+        "trades": 4,
+    }  # fmt: skip
+    assert not len(await store.candles(Query(kind="trade", instrument="ETH-USDT"), "1m"))
+    with pytest.raises(HistoryError, match="no timeframe '7m'; there are 1s, 1m"):
+        await store.candles(query, "7m")
+
+
+async def test_the_newest_event(store_factory: StoreFactory) -> None:
+    """Of an instrument that is rare, before a moment, by revision; and none if there is none."""
+    store = await store_factory()
+    rare = batch([trade(1, instrument="ADA-USDT")])
+    await store.append(rare, {}, after=0)
+    often = batch([trade(number, ts=NOON + number * DAY, venue="okx" if number == 3 else "kraken") for number in range(9)], first_ms=5_000)
+    await store.append(often, {}, after=1)
+    first, second = batch([candle(1)]), batch([candle(1, revision=1)], first_ms=2_000)
+    await store.append(second, {}, after=0)
+    await store.append(first, {}, after=1)
+
+    assert await store.last(TRADES) == often.data[-1]
+    assert await store.last(Query(kind="trade", instrument="ADA-USDT")) == rare.data[0]
+    assert await store.last(Query(kind="trade", venue="okx")) == often.data[3]
+    assert await store.last(Query(kind="trade", to_ts=NOON + 7 * DAY)) == often.data[6]
+    assert await store.last(Query(kind="candle", timeframe="1m")) == second.data[0]
+    assert await store.last(Query(kind="candle", timeframe="5m")) is None
+    assert await store.last(Query(kind="trade", from_ts=NOON + 99 * DAY)) is None
+    assert await store.last(Query(kind="quote")) is None

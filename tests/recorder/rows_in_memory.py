@@ -25,6 +25,7 @@ class RowsInMemory:
 
     def __init__(self) -> None:
         self.commits: dict[str, list[pa.Table]] = {}
+        self.part = 16
         self.races = 0
         """How many of the next commits another process is to be earlier than."""
 
@@ -76,7 +77,7 @@ class RowsInMemory:
         return len(commits)
 
     async def read(self, query: Query) -> AsyncIterator[pa.Table]:
-        """See `Store`; in parts of sixteen rows."""
+        """See `Store`; in parts of `part` rows."""
         table = self.rows(query.kind)
         for name in ("instrument", "venue", "timeframe"):
             if (value := getattr(query, name)) is not None:
@@ -91,8 +92,9 @@ class RowsInMemory:
                 key = row["venue"], row["instrument"], row["timeframe"], row["open_ts"]
                 newest[key] = max(newest.get(key, (-1, 0)), (row["revision"], at))
             table = table.take(pa.array(sorted(at for _, at in newest.values()), pa.int64()))
-        for start in range(0, len(table), 16):
-            yield table.slice(start, 16)
+        table = table if query.limit is None else table.slice(max(0, len(table) - query.limit))
+        for start in range(0, len(table), self.part):
+            yield table.slice(start, self.part)
 
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """Not here."""

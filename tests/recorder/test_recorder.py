@@ -149,3 +149,22 @@ async def test_many_rows_are_committed_before_the_time(client: Redis, valkey: st
         for number in range(1, 1_001):
             publisher.publish(trade(number))
         await recorded(store, "trade", 900)
+
+
+async def test_what_does_not_belong_to_a_stream_is_left_out(client: Redis, valkey: str) -> None:
+    """Anybody may write to the bus. It ends nothing, and the events around it are recorded."""
+    store, settings = MemoryStore(), settings_of(valkey, kinds=("trade",))
+    async with publishing(settings.bus) as publisher, recording(settings, store):
+        publisher.publish(trade(1))
+        await recorded(store, "trade", 1)
+        await client.xadd(TRADES, {"d": encode(quote(1))})
+        await client.xadd(TRADES, {"d": b"{}"})
+        await client.xadd(TRADES, {"x": b"y"})
+        publisher.publish(trade(2))
+        for event in (status("*", instrument=VENUE_WIDE), gap(VENUE_WIDE)):
+            publisher.publish(event)
+        await recorded(store, "trade", 2)
+        await recorded(store, "gap", 1)
+
+    assert seqs(store.disk.events("trade")) == [1, 2]
+    assert [type(event) for event in store.disk.events("gap")] == [Gap]

@@ -11,13 +11,14 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_recorder.examining import Selection, examine
+from crosstape_recorder.examining import examine
 from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.gaps.gap import HistoryGap
 from crosstape_recorder.repairing import Repair, Repaired
+from crosstape_recorder.selection import Selection
 from crosstape_schemas import KINDS, Candle, FeedState, Gap, GapCause, Quote, Side, Status, Trade
-from tests.recorder.rows_in_memory import RowsInMemory
 from tests.recorder.past import Killed, Past
+from tests.recorder.rows_in_memory import RowsInMemory
 
 S: Final = 10**9
 M: Final = 60 * S

@@ -66,6 +66,11 @@ class OriginCheck:
         config.on_request_end.append(self._answered)
         return config
 
+    @property
+    def belongs(self) -> bool:
+        """Whether an answer has come that belongs on this tape."""
+        return self._origin is not None
+
     async def apply_known_origin(self) -> None:
         """Pass on the origin of the data on the tape, if there is any: a venue that does not answer is assumed to have the same."""
         with contextlib.suppress(*UNAVAILABLE):

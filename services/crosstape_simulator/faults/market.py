@@ -61,9 +61,9 @@ class MarketFaults:
                 if how == "step":
                     self._steps[running.id] = now
                     self.tick(running, now)
-            case OddPast(how=how, count=count):
+            case OddPast(how=how, number=number):
                 for pair in self._pairs(running):
-                    setattr(pair.oddities, ODDITY[how], count)
+                    setattr(pair.oddities, ODDITY[how], number)
                     running.acted += 1
             case SkipIds(ids=ids):
                 for pair in self._pairs(running):

@@ -129,26 +129,37 @@ class RequestBudget:
 class BestEffort:
     """Spends for a live connector: a call that fails costs the connector nothing but that call, and its requests go on as without it."""
 
-    def __init__(self, budget: RequestBudget, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, budget: RequestBudget, *, belongs: Callable[[], bool] = lambda: True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`belongs`: whether the venue's answers are known to belong on this tape. Until then nothing is written there."""
         self._budget = budget
+        self._belongs = belongs
         self._clock = clock
+        self._uncounted: dict[str, int] = {}
+        """Limit → what was spent and could not be counted yet."""
         self._away_until = 0.0
         self.failures = 0
         """Calls that failed."""
 
     async def spend(self, limit: RequestLimit, weight: int) -> float:
         """As `RequestBudget.spend`; 0 while the server is away."""
+        if not self._belongs():
+            self._uncounted[limit.name] = self._uncounted.get(limit.name, 0) + weight
+            return 0.0
         if self._clock() < self._away_until:
             return 0.0
         try:
             async with asyncio.timeout(WITHIN_S):
-                return await self._budget.spend(limit, weight)
+                return await self._budget.spend(limit, weight + self._uncounted.pop(limit.name, 0))
         except UNAVAILABLE:
             self._failed()
             return 0.0
 
     async def hold(self, limit: RequestLimit, seconds: float) -> None:
         """As `RequestBudget.hold`, if the server can be reached."""
+        if not self._belongs():
+            return
         try:
             async with asyncio.timeout(WITHIN_S):
                 await self._budget.hold(limit, seconds)

@@ -22,11 +22,10 @@ from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
 from itertools import chain, repeat
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from crosstape.bus import Entry
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.spelling import all_canonical, is_canonical, is_plain
@@ -109,6 +108,25 @@ def _column(name: str, hint: Any) -> Column | None:
     return Column(name, ColumnType.TEXT, nullable) if inner is str else None
 
 
+class TextEntry(Protocol):
+    """What an `Entry` of a reader has that decodes with `text_events.decode`."""
+
+    @property
+    def id(self) -> str:
+        """See `Entry`."""
+        ...
+
+    @property
+    def event(self) -> TextEvent:
+        """See `text_events.decode`."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """See `Entry`."""
+        ...
+
+
 class Refused(msgspec.Struct, frozen=True):
     """An entry that is no event of ours, which only shows when its numbers are looked at."""
 
@@ -133,35 +151,37 @@ class BatchBuilder:
         """Entries that the last `build` left out."""
         self._only_closed = keep == "columns" and kind in {"candle", "bar"}
         self._rows: list[tuple[int, int, Any, bytes, Source]] = []
+        self._entries: list[TextEntry] = []
         self._plan = _plan_of(kind)
         self._found: list[Refused] = []
         self._begin()
 
     def __len__(self) -> int:
-        return len(self._data) + len(self._rows)
+        return len(self._data) + len(self._rows) + len(self._entries)
 
     def add(self, id_ms: int, id_n: int, event: TextEvent, data: bytes, source: Source = Source.TAPE) -> bool:
         """Adds one event, from `text_events.decode(data)`. Returns False if it is not recorded: a candle that is not closed."""
         if self._only_closed and not event.closed:  # type: ignore[attr-defined]
             return False
+        if self._entries:
+            self._flush()
         self._rows.append((id_ms, id_n, event, data, source))
         if len(self._rows) == AT_ONCE:
-            self._move_rows()
+            self._flush()
         return True
 
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Adds entries of a reader that decodes with `text_events.decode`: the same as `add` for each, in half the time."""
-        self._move_rows()
-        wanted = [entry for entry in entries if entry.event.closed] if self._only_closed else list(entries)  # type: ignore[union-attr]
-        for start in range(0, len(wanted), AT_ONCE):
-            part = wanted[start : start + AT_ONCE]
-            ids = _numbers(f"[{','.join([entry.id for entry in part])}]".replace("-", ","))
-            events, data = [entry.event for entry in part], [entry.data for entry in part]
-            self._move(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(part))
+    def extend(self, entries: Iterable[TextEntry]) -> None:
+        """Adds entries, as `add` does with each, in half the time."""
+        if self._rows:
+            self._flush()
+        self._entries += [entry for entry in entries if entry.event.closed] if self._only_closed else entries  # type: ignore[attr-defined]
+        while len(self._entries) >= AT_ONCE:
+            self._move_entries(self._entries[:AT_ONCE])
+            del self._entries[:AT_ONCE]
 
     def build(self) -> Batch:
         """Returns what was added since the last call, in that order, without what `refused` then names."""
-        self._move_rows()
+        self._flush()
         made = Batch(self.kind, self._columns, self._data, self._exact)
         self.refused, self._found = self._found, []
         self._begin()
@@ -174,10 +194,19 @@ class BatchBuilder:
         self._data: list[bytes] = []
         self._exact: list[bool] = []
 
-    def _move_rows(self) -> None:
+    def _flush(self) -> None:
+        """Move all that waits to the columns."""
         rows, self._rows = self._rows, []
         if rows:
             self._move(*map(list, zip(*rows, strict=True)))
+        entries, self._entries = self._entries, []
+        if entries:
+            self._move_entries(entries)
+
+    def _move_entries(self, entries: list[TextEntry]) -> None:
+        ids = _numbers(f"[{','.join([entry.id for entry in entries])}]".replace("-", ","))
+        events, data = [entry.event for entry in entries], [entry.data for entry in entries]
+        self._move(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(entries))
 
     def _move(self, ids_ms: list[int], ids_n: list[int], events: list[Any], data: list[bytes], sources: list[Source]) -> None:
         """Append these rows to the batch."""

@@ -6,14 +6,19 @@ import asyncio
 import time
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 import zstandard
 from aiohttp import web
 
+from crosstape.bus.request_budget import RequestLimit
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import RestFailed
+from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rate_limit import retry_after
+from crosstape_connector.rest.client import RestClient
+from crosstape_connector.venues.past import RestLimit
 from crosstape_schemas import FeedState
 from tests.connector.fake_venue import ID, FakeVenue, book, fake, serving
 from tests.connector.rig import QUICK, rigged
@@ -172,3 +177,48 @@ async def test_a_book_that_breaks_while_all_ends_is_no_error() -> None:
         await wait_until(lambda: rig.state("AAA-USD", "book") is FeedState.RECOVERING, what="the break")
         await wait_until(lambda: rig.snapshots.queued, what="the request is queued")
         reading.cancel()
+
+
+class Sharing:
+    """Other processes of our address, as `Spender` shows them."""
+
+    def __init__(self, held_s: float = 0.0) -> None:
+        self.held_s = held_s
+        self.spent: list[tuple[str, int]] = []
+        self.holds: list[tuple[str, float]] = []
+
+    async def spend(self, limit: RequestLimit, weight: int) -> float:
+        """Count it."""
+        self.spent.append((limit.name, weight))
+        return self.held_s
+
+    async def hold(self, limit: RequestLimit, seconds: float) -> None:
+        """Remember it."""
+        self.holds.append((limit.name, seconds))
+
+
+LIMITS = (
+    RestLimit(name="books", capacity=10, window_s=1.0, prefix="/book", weights={"/book": 5}),
+    RestLimit(name="rest", capacity=100, window_s=60.0),
+)
+
+
+async def test_other_processes_know_what_is_requested_and_when_to_wait() -> None:
+    """Each request counts in one limit, with its weight; a 429 is passed on, and their holds are ours."""
+    venue = msgspec.structs.replace(fake(), rest_limits=LIMITS)
+    async with serving() as server, aiohttp.ClientSession() as http:
+        refusing = Sharing()
+        rest = RestClient(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters(), spender=refusing)
+        server.answers.append(web.Response(status=429, headers={"Retry-After": "7"}))
+        with pytest.raises(RestFailed) as failed:
+            await rest.get("api", "/book?symbol=X")
+        assert (failed.value.status, failed.value.retry_after_s) == (429, 7.0)
+        assert refusing.spent == [("books", 5)]
+        assert refusing.holds == [("books", 7.0)]
+
+        holding = Sharing(held_s=0.3)
+        rest = RestClient(http, venue, {"api": server.url}, timeout_s=5.0, capture=None, counters=Counters(), spender=holding)
+        began = time.monotonic()
+        await rest.get("api", "/instruments")
+        assert time.monotonic() - began >= 0.3
+        assert holding.spent == [("rest", 1)]

@@ -8,6 +8,7 @@ from typing import Final
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import TIMEFRAMES
 from crosstape_schemas.timeframes import DAY, LENGTHS, open_of
+from crosstape_schemas.trade_time import BEHIND
 
 GRACE_NS: Final = 600_000_000_000
 """A range may begin so much before what the venue still has: `-48h` was 48 hours ago when the command was typed."""
@@ -36,6 +37,8 @@ def _trades(venue: Venue, from_ts: int, now_ts: int) -> str:
     past = venue.past_trades
     if isinstance(past, str):
         return f"{venue.id} cannot give past trades of a time: {past}."
+    if from_ts < now_ts - BEHIND:
+        return f"Trades that are older than ten years are not kept: their times would not count. From {_iso(now_ts - BEHIND)} on they are."
     since_ts = earliest_ts(venue, None, now_ts)
     if from_ts < since_ts - GRACE_NS:
         return f"{venue.id} has trades of the last {past.reach_s / 3_600:g} hours only: from {_iso(since_ts)} on."

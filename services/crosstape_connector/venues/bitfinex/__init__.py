@@ -104,8 +104,8 @@ VENUE: Final = Venue(
         first="snapshot",
     ),
     candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=15),  # of 30
-    past_trades=TradesByTime(path=rest.past_path, parse=rest.parse_trades, page=rest.PAGE, unit_ns=1_000_000),
-    past_candles=PastCandles(path=rest.range_path, parse=rest.parse_candles, page=rest.CANDLES, timeframes=tuple(TIMEFRAMES), empty="none"),
+    past_trades=TradesByTime(path=rest.past_path, parse=rest.parse_trades, page=rest.MOST, unit_ns=1_000_000),
+    past_candles=PastCandles(path=rest.range_path, parse=rest.parse_candles, page=rest.MOST, timeframes=tuple(TIMEFRAMES), empty="none"),
     rest_limits=(
         *(
             RestLimit(name=f"{ID}.{kind}", capacity=capacity, window_s=60.0, prefix=f"/v2/{kind}")

@@ -34,6 +34,8 @@ from crosstape_schemas import Instrument, Quote, Side, Trade, perpetual, spot
 PAIRS: Final = "/v2/conf/pub:list:pair:exchange,pub:list:pair:futures"
 LISTS: Final = 2
 """How many of the lists in an answer are of pairs: spot, and perpetuals."""
+MOST: Final = 10_000
+"""Rows in an answer: the venue's most."""
 NAMES: Final = "pub:map:currency:sym"
 RECORDED: Final = ("/v2/conf/pub:list:pair:exchange", "/v2/conf/pub:list:pair:futures", "/v2/conf/pub:list:pair:future")
 """Paths that older clients asked for the same lists, one by one."""
@@ -79,7 +81,8 @@ def trades_path(symbol: str, since_ts: int) -> str:
 
 def past_path(symbol: str, since_ts: int, until_ts: int) -> str:
     """See `TradesByTime.path`. Both bounds are included."""
-    return f"{trades_path(symbol, since_ts)}&end={until_ts // MS}"
+    times = f"start={max(0, since_ts) // MS}&end={until_ts // MS}"
+    return f"/v2/trades/{quoted(symbol, safe=':')}/hist?limit={MOST}&{times}&sort=1"
 
 
 def newest_path(symbol: str) -> str:
@@ -127,7 +130,8 @@ def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
 
 def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
     """See `PastCandles.path`. Both bounds are included."""
-    return f"{candles_path(symbol, timeframe, first_ts)}&end={last_ts // MS}"
+    key = quoted(f"trade:{TIMEFRAMES[timeframe]}:{symbol}", safe=":")
+    return f"/v2/candles/{key}/hist?limit={MOST}&start={max(0, first_ts) // MS}&end={last_ts // MS}&sort=1"
 
 
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:

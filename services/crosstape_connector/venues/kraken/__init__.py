@@ -91,7 +91,12 @@ VENUE: Final = Venue(
         per_minute=4,  # 60 of 60 with the others
     ),
     past_trades=TradesByTime(
-        rest="spot", path=rest.past_path, parse=rest.parse_trades, page=rest.PAGE, unit_ns=1_000, note="from the first trade on, in 2013"
+        rest="spot",
+        path=rest.past_path,
+        parse=rest.parse_trades,
+        page=rest.PAGE,
+        unit_ns=1_000,
+        note="the first trade was in 2013; older than ten years is refused",
     ),
     past_candles=PastCandles(
         rest="spot",

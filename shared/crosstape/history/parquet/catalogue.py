@@ -171,7 +171,7 @@ class reading:  # noqa: N801 - it is used as a function
             return
         if isinstance(exc, pa.ArrowInvalid | pa.ArrowNotImplementedError):
             raise HistoryError(
-                f"{self._place}: is torn, or no Parquet file: {_first_line(exc)}; `crosstape recorder check` names all such files"
+                f"{self._place}: is torn, or no file of a history: {_first_line(exc)}; `crosstape recorder check` names all such files"
             ) from exc
         if isinstance(exc, OSError | pa.ArrowException):
             raise HistoryError(f"{self._place}: cannot be read: {_first_line(exc)}") from exc
@@ -183,14 +183,18 @@ def _first_line(exc: BaseException) -> str:
 
 def footer_of(metadata: Any) -> Footer:
     """Returns what pyarrow's metadata of a file say."""
-    names = [metadata.schema.column(index).name for index in range(metadata.num_columns)]
-    ts, instrument = names.index("ts"), names.index("instrument")
+    names = {metadata.schema.column(index).name: index for index in range(metadata.num_columns)}
+    ts, instrument = names.get("ts"), names.get("instrument")
+    if ts is None or instrument is None:
+        raise pa.ArrowInvalid("it has no column ts or instrument")
     groups: list[Group] = []
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         if not group.num_rows:
             continue
         times, instruments = group.column(ts).statistics, group.column(instrument).statistics
+        if times is None or instruments is None or not (times.has_min_max and instruments.has_min_max):
+            raise pa.ArrowInvalid("its columns ts and instrument have no statistics")
         groups.append(Group(index, group.num_rows, times.min, times.max, instruments.min, instruments.max, group.total_byte_size))
     return Footer(metadata.num_rows, tuple(groups))
 

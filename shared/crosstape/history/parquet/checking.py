@@ -23,7 +23,7 @@ from crosstape.history.parquet.committing import TAPES
 from crosstape.history.parquet.compaction import KEPT_S
 from crosstape.history.parquet.file import ORDER, added, sums_of
 from crosstape.history.parquet.names import Name
-from crosstape.history.parquet.reading import conformed
+from crosstape.history.parquet.rows import conformed
 from crosstape.history.store import CheckResult, Finding
 from crosstape_schemas import KINDS
 
@@ -107,6 +107,8 @@ class Check:
             names = [one.name for one in conformed(file.schema_arrow.empty_table(), kind, _names(kind)).schema]
             for index in range(file.num_row_groups):
                 table = conformed(file.read_row_group(index), kind, names)
+                if not len(table):
+                    continue
                 rows += len(table)
                 sums.append(sums_of(table))
                 for what in _wrong(table, kind, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -14,6 +15,7 @@ from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import HistoryError
 from crosstape.history.parquet.catalogue import Catalogue, Listing
 from crosstape.history.parquet.file import bytes_of
+from crosstape.history.parquet.folder import Found
 from crosstape.history.parquet.names import commit
 from crosstape.history.store import Position
 
@@ -30,7 +32,8 @@ class Commits:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._folder = catalogue.folder
-        self._newest: dict[str, Position] = {}
+        self._newest: dict[str, tuple[Found, Position]] = {}
+        self._lock = threading.Lock()
         self.bytes_written = 0
         """Bytes of all commits that this object has written."""
 
@@ -50,12 +53,12 @@ class Commits:
         path = f"{kind}/{commit(number).text}"
         if not self._folder.put(path, data):
             return None
-        self.bytes_written += len(data)
+        with self._lock:
+            self.bytes_written += len(data)
         if time.clock_gettime(time.CLOCK_BOOTTIME) - begun > LONGEST_S:
             raise HistoryError(
                 f"{self._folder.url}/{path}: writing took so long that it may be another one's by now; begin at its position"
             )
-        self._newest[kind] = Position(number, merged)
         return number
 
     def tapes(self) -> list[Identity]:
@@ -73,9 +76,6 @@ class Commits:
         found = listing.cover
         if not found.newest:
             return Position(0, {})
-        known = self._newest.get(listing.kind)
-        if known and known.number == found.newest:
-            return known
         if not found.stretches or found.stretches[-1].last != found.newest:
             first, last = found.missing[-1]
             raise HistoryError(
@@ -83,6 +83,10 @@ class Commits:
                 "bring their files back, or move those away that hold a part of them"
             )
         newest = found.stretches[-1].names[-1]
+        file = listing.found[newest]
+        known = self._newest.get(listing.kind)
+        if known and known[0] == file:
+            return known[1]
         position = Position(found.newest, self._catalogue.written(listing.path(newest)).marks)
-        self._newest[listing.kind] = position
+        self._newest[listing.kind] = file, position
         return position

@@ -6,6 +6,7 @@ merged file is there that holds all of them. So a process that is killed at any 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -21,7 +22,7 @@ from crosstape.history.parquet.catalogue import DAY_NS, Catalogue, Group, Listin
 from crosstape.history.parquet.file import FileWriter, added
 from crosstape.history.parquet.merging import Merge, merges
 from crosstape.history.parquet.names import NO_DAY, Name, merged
-from crosstape.history.parquet.reading import conformed
+from crosstape.history.parquet.rows import conformed
 from crosstape.history.parquet.slices import Span, slices
 from crosstape.log import get_log
 
@@ -59,6 +60,11 @@ class Compaction:
         self._folder = catalogue.folder
         self._clock = clock
         self.bytes_written = 0
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Ends what runs within some seconds: a merge that is not finished is given up, as if this process were killed."""
+        self._stopped.set()
 
     def steps(self) -> Iterator[int]:
         """Merges and deletes, a block after the other. Yields after each how many commits were merged."""
@@ -89,6 +95,8 @@ class Compaction:
             writer = FileWriter(listing.kind)
             if target.day != NO_DAY:
                 for chunk in self._chunks(sources, target.day):
+                    if self._stopped.is_set():
+                        raise HistoryError(f"{self._folder.url}/{listing.kind}: merging was stopped")
                     writer.write(self._rows(listing.kind, sources, chunk))
             rows += writer.rows
             made.append(writer.sums)

@@ -24,8 +24,8 @@ _SEPARATOR: Final = "\x1f"
 
 def columns_needed(kind: str) -> list[str]:
     """Returns the columns that `without_doubles` looks at in the neighbourhood."""
-    closed = ["closed"] if kind in REVISED else []
-    return list(dict.fromkeys(["ts", "id_ms", "id_n", "source", *SAME[kind], *closed]))
+    versions = ["closed", "revision"] if kind in REVISED else []
+    return list(dict.fromkeys(["ts", "id_ms", "id_n", "source", *SAME[kind], *versions]))
 
 
 def has_rest(table: pa.Table) -> bool:
@@ -42,7 +42,8 @@ def without_doubles(table: pa.Table, kind: str, neighbourhood: pa.Table) -> pa.T
     tape = neighbourhood.filter(pc.invert(_is_rest(neighbourhood)))
     if "closed" in tape.column_names:  # of a candle that the tape has only while it was open, REST has the end
         tape = tape.filter(tape.column("closed"))
-    hidden = pc.is_in(_key(table, kind), value_set=pc.unique(_key(tape, kind)))
+    version = ("revision",) if kind in REVISED else ()  # what a venue has changed since comes as a later revision
+    hidden = pc.is_in(_joined(table, (*SAME[kind], *version)), value_set=pc.unique(_joined(tape, (*SAME[kind], *version))))
     if kind == "trade":
         first = _first_fetched(neighbourhood.filter(_is_rest(neighbourhood)))
         rows = _row_key(table)

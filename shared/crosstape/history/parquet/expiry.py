@@ -17,7 +17,7 @@ from crosstape.history.arrow import schema_of
 from crosstape.history.parquet.catalogue import EXPIRED, Catalogue, Listing, day_of, day_ts, reading
 from crosstape.history.parquet.file import bytes_of
 from crosstape.history.parquet.names import NO_DAY, Stretch, merged
-from crosstape.history.parquet.reading import conformed
+from crosstape.history.parquet.rows import conformed
 from crosstape.log import get_log
 
 log = get_log(__name__)

@@ -17,7 +17,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from crosstape.errors import HistoryError
-from crosstape.history.parquet.folder import Found
+from crosstape.history.parquet.folder import HIDDEN, Found
 
 OWNER: Final = "crosstape-writer"
 """The entry of an object's metadata that says which call has written it."""
@@ -27,6 +27,8 @@ RETRY_S: Final = 120.0
 """Longest time for a request with all its repetitions. Far below the hour for which a merged commit keeps its name."""
 READ_AHEAD: Final = 1 << 20
 
+_ROLE: Final = "169.254.169.254"
+"""Where machines of AWS get the keys of their role; it is asked where the environment has none."""
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 
@@ -39,6 +41,7 @@ class S3Folder:
         the machine's role. `allow_http`: the address may be one without TLS.
         """
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._has_conditions = False
         with _named(self._url):
             self._store = S3Store(
                 bucket,
@@ -69,6 +72,7 @@ class S3Folder:
 
     def put(self, name: str, data: bytes) -> bool:
         """See `Folder`. An answer may be lost: then the request is made again, and the object says who has written it."""
+        self._try_conditions()
         owner = secrets.token_hex(16)
         place = f"{self._url}/{name}"
         try:
@@ -79,7 +83,7 @@ class S3Folder:
             with contextlib.suppress(HistoryError, FileNotFoundError):
                 if self._owner(name) == owner:
                     return True
-            raise _error(place, exc) from exc
+            raise _error(place, exc) from None  # the cause has the request with its signature, and would be logged
         return True
 
     def copy(self, source: str, target: str) -> None:
@@ -105,6 +109,27 @@ class S3Folder:
     def file_system(self) -> pafs.FileSystem:
         """See `Folder`."""
         return pafs.PyFileSystem(_Handler(self._store, self._url))
+
+    def _try_conditions(self) -> None:
+        """Find out before the first write whether the service refuses a name that is taken. Some take no notice of the condition, and would
+        let one recorder overwrite another's commit.
+        """
+        if self._has_conditions:
+            return
+        name = f"{HIDDEN}probe-{secrets.token_hex(8)}"
+        with _named(f"{self._url}/{name}"):
+            try:
+                for _ in range(2):
+                    obstore.put(self._store, name, b"", mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                self._has_conditions = True
+            finally:
+                obstore.delete(self._store, name)
+        if not self._has_conditions:
+            raise HistoryError(
+                f"{self._url}: this service overwrites an object that is to be written only if it is new (If-None-Match: *): two recorders "
+                "could lose events there; use another service, or a newer version of it"
+            )
 
     def _owner(self, name: str) -> str | None:
         with _named(f"{self._url}/{name}"):
@@ -187,7 +212,7 @@ class _RangeFile(io.RawIOBase):
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    return any(part.startswith(HIDDEN) for part in name.split("/"))
 
 
 @contextlib.contextmanager
@@ -198,7 +223,7 @@ def _named(place: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except BaseError as exc:
-        raise _error(place, exc) from exc
+        raise _error(place, exc) from None  # the cause has the request with its signature, and would be logged
 
 
 def _error(place: str, exc: Exception) -> HistoryError:
@@ -208,4 +233,5 @@ def _error(place: str, exc: Exception) -> HistoryError:
     what = re.sub(r"\?\S*", "", text.partition("\n")[0])  # without the request's parameters
     if code:
         what = f"{code[1]}: {message[1]}" if message else code[1]
-    return HistoryError(f"{place}: the bucket cannot be used: {what:.300}")
+    hint = "; there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" if _ROLE in what else ""
+    return HistoryError(f"{place}: the bucket cannot be used: {what:.300}{hint}")

@@ -12,21 +12,27 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
 
+import msgspec
 import pyarrow as pa
 
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
-from crosstape.history.arrow import table_of
+from crosstape.errors import HistoryError
+from crosstape.history.arrow import events_of, table_of
 from crosstape.history.batch import Batch
-from crosstape.history.parquet import reading
+from crosstape.history.parquet import engine, planning, reading
+from crosstape.history.parquet.candles import candles
 from crosstape.history.parquet.catalogue import Catalogue
 from crosstape.history.parquet.checking import Check
 from crosstape.history.parquet.committing import Commits
 from crosstape.history.parquet.compaction import Compaction
 from crosstape.history.parquet.expiry import Expiry
+from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.folder import Folder
+from crosstape.history.parquet.newest import newest
 from crosstape.history.query import Query
 from crosstape.history.store import CheckResult, Position
+from crosstape_schemas import TIMEFRAMES
 
 THREADS: Final = 4
 """How many calls run at once; others wait."""
@@ -78,17 +84,21 @@ class ParquetStore:
         while (table := await self._run(next, parts, None)) is not None:
             yield table
 
-    async def visible_files(self, query: Query) -> reading.VisibleFiles:
-        """Returns the files that a question in SQL reads."""
-        return await self._run(reading.visible_files, self._catalogue, query)
-
     async def candles(self, query: Query, timeframe: str) -> pa.Table:
         """See `Store`."""
-        raise NotImplementedError
+        if timeframe not in TIMEFRAMES:
+            raise HistoryError(f"there is no timeframe {timeframe!r:.50}; there are {', '.join(TIMEFRAMES)}")
+        query = msgspec.structs.replace(query, kind="trade", timeframe=None)
+        return await engine.asked(lambda made: self._asked(query, lambda files: candles(made, files, query, timeframe)))
 
     async def last(self, query: Query) -> bytes | None:
         """See `Store`."""
-        raise NotImplementedError
+        table = await engine.asked(lambda made: self._asked(query, lambda files: newest(made, files, query)))
+        return None if table is None else events_of(table)[0]
+
+    async def visible_files(self, query: Query) -> Files:
+        """Returns the files that a question in SQL reads."""
+        return await self._run(planning.visible_files, self._catalogue, query)
 
     async def compact(self) -> int:
         """See `Store`. Any number of processes may do it at once."""
@@ -105,7 +115,8 @@ class ParquetStore:
         return check.result()
 
     async def aclose(self) -> None:
-        """See `Store`. Waits for what runs: a thread cannot be stopped."""
+        """See `Store`. Waits for what runs; merging is given up."""
+        self._compaction.stop()
         await asyncio.get_running_loop().run_in_executor(None, partial(self._threads.shutdown, wait=True))
 
     async def _sum(self, steps: Iterator[int]) -> int:
@@ -114,6 +125,16 @@ class ParquetStore:
         while (one := await self._run(next, steps, None)) is not None:
             total += one
         return total
+
+    def _asked(self, query: Query, question: Callable[[Files], T]) -> T:
+        """Return the answer of the files that count; they are looked up again where one was merged and deleted meanwhile."""
+
+        def ask() -> T:
+            files = planning.visible_files(self._catalogue, query)
+            with engine.missing_files(files):
+                return question(files)
+
+        return self._catalogue.retried(query.kind, ask)
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)

@@ -49,7 +49,7 @@ def at(trades: Statement, times: Iterable[int]) -> Statement:
     """Returns a statement that selects the usable trades of these moments. `trades`: selects `TRADE`."""
     return trades.within(
         "select ts, venue, trade_id, epoch, seq, trim_scale(price)::text as price "
-        f"from ({{0}}) as trades where ts = any({{1}}::bigint[]) and {_USABLE}",
+        f"from unnest({{1}}::bigint[]) as moment join ({{0}}) as trades on ts = moment where {_USABLE}",
         sorted(times),
     )
 

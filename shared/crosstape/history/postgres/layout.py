@@ -18,6 +18,9 @@ from crosstape.history.columns import Column, ColumnType, columns_of
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
+LEAST: Final = -(2**63)
+MOST: Final = 2**63 - 1
+"""What `bigint` holds."""
 DATA: Final = "d"
 """The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
 IDENTITY: Final = {
@@ -57,9 +60,14 @@ def table(schema: str, kind: str) -> str:
     return f'"{schema}"."{kind}"'
 
 
+def partition_name(kind: str, day: int) -> str:
+    """Returns the name of the partition of one UTC day, counted from 1970-01-01."""
+    return f"{kind}_{dt.date.fromordinal(_EPOCH_DAY + day):%Y%m%d}"
+
+
 def partition(schema: str, kind: str, day: int) -> str:
-    """Returns the name in SQL of the partition of one UTC day, counted from 1970-01-01."""
-    return f'"{schema}"."{kind}_{dt.date.fromordinal(_EPOCH_DAY + day):%Y%m%d}"'
+    """Returns the same in SQL."""
+    return f'"{schema}"."{partition_name(kind, day)}"'
 
 
 def day_of(name: str) -> int | None:
@@ -68,7 +76,7 @@ def day_of(name: str) -> int | None:
     if match is None or match["kind"] not in KINDS:
         return None
     try:
-        return dt.datetime.strptime(match["date"], "%Y%m%d").replace(tzinfo=dt.UTC).toordinal() - _EPOCH_DAY
+        return dt.date.fromisoformat(match["date"]).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
 
@@ -118,7 +126,10 @@ def add_columns(schema: str, kind: str, existing: Iterable[str]) -> list[str]:
 def create_partition(schema: str, kind: str, day: int) -> list[str]:
     """Returns the statements that make the partition of a day. Others read and write meanwhile; with `partition of` they would wait."""
     name = partition(schema, kind, day)
+    # the first and the last day of 64 bits are not all there
+    first = "minvalue" if day * DAY < LEAST else f"{day * DAY}"
+    end = "maxvalue" if (day + 1) * DAY > MOST else f"{(day + 1) * DAY}"
     return [
         f"create table {name} (like {table(schema, kind)} including all)",
-        f"alter table {table(schema, kind)} attach partition {name} for values from ({day * DAY}) to ({(day + 1) * DAY})",
+        f"alter table {table(schema, kind)} attach partition {name} for values from ({first}) to ({end})",
     ]

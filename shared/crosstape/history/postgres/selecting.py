@@ -14,8 +14,8 @@ from crosstape.history.columns import ColumnType, columns_of
 from crosstape.history.postgres import layout
 from crosstape.history.query import Query
 
-LEAST: Final = -(2**63)
-MOST: Final = 2**63 - 1
+LEAST: Final = layout.LEAST
+MOST: Final = layout.MOST
 SAME_TRADE_NS: Final = 60 * 1_000_000_000
 """How far apart in time two rows of one trade may be: by REST some venues give its time in seconds."""
 IN_ORDER: Final = "order by ts, id_ms, id_n"
@@ -42,19 +42,25 @@ def from_ts(query: Query) -> int:
 
 def to_ts(query: Query) -> int:
     """Returns the end of the query's range, ns, which is not in it."""
-    return MOST if query.to_ts is None else query.to_ts
+    return MOST + 1 if query.to_ts is None else query.to_ts
 
 
 def where(query: Query, *, margin: int = 0) -> Statement:
     """Returns the conditions of a query: its range, extended by `margin` ns on both sides, and what it names."""
-    arguments: list[object] = [max(LEAST, from_ts(query) - margin), min(MOST, to_ts(query) + margin)]
-    conditions = ["ts >= $1", "ts < $2"]
+    arguments: list[object] = [*_bounds(query, margin)]
+    conditions = ["ts >= $1", "ts <= $2"]
     for name in ("instrument", "venue", "timeframe"):
         value = getattr(query, name)
         if value is not None:
             arguments.append(value)
             conditions.append(f"{name} = ${len(arguments)}")
     return Statement(" and ".join(conditions), tuple(arguments))
+
+
+def _bounds(query: Query, margin: int) -> tuple[int, int]:
+    """Return the first and the last ns of the extended range, as integers of 64 bits. Of an empty one, the first is behind the last."""
+    first, last = max(LEAST, from_ts(query) - margin), min(MOST, to_ts(query) - 1 + margin)
+    return (first, last) if first <= last else (MOST, LEAST)
 
 
 def any_rest(schema: str, query: Query) -> Statement:
@@ -74,7 +80,7 @@ def rows(schema: str, query: Query, names: str, *, rest: bool) -> Statement:
     arguments = of.arguments
     if rest:
         margin = SAME_TRADE_NS if query.kind == "trade" else 0
-        arguments = (*arguments, max(LEAST, from_ts(query) - margin), min(MOST, to_ts(query) + margin))
+        arguments = (*arguments, *_bounds(query, margin))
         source = f"({_of_tape(table, of)} union all {_of_rest(table, query.kind, of)}) as once"
     if query.kind in layout.REVISED and query.newest_revisions:
         key = "ts, venue, instrument, timeframe"
@@ -97,7 +103,8 @@ def _of_rest(table: str, kind: str, of: Statement) -> str:
     same = " and ".join(f"t.{name} = r.{name}" for name in identity)
     first, last = f"${len(of.arguments) + 1}", f"${len(of.arguments) + 2}"
     around = of.sql.replace("$1", first).replace("$2", last)  # the same conditions in the wider range
-    closed = " and t.closed" if kind in layout.REVISED else ""  # of a candle that the tape has only while it was open, REST has the end
+    # of a candle that the tape has only while it was open, REST has the end; what a venue has changed since comes as a later revision
+    closed = " and t.closed and t.revision = r.revision" if kind in layout.REVISED else ""
     missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same}{closed})"
     if kind != "trade":
         return f"select * from ({fetched}) as r where {missing}"

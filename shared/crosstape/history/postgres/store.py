@@ -17,12 +17,11 @@ from crosstape.history import arrow
 from crosstape.history.batch import Batch
 from crosstape.history.postgres import address, candles, checking, copying, layout
 from crosstape.history.postgres.connections import Connections
-from crosstape.history.postgres.numbering import missing_numbers
 from crosstape.history.postgres.reading import Reading, batch_of
 from crosstape.history.postgres.selecting import IN_ORDER
 from crosstape.history.postgres.tables import Tables
 from crosstape.history.query import Query
-from crosstape.history.store import CheckResult, Finding, Position
+from crosstape.history.store import CheckResult, Position
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
@@ -66,6 +65,8 @@ class PostgresStore:
         self._tables = Tables(self._connections)
         self._keep_data = keep == "events"
         self._bytes_written = 0
+        self._in_doubt: set[str] = set()
+        """Kinds with a commit that was made or not, as far as we know."""
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.shown!r})"
@@ -99,8 +100,12 @@ class PostgresStore:
 
     async def position(self, kind: str) -> Position:
         """See `Store`."""
-        async with self._connections.use("the position of the history cannot be read") as connection:
-            return await self._position(connection, kind)
+        async with self._connections.transaction("the position of the history cannot be read") as connection:
+            if kind in self._in_doubt:  # wait until the server is through with what it may still have got
+                await connection.execute(f'select from "{self._address.schema}".commits where kind = $1 for share', kind)
+            position = await self._position(connection, kind)
+        self._in_doubt.discard(kind)
+        return position
 
     async def _position(self, connection: Connection, kind: str) -> Position:
         if not await self._tables.columns(connection, kind):
@@ -121,6 +126,7 @@ class PostgresStore:
             try:
                 return await self._commit(batch, marks, after)
             except HistoryError as exc:
+                self._in_doubt.add(batch.kind)
                 # No partition for a row: another process has deleted this day since we made it.
                 if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError):
                     raise
@@ -230,24 +236,13 @@ class PostgresStore:
 
     async def check(self) -> CheckResult:
         """See `Store`."""
-        rows, commits = 0, 0
-        findings: list[Finding] = []
+        check = checking.Check(self._tables)
         for kind in KINDS:
             async with self._snapshot("the history cannot be verified") as connection:
-                if not await self._tables.columns(connection, kind):
-                    continue
-                position = await self._position(connection, kind)
-                commits += position.number
-                partitions = await self._tables.partitions(connection, kind)
-                for one in partitions:
-                    checked = checking.Day(connection, self._tables, one)
-                    await checked.run()
-                    rows += checked.rows
-                    findings += checked.findings
-                findings += await checking.beyond_marks(connection, self._address.schema, kind, position.marks)
-                if partitions:
-                    findings += await missing_numbers(connection, self._address.schema, kind, partitions[0].day * DAY)
-        return CheckResult(commits, rows, tuple(findings))
+                if await self._tables.columns(connection, kind):
+                    position = await self._position(connection, kind)
+                    await check.kind(connection, kind, position.number, position.marks)
+        return check.result()
 
     async def aclose(self) -> None:
         """See `Store`."""

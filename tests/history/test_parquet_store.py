@@ -15,7 +15,7 @@ import pytest
 
 from crosstape.bus import Bookmark
 from crosstape.errors import HistoryError
-from crosstape.history.parquet import reading
+from crosstape.history.parquet import planning, reading
 from crosstape.history.parquet.catalogue import Catalogue
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
@@ -160,6 +160,25 @@ async def test_reading_goes_on_while_files_are_merged_and_deleted(store: Parquet
 
     found += parts
     assert [one for table in found for one in table.column("trade_id").to_pylist()] == [str(number) for number in range(40)]
+
+
+async def test_a_question_is_asked_again_when_its_files_were_merged(
+    store: ParquetStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was about to read files that are deleted since."""
+    await fill(store, 10)
+    listed = [await store.visible_files(TRADES)]
+    await store.compact()
+    clock.ahead = 2 * HOUR_NS
+    await store.compact()
+    now = planning.visible_files
+    monkeypatch.setattr(planning, "visible_files", lambda *asked: listed.pop() if listed else now(*asked))
+
+    last = await store.last(TRADES)
+
+    assert last is not None
+    assert b'"trade_id":"19"' in last
+    assert listed == []
 
 
 async def test_reading_goes_on_while_days_are_deleted(store: ParquetStore, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -340,6 +341,19 @@ async def test_a_disk_that_cannot_be_written_says_so(tmp_path: Path, disk: objec
             (path / "filling").unlink()
             assert await store.append(batch([trade(1)]), {}, after=0) == 1
         await store.aclose()
+
+
+async def test_a_folder_for_temporary_files_that_is_full_says_so(
+    store: ParquetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of many instruments are sorted there; nothing is left behind."""
+    await store.append(batch([trade(number) for number in range(3_000)]), {}, after=0)
+    with full_disk(tmp_path / "disk") as path:
+        (path / "filling").write_bytes(bytes(4096))  # the rest is free: enough for a folder, and not for the rows
+        monkeypatch.setattr(tempfile, "tempdir", str(path))
+        with pytest.raises(HistoryError, match=r"rows cannot be sorted there: .*No space left on device; set TMPDIR"):
+            list(reading.parts(Catalogue(LocalFolder(tmp_path)), TRADES, 200))
+        assert [name for name in names(path) if name != "filling"] == []
 
 
 def test_a_folder_without_permission_says_so(tmp_path: Path) -> None:

@@ -75,6 +75,12 @@ class EmbeddedPostgres:
         """See `PostgresServer`."""
         return f"postgresql://{USER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Of the postmaster, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def _made(self) -> Path:
         """Return the folder of its log and data, which is made when it is needed first."""
         if self._folder is None:

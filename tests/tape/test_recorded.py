@@ -43,7 +43,7 @@ class Recording:
         key = (stream, event.venue)
         self._numbers[key] = self._numbers.get(key, 0) + 1
         await self.client.xadd(stream, {"d": stamped(event, 5, self._numbers[key])}, id=f"{ts // 1_000_000}-*")
-        await self.client.sadd(KEYS.registry(), stream)
+        await self.client.sadd(KEYS.registry(), stream, KEYS.venue(event.venue))
 
     async def record(self, stream: str, count: int | None = None) -> None:
         """Records the next `count` entries of the stream (None: all), as a recorder does."""

@@ -20,7 +20,7 @@ from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.view import counted
 from crosstape_recorder.audit.findings import Audit as Findings
 from crosstape_recorder.audit.findings import Difference
-from crosstape_recorder.audit.reading import AUDITED, Span, instruments_of
+from crosstape_recorder.audit.reading import AUDITED, Span
 from crosstape_recorder.audit.reading import audit as audit_store
 from crosstape_recorder.audit.rules import Rules
 
@@ -63,8 +63,7 @@ def audit(
 async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds: tuple[str, ...], show: int) -> Exit:
     began = time.monotonic()
     async with open_store(settings) as store:
-        names = [instrument] if instrument is not None else await instruments_of(store, wanted)
-        found = await audit_store(store, names, wanted, Rules.of(settings.aggregator), kinds)
+        found = await audit_store(store, wanted, Rules.of(settings.aggregator), instrument=instrument, kinds=kinds)
     for one in found.differences[:show]:
         sys.stdout.write(text_of(one))
     if len(found.differences) > show or found.differs.total() > len(found.differences):
@@ -74,7 +73,7 @@ async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds
     if found.unchecked:
         console.print(reasons(found))
     took_s = time.monotonic() - began
-    of = f"{counted(len(names), 'instrument')} from {iso(wanted.from_ts)} to {iso(wanted.to_ts)}"
+    of = f"{instrument or 'all instruments'} from {iso(wanted.from_ts)} to {iso(wanted.to_ts)}"
     result = f"{counted(found.compared, 'value')} compared in {took_s:.1f} s, {counted(found.differs.total(), 'difference')}"
     sys.stdout.write(f"{of}: {result}\n")
     if not found.compared:

@@ -14,7 +14,7 @@ from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape.settings import Settings
 from crosstape_recorder.audit.findings import Audit
-from crosstape_recorder.audit.reading import Span, audit, instruments_of
+from crosstape_recorder.audit.reading import Span, audit
 from crosstape_recorder.audit.rules import Rules
 from crosstape_schemas import Book, Cbbo, Depth, Quote, Trade, decode
 
@@ -29,7 +29,7 @@ async def audited(settings: Settings, from_ts: int, to_ts: int) -> Audit:
     """Audit all that was recorded in this time."""
     span = Span(from_ts, to_ts)
     async with open_store(settings, NOTHING) as store:
-        return await audit(store, await instruments_of(store, span), span, Rules.of(settings.aggregator))
+        return await audit(store, span, Rules.of(settings.aggregator))
 
 
 class Changed:
@@ -69,7 +69,7 @@ async def found_changes(settings: Settings, from_ts: int, to_ts: int) -> dict[st
     async with open_store(settings, NOTHING) as store:
         for name, (venue, kind, number, change) in (await _targets(store, middle)).items():
             changed = Changed(store, venue, kind, number, change)
-            result = await audit(cast("Store", changed), [INSTRUMENT], span, Rules.of(settings.aggregator))
+            result = await audit(cast("Store", changed), span, Rules.of(settings.aggregator), instrument=INSTRUMENT)
             found[name] = changed.changed > 0 and result.differs.total() > 0
     return found
 

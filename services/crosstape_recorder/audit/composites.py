@@ -37,23 +37,21 @@ class CompositeAudit:
         self._audit = audit
         self._inputs: dict[tuple[str, str, int, int], tuple[int, int, _Input]] = {}
         self._before: dict[str, _Input] = {}
+        parts = rules.parts.get(name)
+        self._needs = None if parts is None else _needs(name, parts)
 
     def take(self, ms: int, n: int, event: Event) -> None:
         """Take the next entry."""
         if not isinstance(event, Cbbo | Depth) or event.venue != CONSOLIDATED:
             return
         if event.instrument != self.name:
+            if self._needs is not None and event.instrument not in self._needs:
+                return
             self._inputs[_kind(event), event.instrument, event.epoch, event.seq] = ms, n, event
             if len(self._inputs) > KEPT:
                 del self._inputs[next(iter(self._inputs))]
         elif ms >= self._audited_from_ms:
             self._take(ms, n, event)
-
-    def done(self) -> None:
-        """Finish the audit: no entry follows."""
-
-    def known_from(self, ts: int) -> None:
-        """A composite needs no trades."""
 
     def _take(self, ms: int, n: int, event: _Input) -> None:
         kind = _kind(event)
@@ -97,12 +95,7 @@ class CompositeAudit:
 
     def _rates(self, check: Check, event: _Input, rates: Mapping[str, _Input | None]) -> None:
         """Parts in another quote currency have a rate, which is the mid of the quote that it names."""
-        whole = parsed(self.name.removesuffix(COMPOSITE))
-        expected = []
-        for part in event.parts:
-            form = parsed(part.instrument)
-            if form is not None and whole is not None and form.quote != whole.quote:
-                expected.append((part.instrument, spot(form.quote, whole.quote)))
+        expected = _pairs(self.name, [part.instrument for part in event.parts])
         check.same("rates.instrument", tuple((rate.part, rate.instrument) for rate in event.rates), tuple(expected))
         for rate in event.rates:
             field, quote = f"rates.{rate.part}", rates[rate.part]
@@ -195,6 +188,22 @@ class CompositeAudit:
 
 
 _SIDES: Final[tuple[Literal["bids", "asks"], ...]] = ("bids", "asks")
+
+
+def _needs(name: str, parts: Sequence[str]) -> set[str]:
+    """Return the parts of a composite and their rate pairs."""
+    return {*parts, *(pair for _, pair in _pairs(name, parts))}
+
+
+def _pairs(name: str, parts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (part, rate pair) of the parts in another quote currency."""
+    whole = parsed(name.removesuffix(COMPOSITE))
+    forms = [(part, parsed(part)) for part in parts]
+    return [
+        (part, spot(form.quote, whole.quote))
+        for part, form in forms
+        if form is not None and whole is not None and form.quote != whole.quote
+    ]
 
 
 def _kind(event: _Input) -> str:

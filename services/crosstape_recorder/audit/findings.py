@@ -29,6 +29,8 @@ class Difference(msgspec.Struct, frozen=True):
     computed: str
     inputs: tuple[str, ...]
     """The events that it was computed from: id and JSON."""
+    ms: int = 0
+    """The id (ms) of the published event."""
 
 
 class Audit:
@@ -56,6 +58,15 @@ class Audit:
         self.unchecked.update(other.unchecked)
         self.events.update(other.events)
 
+    def retract(self, kinds: Collection[str], from_ms: int, reason: str) -> None:
+        """Take differences of events that were published since then back: they could not be checked after all."""
+        taken = [one for one in self.differences if one.kind in kinds and one.ms >= from_ms]
+        self.differences = [one for one in self.differences if one not in taken]
+        for one in taken:
+            self.differs[one.kind] -= 1
+            self.unchecked[one.kind, reason] += 1
+        self.differs += Counter()  # without those that are 0
+
     def only(self, kinds: Collection[str]) -> Audit:
         """Return the findings of these kinds."""
         found = Audit()
@@ -82,10 +93,11 @@ class Audit:
 class Check:
     """Compares the values of one published event."""
 
-    __slots__ = ("_audit", "_event", "_exact", "_id", "_inputs", "_justified", "_kind")
+    __slots__ = ("_audit", "_event", "_exact", "_id", "_inputs", "_justified", "_kind", "_ms")
 
     def __init__(self, audit: Audit, kind: str, event: Event, entry_id: str, inputs: Callable[[], Sequence[str]] = tuple) -> None:
         """`inputs` is called when a value differs."""
+        self._ms = int(entry_id.partition("-")[0])
         self._audit = audit
         self._kind = kind
         self._event = event
@@ -116,7 +128,7 @@ class Check:
         """Note a difference."""
         found = self._inputs() if inputs is None else inputs
         event = named(self._event, self._id)
-        self._audit.differ(Difference(self._kind, event, field, shown(published), shown(computed), tuple(found)))
+        self._audit.differ(Difference(self._kind, event, field, shown(published), shown(computed), tuple(found), self._ms))
 
     def unchecked(self, reason: str, count: int = 1) -> None:
         """Note values that cannot be checked."""

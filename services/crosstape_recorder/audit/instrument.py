@@ -12,7 +12,7 @@ from crosstape_recorder.audit.held import Held, Item
 from crosstape_recorder.audit.price_stream import PriceStream
 from crosstape_recorder.audit.quotes import Published, Quotes
 from crosstape_recorder.audit.rules import MS, SECOND, Rules
-from crosstape_recorder.audit.windows import Windows
+from crosstape_recorder.audit.windows import UNRECORDED, Windows
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Book, Cbbo, Depth, Edge, Event, Gap, Quote, Status, Trade
 
 
@@ -20,7 +20,9 @@ class InstrumentAudit:
     """Takes the recorded entries of one instrument, and those of its venues, in the order of their ids: inputs before what was computed."""
 
     def __init__(self, name: str, rules: Rules, audit: Audit, *, audited_from_ts: int = 0) -> None:
-        """`audited_from_ts`: what was published before this moment (ns) is not audited, but the inputs from before it are taken."""
+        """`audited_from_ts`: what was published before this moment (ns) is not audited, but the inputs from before it are taken. `audit` is
+        of this instrument alone.
+        """
         self.name = name
         self._rules = rules
         self._audit = audit
@@ -37,6 +39,7 @@ class InstrumentAudit:
         self._audited_from_ms = self._windows.audited_from_ms = audited_from_ts // MS
         self._bars.audited_from_ts = audited_from_ts
         self._numbers: dict[tuple[str, int], int] = {}  # venue and epoch → `seq` of its newest trade
+        self._newest_ms: dict[str, int] = {}  # venue → id (ms) of its newest trade
 
     def known_from(self, ts: int) -> None:
         """Note that trades that count before this moment (ns) may not be in the recording."""
@@ -88,7 +91,9 @@ class InstrumentAudit:
             return False
         if trade.seq != before + 1:
             self.known_from(ms * MS)
+            self._audit.retract({"window", "bar"}, self._newest_ms.get(trade.venue, 0), UNRECORDED)
         self._numbers[key] = trade.seq
+        self._newest_ms[trade.venue] = ms
         return True
 
     def _status(self, ms: int, status: Status) -> None:

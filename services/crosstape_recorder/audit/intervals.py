@@ -28,7 +28,7 @@ class Counted(NamedTuple):
 class Interval:
     """The trades of one interval, of one venue or of all, in the order of their stream, and what was published of it."""
 
-    __slots__ = ("bar", "bars", "sums", "waiting")
+    __slots__ = ("bar", "bar_ms", "bars", "sums", "waiting")
 
     def __init__(self) -> None:
         self.sums = Sums()
@@ -36,7 +36,9 @@ class Interval:
         self.waiting: list[Counted] = []
         """The trades after them."""
         self.bar: Bar | None = None
-        """The closed bar with the highest revision."""
+        """The closed bar with the highest revision …"""
+        self.bar_ms = 0
+        """… and its id (ms)."""
         self.bars = 0
         """How many bars of it were audited."""
 

@@ -1,4 +1,4 @@
-"""Reads the recorded events of an instrument from a store in the order in which they came to the tape, and audits them.
+"""Reads recorded events from a store in the order in which they came to the tape, and audits them.
 
 A store gives rows by the time of the event. Most rows came to the tape within moments of that, but a trade that was fetched later, or a
 gap, came long after its time. So rows are read slice by slice, and those that came later wait for their turn. What needs memory is one
@@ -7,7 +7,8 @@ slice, and the rows that wait.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from heapq import heapify, heappop
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -27,15 +28,23 @@ from crosstape_schemas.instruments import COMPOSITE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SLICE_NS: Final = 600 * SECOND
+SLICE_NS: Final = 60 * SECOND
+"""The first slice; others are so long that each has about `SLICE_ROWS` rows …"""
+MOST_NS: Final = 3_600 * SECOND
+SLICE_ROWS: Final = 50_000
+PAST_NS: Final = 6 * 3_600 * SECOND
+"""… but those of the past, of which only few kinds are read."""
 AHEAD_NS: Final = 120 * SECOND
 """The time of an event is at most this much later than its id: a venue's clock counts up to 60 s ahead of ours."""
 RECENT_NS: Final = 600 * SECOND
-"""Quotes, books and signs of life are read from this long before the audit on."""
+"""Quotes, books, signs of life and what composites are made of are read from this long before the audit on."""
 DAY_NS: Final = 86_400 * SECOND
+HOUR_NS: Final = 3_600 * SECOND
+KEPT: Final = 20_000
+"""Venue-wide events that are kept for instruments that appear later."""
 INPUTS: Final = ("trade", "quote", "book", "status", "gap")
-COMPUTED: Final = {"cbbo": 1, "depth": 2, "edge": 3, "bar": 4}
-"""Computed kinds, in the order in which those of one id are taken: behind all inputs."""
+COMPUTED: Final = {"cbbo": 1, "depth": 3, "edge": 5, "bar": 6}
+"""Computed kinds, in the order in which those of one id are taken, behind all inputs. The numbers between are for composites."""
 AUDITED: Final = ("cbbo", "window", "bar", "depth", "edge")
 """What can be audited."""
 _NEEDS: Final = {
@@ -45,6 +54,21 @@ _NEEDS: Final = {
     "depth": {"book", "status", "quote", "cbbo", "depth"},
     "edge": {"book", "quote", "cbbo", "edge"},
 }
+
+
+class Span(msgspec.Struct, frozen=True):
+    """What is audited: events that came to the tape in `[from_ts, to_ts)`, ns."""
+
+    from_ts: int
+    to_ts: int
+
+
+class RowSource(NamedTuple):
+    """Rows to read: of one kind, of one instrument or (None) of all, from some time before the audit on."""
+
+    kind: str
+    instrument: str | None
+    before_ns: int
 
 
 class Entry(NamedTuple):
@@ -58,114 +82,117 @@ class Entry(NamedTuple):
     by_recorder: bool
 
 
-class _Source(NamedTuple):
-    """Rows that are read: of one kind and instrument, from some time before the audit on."""
-
-    kind: str
-    instrument: str
-    before_ns: int
-
-
-class Span(msgspec.Struct, frozen=True):
-    """What is audited: events that came to the tape in `[from_ts, to_ts)`."""
-
-    from_ts: int
-    to_ts: int
+async def audit(store: Store, span: Span, rules: Rules, *, instrument: str | None = None, kinds: Collection[str] = AUDITED) -> Audit:
+    """Audit one instrument, or all that were recorded. `kinds`: those of `AUDITED` that are wanted. Raises `HistoryError`."""
+    found = Instruments(span, rules, instrument)
+    if instrument is not None and instrument.endswith(COMPOSITE):
+        sources = await _composite(store, instrument, span)
+    else:
+        sources = _sources(span, rules, instrument, kinds)
+    async with aclosing(entries(store, sources, span)) as rows:
+        async for row in rows:
+            found.take(row)
+    return found.done().only(kinds)
 
 
-async def audit(store: Store, instruments: Iterable[str], span: Span, rules: Rules, kinds: Collection[str] = AUDITED) -> Audit:
-    """Audit these instruments. `kinds`: those of `AUDITED` that are wanted. Raises `HistoryError`."""
-    total = Audit()
-    for name in instruments:
-        is_composite = name.endswith(COMPOSITE)
-        found = await (_composite(store, name, span, rules) if is_composite else _instrument(store, name, span, rules, kinds))
-        total.add(found.only(kinds))
-    return total
+class Instruments:
+    """Passes events on to the audits of their instruments."""
+
+    def __init__(self, span: Span, rules: Rules, only: str | None = None) -> None:
+        self._span = span
+        self._rules = rules
+        self._only = only
+        self._known_from = span.from_ts - rules.past_ns(span.from_ts)
+        self._instruments: dict[str, InstrumentAudit] = {}
+        self._composites: dict[str, CompositeAudit] = {}
+        self._audits: dict[str, Audit] = {}
+        self._venue_wide: deque[tuple[int, int, Event]] = deque(maxlen=KEPT)
+        for name in rules.parts if only is None else ():
+            self._composite(name)
+
+    def take(self, row: Entry) -> None:
+        """Take the next row."""
+        event: Event = decode(row.data)
+        name = event.instrument
+        if row.by_recorder:  # a gap: entries that left the tape before they were recorded
+            for one in self._instruments.values() if name == VENUE_WIDE else [self._instrument(name)]:
+                one.known_from(event.received_ts)
+        elif name == VENUE_WIDE:
+            self._venue_wide.append((row.ms, row.n, event))
+            for one in self._instruments.values():
+                one.take(row.ms, row.n, event)
+        else:
+            if name.endswith(COMPOSITE):
+                self._composite(name)
+            elif self._only is None or self._only == name:
+                self._instrument(name).take(row.ms, row.n, event)
+            for composite in self._composites.values():
+                composite.take(row.ms, row.n, event)
+
+    def done(self) -> Audit:
+        """Finish: no row follows. Returns what was found."""
+        for one in self._instruments.values():
+            one.done()
+        found = Audit()
+        for name in sorted(self._audits):
+            found.add(self._audits[name])
+        return found
+
+    def _instrument(self, name: str) -> InstrumentAudit:
+        found = self._instruments.get(name)
+        if found is None:
+            found = self._instruments[name] = InstrumentAudit(name, self._rules, self._audit(name), audited_from_ts=self._span.from_ts)
+            found.known_from(self._known_from)
+            for ms, n, event in self._venue_wide:
+                found.take(ms, n, event)
+        return found
+
+    def _composite(self, name: str) -> None:
+        if name not in self._composites and self._only in {None, name}:
+            self._composites[name] = CompositeAudit(name, self._rules, self._audit(name), audited_from_ts=self._span.from_ts)
+
+    def _audit(self, name: str) -> Audit:
+        return self._audits.setdefault(name, Audit())
 
 
-async def instruments_of(store: Store, span: Span) -> list[str]:
-    """Return the instruments of which something computed was recorded. Raises `HistoryError`."""
-    found: set[str] = set()
-    for kind in ("cbbo", "bar"):
-        query = Query(kind=kind, from_ts=span.from_ts, to_ts=span.to_ts, newest_revisions=False)
-        async for table in store.read(query):
-            found.update(cast("list[str]", table.column("instrument").unique().to_pylist()))
-    return sorted(found)
-
-
-async def _instrument(store: Store, name: str, span: Span, rules: Rules, kinds: Collection[str]) -> Audit:
-    found = Audit()
+def _sources(span: Span, rules: Rules, instrument: str | None, kinds: Collection[str]) -> list[RowSource]:
     needed = set().union(*(_NEEDS[kind] for kind in kinds))
     past_ns = rules.past_ns(span.from_ts)
-    before = {"trade": past_ns, "gap": past_ns + DAY_NS, "status": DAY_NS, "quote": RECENT_NS, "book": RECENT_NS}
-    sources = [_Source(kind, name, before.get(kind, 0)) for kind in (*INPUTS, *COMPUTED) if kind in needed]
-    if "status" in needed:
-        sources.append(_Source("status", VENUE_WIDE, RECENT_NS))
-    if "gap" in needed:
-        sources.append(_Source("gap", VENUE_WIDE, past_ns + DAY_NS))
-    one = InstrumentAudit(name, rules, found, audited_from_ts=span.from_ts)
-    one.known_from(span.from_ts - past_ns)
-    await _take_all(store, sources, span, one)
-    return found
+    before = {"trade": past_ns, "gap": past_ns + DAY_NS, "status": HOUR_NS, "quote": RECENT_NS, "book": RECENT_NS}
+    before |= {"cbbo": RECENT_NS, "depth": RECENT_NS} if instrument is None else {}
+    sources = [RowSource(kind, instrument, before.get(kind, 0)) for kind in (*INPUTS, *COMPUTED) if kind in needed]
+    if instrument is None:
+        return sources
+    venue_wide = {"status": RECENT_NS, "gap": past_ns + DAY_NS}
+    return sources + [RowSource(kind, VENUE_WIDE, before_ns) for kind, before_ns in venue_wide.items() if kind in needed]
 
 
-async def _composite(store: Store, name: str, span: Span, rules: Rules) -> Audit:
-    found = Audit()
-    parts, pairs = await _parts(store, name, span)
-    sources = [_Source("cbbo", one, RECENT_NS) for one in dict.fromkeys([*parts, *pairs])]
-    sources += [_Source("depth", one, RECENT_NS) for one in parts]
-    sources += [_Source("cbbo", name, 0), _Source("depth", name, 0)]
-    await _take_all(store, sources, span, CompositeAudit(name, rules, found, audited_from_ts=span.from_ts), last=name)
-    return found
-
-
-async def _parts(store: Store, name: str, span: Span) -> tuple[list[str], list[str]]:
-    """Return the parts and the rate pairs that the composite names: they may be others after a change of the settings."""
-    parts: dict[str, None] = {}
-    pairs: dict[str, None] = {}
+async def _composite(store: Store, name: str, span: Span) -> list[RowSource]:
+    """Return what a composite is made of, as its quotes name it: its settings may have been others."""
+    names: dict[str, None] = {name: None}
     async for table in store.read(Query(kind="cbbo", instrument=name, from_ts=span.from_ts, to_ts=span.to_ts)):
-        for _, data in _rows(table)[:1]:
-            event = decode(data)
+        for row in _rows(table)[:1]:
+            event = decode(row[1])
             if isinstance(event, Cbbo):
-                parts |= dict.fromkeys(part.instrument for part in event.parts)
-                pairs |= dict.fromkeys(rate.instrument for rate in event.rates)
-    return list(parts), list(pairs)
+                names |= dict.fromkeys([part.instrument for part in event.parts] + [rate.instrument for rate in event.rates])
+    return [RowSource(kind, one, RECENT_NS) for one in names for kind in ("cbbo", "depth")]
 
 
-async def _take_all(store: Store, sources: Sequence[_Source], span: Span, one: InstrumentAudit | CompositeAudit, last: str = "") -> None:
-    """Pass all rows on, in order. `last`: an instrument whose rows come behind those of others with the same id."""
-    async with aclosing(entries(store, sources, span, last=last)) as found:
-        async for entry in found:
-            event: Event = decode(entry.data)
-            if entry.by_recorder:
-                one.known_from(event.received_ts)  # entries that left the tape before they were recorded
-            else:
-                one.take(entry.ms, entry.n, event)
-    one.done()
-
-
-async def entries(store: Store, sources: Sequence[_Source], span: Span, *, last: str = "") -> AsyncGenerator[Entry, None]:
+async def entries(store: Store, sources: Sequence[RowSource], span: Span) -> AsyncGenerator[Entry, None]:
     """Yield the rows of these sources that came to the tape before the end of the span, in the order of their ids."""
     waiting: list[Entry] = []
-    count = 0
-    end_ms = span.to_ts // MS
+    end, end_ms = span.to_ts + AHEAD_NS, span.to_ts // MS
     begin = span.from_ts - max(source.before_ns for source in sources)
-    end = span.to_ts + AHEAD_NS
+    recent, length_ns = span.from_ts - RECENT_NS, SLICE_NS
     while begin < end:
-        until = min(begin + SLICE_NS, end)
+        until = min(begin + PAST_NS, recent) if begin < recent else min(begin + length_ns, end)
+        count = len(waiting)
         for source in sources:
-            first = max(begin, span.from_ts - source.before_ns)
-            if first >= until:
-                continue
-            rank = COMPUTED.get(source.kind, 0) + (len(COMPUTED) if last and source.instrument == last else 0)
-            query = Query(kind=source.kind, instrument=source.instrument, from_ts=first, to_ts=until, newest_revisions=False)
-            async for table in store.read(query):
-                for (ms, n, origin), data in _rows(table):
-                    if ms < end_ms and origin != Source.REST:
-                        count += 1
-                        waiting.append(Entry(ms, rank, n, count, data, origin == Source.RECORDER))
+            waiting += await _slice(store, source, max(begin, span.from_ts - source.before_ns), until, end_ms)
+        if begin >= recent:
+            length_ns = round(min(MOST_NS, max(SECOND, length_ns * min(4.0, SLICE_ROWS / max(1, len(waiting) - count)))))
         begin = until
-        due_ms = (until - AHEAD_NS) // MS if until < end else end_ms
+        due_ms = (until - AHEAD_NS) // MS
         heapify(waiting)
         while waiting and waiting[0].ms < due_ms:
             yield heappop(waiting)
@@ -173,9 +200,23 @@ async def entries(store: Store, sources: Sequence[_Source], span: Span, *, last:
         yield heappop(waiting)
 
 
-def _rows(table: pa.Table) -> list[tuple[tuple[int, int, str], bytes]]:
+async def _slice(store: Store, source: RowSource, from_ts: int, to_ts: int, end_ms: int) -> list[Entry]:
+    found: list[Entry] = []
+    if from_ts >= to_ts:
+        return found
+    query = Query(kind=source.kind, instrument=source.instrument, from_ts=from_ts, to_ts=to_ts, newest_revisions=False)
+    rank = COMPUTED.get(source.kind, 0)
+    async for table in store.read(query):
+        for (ms, n, origin, instrument), data in _rows(table):
+            if ms < end_ms and origin != Source.REST:
+                order = len(found)
+                found.append(Entry(ms, rank + instrument.endswith(COMPOSITE), n, order, data, origin == Source.RECORDER))
+    return found
+
+
+def _rows(table: pa.Table) -> list[tuple[tuple[int, int, str, str], bytes]]:
     from crosstape.history.arrow import events_of  # noqa: PLC0415 - it needs the extra `history`
 
-    columns = (cast("list[object]", table.column(name).to_pylist()) for name in ("id_ms", "id_n", "source"))
-    keys = cast("list[tuple[int, int, str]]", list(zip(*columns, strict=True)))
+    columns = (cast("list[object]", table.column(name).to_pylist()) for name in ("id_ms", "id_n", "source", "instrument"))
+    keys = cast("list[tuple[int, int, str, str]]", list(zip(*columns, strict=True)))
     return list(zip(keys, events_of(table), strict=True))

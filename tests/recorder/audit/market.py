@@ -81,7 +81,9 @@ class Market:
             self._sign(venue)
             for kind in ("quote", "book", "trade"):
                 self._publish(Status(venue, NAME, None, self._now, kind, FeedState.LIVE))
-        for _ in range(steps):
+        for step in range(steps):
+            if step == steps // 2:
+                self._rest(150)
             self._now += self._random.randrange(1, 60) * MS + self._random.randrange(MS)
             for venue in VENUES:
                 if self._now - self._signed[venue] >= SECOND and self._now > self._silent.get(venue, 0):
@@ -92,6 +94,18 @@ class Market:
                 self._engine.look((), self._now, self._now)
             self._compute()
         return self.rows
+
+    def _rest(self, seconds: int) -> None:
+        """Let nobody trade or quote for a while: all connectors live."""
+        for venue in VENUES:
+            for kind in ("quote", "book", "trade", VENUE_WIDE):
+                self._publish(Status(venue, NAME, None, self._now, kind, FeedState.LIVE))
+        for _ in range(seconds):
+            self._now += SECOND
+            for venue in VENUES:
+                self._sign(venue)
+            self._engine.look((), self._now, self._now)
+            self._compute()
 
     def _step(self, venue: str) -> None:
         if self._now < self._silent.get(venue, 0):
@@ -137,10 +151,12 @@ class Market:
 
     def _quote(self, venue: str) -> None:
         bid, ask = self._prices()
-        bid_side = (None, None) if self._random.random() < 0.02 else (bid, self._size())
-        ask_side = (None, None) if self._random.random() < 0.02 else (ask, None if self._random.random() < 0.1 else self._size())
+        bid_price, bid_size = (None, None) if self._random.random() < 0.02 else (bid, self._size())
+        ask_price, ask_size = (None, None) if self._random.random() < 0.02 else (ask, None if self._random.random() < 0.1 else self._size())
+        if self._random.random() < 0.01:
+            bid_price = bid_size = ask_price = ask_size = None
         state = FeedState.STALE if self._random.random() < 0.02 else FeedState.LIVE
-        self._publish(Quote(venue, NAME, None, self._now - 1_000, *bid_side, *ask_side, state))
+        self._publish(Quote(venue, NAME, None, self._now - 1_000, bid_price, bid_size, ask_price, ask_size, state))
 
     def _book(self, venue: str) -> None:
         bid, ask = self._prices()
@@ -167,8 +183,6 @@ class Market:
         self._publish(gap)
 
     def _compute(self) -> None:
-        if self._random.random() < 0.002:  # another aggregator takes over, without a checkpoint
-            return
         quotes = self._engine.due(self._now)
         for event in (*quotes, *self._engine.due_outputs(self._now, 64)):
             self._write(event, self._engine_epoch)
@@ -185,6 +199,6 @@ class Market:
         self.rows.append(Row(self._now // MS, len(self.rows), decode(encode(event))))
 
 
-def tape(seed: int, steps: int = 1_500) -> Sequence[Row]:
+def tape(seed: int, steps: int = 2_000) -> Sequence[Row]:
     """Return a tape."""
     return Market(seed).run(steps)

@@ -48,6 +48,7 @@ def changed(kind: type[Any], change: Callable[[Any], Event | None], *, skip: int
     raise AssertionError(f"no {kind.__name__} to change")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_all_that_is_published_follows_from_the_inputs(seed: int) -> None:
@@ -82,7 +83,10 @@ def leg_with(event: Cbbo, change: Callable[[Leg], Leg | None]) -> Cbbo | None:
 INPUTS: dict[str, tuple[type[Any], Callable[[Any], Event | None]]] = {
     "a quote's price": (Quote, lambda one: msgspec.structs.replace(one, bid_price=one.bid_price - ONE) if one.bid_price else None),
     "a quote's size": (Quote, lambda one: msgspec.structs.replace(one, bid_size=one.bid_size + ONE) if one.bid_size else None),
-    "a digit of a quote": (Quote, lambda one: msgspec.structs.replace(one, bid_size=one.bid_size * Decimal("1.0")) if one.bid_size else None),
+    "a digit of a quote": (
+        Quote,
+        lambda one: msgspec.structs.replace(one, bid_size=one.bid_size * Decimal("1.0")) if one.bid_size else None,
+    ),
     "a trade's size": (Trade, lambda one: msgspec.structs.replace(one, size=one.size + ONE)),
     "a trade's price": (Trade, lambda one: msgspec.structs.replace(one, price=one.price + ONE)),
     "a trade's time": (Trade, lambda one: msgspec.structs.replace(one, venue_ts=one.received_ts - 30_000_000_000)),
@@ -109,7 +113,10 @@ def test_a_changed_input_is_found(what: str) -> None:
 OUTPUTS: dict[str, tuple[type[Any], Callable[[Any], Event | None]]] = {
     "best price": (Cbbo, lambda one: msgspec.structs.replace(one, bid_price=one.bid_price - ONE) if one.bid_price else None),
     "spread": (Cbbo, lambda one: msgspec.structs.replace(one, spread_bps=one.spread_bps + ONE) if one.spread_bps is not None else None),
-    "a leg left out": (Cbbo, lambda one: msgspec.structs.replace(one, legs=one.legs[1:]) if one.legs and not one.legs[0].excluded else None),
+    "a leg left out": (
+        Cbbo,
+        lambda one: msgspec.structs.replace(one, legs=one.legs[1:]) if one.legs and not one.legs[0].excluded else None,
+    ),
     "an exclusion": (
         Cbbo,
         lambda one: leg_with(one, lambda leg: msgspec.structs.replace(leg, excluded=Exclusion.OUTLIER) if leg.excluded is None else None),
@@ -143,11 +150,13 @@ OUTPUTS: dict[str, tuple[type[Any], Callable[[Any], Event | None]]] = {
     ),
     "a book that counts": (
         Depth,
-        lambda one: msgspec.structs.replace(
-            one, legs=tuple(msgspec.structs.replace(leg, excluded=None) if leg.excluded else leg for leg in one.legs)
-        )
-        if any(leg.excluded for leg in one.legs)
-        else None,
+        lambda one: (
+            msgspec.structs.replace(
+                one, legs=tuple(msgspec.structs.replace(leg, excluded=None) if leg.excluded else leg for leg in one.legs)
+            )
+            if any(leg.excluded for leg in one.legs)
+            else None
+        ),
     ),
     "size of an edge": (Edge, lambda one: msgspec.structs.replace(one, size=one.size + ONE) if one.size is not None else None),
     "rate of an edge": (Edge, lambda one: msgspec.structs.replace(one, net_bps=one.net_bps + ONE) if one.net_bps is not None else None),
@@ -196,9 +205,7 @@ def test_a_window_that_hides_a_gap_is_found() -> None:
     """A window must not say that it is complete while a recorded gap in it is not repaired."""
     rows = list(known())
     index = next(
-        index
-        for index, row in enumerate(rows[400:], 400)
-        if isinstance(row.event, Cbbo) and row.event.vwap["1m"].complete and row.event.legs
+        index for index, row in enumerate(rows) if isinstance(row.event, Cbbo) and row.event.vwap["1m"].complete and row.event.legs
     )
     quote = rows[index].event
     assert isinstance(quote, Cbbo)

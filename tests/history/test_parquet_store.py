@@ -22,7 +22,7 @@ from crosstape.history.parquet.store import ParquetStore
 from crosstape.history.query import Query
 from crosstape_schemas import Gap, GapCause
 from tests.disks import forbidden, full_disk, read_only_disk, unprivileged
-from tests.history.batches import DAY, MINUTE, NOON, SECOND, batch, ids, read, trade
+from tests.history.batches import DAY, MINUTE, NOON, SECOND, batch, candle, ids, read, trade
 
 TRADES = Query(kind="trade")
 BTC = "tape:trade:BTC-USDT"
@@ -127,6 +127,24 @@ async def test_merged_files_are_in_the_order_of_files(store: ParquetStore, tmp_p
     assert sorted(table.column("trade_id").to_pylist()) == sorted(expected)
     assert sorted(await ids(store, TRADES)) == sorted(expected)
     assert [one.what for one in (await store.check()).findings if "order" in one.what] == []
+
+
+async def test_a_torn_file_stops_neither_merging_nor_expiry_of_others(store: ParquetStore, tmp_path: Path) -> None:
+    """It is named when the others are done."""
+    await fill(store, 20)
+    await store.append(batch([candle(number) for number in range(3)]), {}, after=0)
+    for number in range(1, 10):
+        await store.append(batch([candle(3 + number)]), {}, after=number)
+    (tmp_path / "trade/commits/000000004.parquet").write_bytes(b"torn")
+
+    with pytest.raises(HistoryError, match=r"000000004\.parquet: is torn"):
+        await store.compact()
+
+    merged = [name for name in names(tmp_path) if "commits" not in name]
+    assert merged == ["candle/2026-11-30/000000001-000000010.parquet", "trade/2026-11-30/000000011-000000020.parquet"]
+    with pytest.raises(HistoryError, match=r"000000004\.parquet: is torn"):
+        await store.expire(before_ts=NOON + 2 * DAY)
+    assert await read(store, Query(kind="candle")) == []
 
 
 async def test_reading_goes_on_while_files_are_merged_and_deleted(store: ParquetStore, tmp_path: Path, clock: Clock) -> None:

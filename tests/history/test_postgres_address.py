@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from crosstape.errors import HistoryError
+from crosstape.history.opening import open_store
 from crosstape.history.postgres.address import Address, parse
 from crosstape.history.postgres.store import PostgresStore
+from crosstape.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,13 @@ def test_an_address(url: str, expected: str, schema: str, shown: str) -> None:
     address = parse(url)
 
     assert (address.url, address.schema, address.shown) == (expected, schema, shown)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_a_host_s_variable_names_it(scheme: str) -> None:
+    """As hosts set `DATABASE_URL`, for whichever driver. Nothing connects before it is needed."""
+    async with open_store(Settings(), {"DATABASE_URL": f"{scheme}://me:pw@db.example/tape"}) as store:
+        assert repr(store) == "PostgresStore('postgresql://db.example/tape')"
 
 
 @pytest.mark.parametrize(

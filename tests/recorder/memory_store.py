@@ -65,6 +65,8 @@ class MemoryStore:
         """Rows of the largest commit."""
         self.bytes_written = 0
         self.compacted = 0
+        self._compacting, self._release = asyncio.Event(), asyncio.Event()
+        self._release.set()
         self.expired: list[tuple[int | None, int | None]] = []
         self.before_append: list[list[tuple[str, Commit]]] = []
         """Before each of the next appends of their kind: the commits that another process makes."""
@@ -125,9 +127,16 @@ class MemoryStore:
         """Not asked for."""
         raise NotImplementedError
 
+    def hold_compaction(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Let `compact` take until the second of these events is set; the first says that it was called."""
+        self._compacting, self._release = asyncio.Event(), asyncio.Event()
+        return self._compacting, self._release
+
     async def compact(self) -> int:
         """Counted."""
         self._check()
+        self._compacting.set()
+        await self._release.wait()
         self.compacted += 1
         return 2
 

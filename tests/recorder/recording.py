@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from crosstape.bus import connect
+from crosstape.history.store import Store
 from crosstape.settings import BusSettings, RecorderSettings, Settings
 from crosstape_recorder.recorder import Recorder
 from crosstape_schemas import AnyEvent, Event
@@ -24,7 +25,7 @@ def settings_of(url: str, *, bus: BusSettings | None = None, **changes: Any) -> 
 
 
 @contextlib.asynccontextmanager
-async def recording(settings: Settings, store: MemoryStore) -> AsyncIterator[Recorder]:
+async def recording(settings: Settings, store: Store) -> AsyncIterator[Recorder]:
     """A recorder that runs for the length of the block, and then commits what it has read."""
     async with connect(settings.bus) as client, asyncio.TaskGroup() as tasks:
         recorder = Recorder(settings, client, store)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from crosstape.bus import Publisher
+from crosstape.history.query import Query
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings import MaxLen
 from tests.bus.tape import fast, publishing, trade, whole
@@ -50,35 +51,63 @@ async def kill_the_server(server: Server, publisher: Publisher, times: int) -> N
         await server.start()
 
 
+async def kill_recorders(watched: Watched, variables: dict[str, str], times: int, pick: random.Random) -> None:
+    """Start one and kill it, again and again: each time soon after the history has grown."""
+    for _ in range(times):
+        before = await watched.number()
+        async with started("recorder", variables=variables) as process:
+            await wait_until(lambda before=before: later(watched, before), what="it commits", timeout_s=60)  # type: ignore[misc]
+            await asyncio.sleep(pick.uniform(0, PAUSE_S))  # any moment
+            process.kill()
+            await process.wait()
+
+
 async def test_each_trade_is_recorded_once_though_all_is_killed(start_server: StartServer, tmp_path: Path) -> None:
     """Merging goes on meanwhile, and is killed as well. Nothing is said to be missing, and `check` finds nothing wrong."""
     server = await start_server(persist=True, options={"appendfsync": "everysec"})
     settings = fast(server.url, retransmit_s=600.0, retransmit_bytes=1 << 30, max_len=MaxLen(trade=2 * TRADES))
     history = tmp_path / "history"
     variables = variables_of(server.url, history, compact_s="1", commit_rows="20000")
-    watched, pick = Watched(history), random.Random(7)
-    killed = asyncio.Event()
+    watched, killed = Watched(history), asyncio.Event()
     async with publishing(settings) as publisher, asyncio.TaskGroup() as tasks:
         load = tasks.create_task(publish(publisher, TRADES, killed))
         storm = tasks.create_task(kill_the_server(server, publisher, SERVER_KILLS))
-        for _ in range(KILLS):
-            before = await watched.number()
-            async with started("recorder", variables=variables) as process:
-                await wait_until(lambda before=before: later(watched, before), what="it commits", timeout_s=60)  # type: ignore[misc]
-                await asyncio.sleep(pick.uniform(0, PAUSE_S))  # any moment
-                process.kill()
-                await process.wait()
+        await kill_recorders(watched, variables, KILLS, random.Random(7))
         await storm
         killed.set()
         await load
         async with started("recorder", variables=variables) as process:
-            await wait_until(lambda: complete(watched), what="all is recorded", timeout_s=300)
+            await wait_until(lambda: complete(watched, TRADES), what="all is recorded", timeout_s=300)
             assert (await stopped(process, signal.SIGTERM)).code == Exit.OK
 
+    await assert_each_once(history, variables, TRADES)
+
+
+async def test_two_recorders_that_are_killed_record_each_trade_once(start_server: StartServer, tmp_path: Path) -> None:
+    """Both write to one folder, and both merge."""
+    count, server = TRADES // 5, await start_server(persist=True)
+    settings = fast(server.url, max_len=MaxLen(trade=2 * TRADES))
+    history = tmp_path / "history"
+    variables = variables_of(server.url, history, compact_s="1", commit_rows="5000", commit_s="0.1")
+    watched, killed = Watched(history), asyncio.Event()
+    async with publishing(settings) as publisher, asyncio.TaskGroup() as tasks:
+        load = tasks.create_task(publish(publisher, count, killed))
+        async with started("recorder", variables=variables) as always:
+            await asyncio.gather(*(kill_recorders(watched, variables, KILLS // 4, random.Random(seed)) for seed in (1, 2)))
+            killed.set()
+            await load
+            await wait_until(lambda: complete(watched, count), what="all is recorded", timeout_s=300)
+            assert (await stopped(always, signal.SIGTERM)).code == Exit.OK
+
+    await assert_each_once(history, variables, count)
+
+
+async def assert_each_once(history: Path, variables: dict[str, str], count: int) -> None:
+    """The trades 1 … `count` are in the history, the sum of their sizes is right, no gap was reported, and the check is satisfied."""
     seqs, total = await kept(history)
-    assert sorted(seqs) == whole(TRADES)
-    assert total == TRADES * (TRADES + 1) // 2
-    assert (await watched.store.position("gap")).number == 0
+    assert sorted(seqs) == whole(count)
+    assert total == count * (count + 1) // 2
+    assert sum([len(table) async for table in Watched(history).store.read(Query(kind="gap"))]) == 0
     checked = await crosstape("recorder", "check", variables=variables)
     assert checked.code == Exit.OK, checked.out
 
@@ -88,6 +117,6 @@ async def later(watched: Watched, number: int) -> bool:
     return await watched.number() > number
 
 
-async def complete(watched: Watched) -> bool:
+async def complete(watched: Watched, count: int) -> bool:
     """Whether the last trade was recorded."""
-    return await watched.newest() == TRADES
+    return await watched.newest() == count

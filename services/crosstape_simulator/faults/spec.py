@@ -315,7 +315,7 @@ class OddPast(Lasting, frozen=True, tag="odd-past"):
     instrument: str = "all"
     """Our name or the venue's own."""
     how: Literal["overlap", "twice", "moving"] = "overlap"
-    """`overlap`: a page of trades repeats some of the page before; `twice`: some candles have two rows, of which the first is wrong;
+    """`overlap`: a page of trades repeats some of the page before; `twice`: some candles have two rows, of which the older one is wrong;
     `moving`: the newest closed candles have only a part of their volume, for as many answers as `number`."""
     number: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 3
     """Trades that are repeated; every so many candles one is there twice; or answers."""

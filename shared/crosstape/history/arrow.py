@@ -130,6 +130,36 @@ def events_of(table: pa.Table, kind: str | None = None) -> list[bytes]:
     return [next(made) if text is None else text.encode() for text in data]
 
 
+def texts_of(table: pa.Table, kind: str | None = None) -> pa.Table:
+    """Returns the rows with their decimals as text in plain notation, as they were written, and without the columns of their scales.
+
+    The column `d` stays only where events have more in it than columns. Raises as `events_of`.
+    """
+    kind = kind or _kind_of(table)
+    names: list[str] = []
+    arrays: list[Any] = []
+    for column in columns_of(kind):
+        found = _one(table.column(column.name))
+        if column.type is ColumnType.DECIMAL:
+            texts = _texts(found, _one(table.column(scale_name(column.name))))
+            unfit = pc.indices_nonzero(pc.and_(pc.is_null(found), pc.is_valid(_one(table.column(DATA))))).to_pylist()
+            found = _with_unfit(texts, unfit, table.column(DATA), column.name) if unfit else texts
+        names.append(column.name)
+        arrays.append(found)
+    if is_nested(kind):
+        names.append(DATA)
+        arrays.append(table.column(DATA))
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _with_unfit(texts: pa.Array, rows: list[int], data: pa.ChunkedArray, name: str) -> pa.Array:
+    """Return the texts with those of rows whose number did not fit into the column: they are in the event's JSON alone."""
+    values = texts.to_pylist()
+    for row in rows:
+        values[row] = getattr(text_events.decode(data[row].as_py()), name, None)
+    return pa.array(values, pa.string())
+
+
 def batch_of(table: pa.Table, kind: str | None = None) -> Batch:
     """Returns the rows of a table as a batch, with the tape's text of each decimal. Raises as `events_of`."""
     kind = kind or _kind_of(table)

@@ -35,7 +35,7 @@ def history_url(settings: Settings, environ: Mapping[str, str] | None = None) ->
     if settings.recorder.store:
         return settings.recorder.store
     named = environ.get(VARIABLE, "")
-    if urlsplit(named).scheme in POSTGRES:
+    if _is_postgres(named):
         return named
     return str(run_dir(settings.run, environ, written=False) / FOLDER)
 
@@ -53,9 +53,14 @@ async def open_store(settings: Settings, environ: Mapping[str, str] | None = Non
         await store.aclose()
 
 
+def _is_postgres(url: str) -> bool:
+    """Whether it is an address of PostgreSQL: also one with a driver, `postgresql+asyncpg://`, as hosts write it for SQLAlchemy."""
+    return url.partition("://")[0].partition("+")[0] in POSTGRES and "://" in url
+
+
 def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme in POSTGRES:
+    if _is_postgres(url):
         _need("pyarrow", "asyncpg", what="a history in PostgreSQL")
         from crosstape.history.postgres.store import PostgresStore  # noqa: PLC0415 - it needs an extra
 

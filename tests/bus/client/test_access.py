@@ -35,12 +35,15 @@ from crosstape_cli.follow import reachable, streams
 from crosstape_connector.failover.election import PeerStatus
 from crosstape_connector.failover.peers import Peers
 from crosstape_gateway.service import run as serve_the_tape
-from crosstape_schemas import Cbbo, Keys, Quote, Trade
+from crosstape_schemas import VENUE_WIDE, Cbbo, Keys, Quote, Trade
 from tests.aggregator.running import FakeVenue, newest, settings_for
-from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, trade
+from tests.bus.tape import BTC, GAPS, KEYS, QUOTES, TRADES, command, fast, on_tape, publishing, quote, read_until, status, trade
 from tests.docs.following import bar, candle
 from tests.engines import IMAGES, Container, StartServer, running
 from tests.proxy import proxy
+from tests.recorder.memory_store import MemoryStore
+from tests.recorder.recording import recorded, recording
+from tests.recorder.recording import settings_of as recorder_settings
 from tests.waiting import wait_until
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "secure-the-bus.md").read_text()
@@ -222,6 +225,28 @@ async def test_a_gateway_can_do_its_work(users: Users, tmp_path: Path) -> None:
                     pass
         serving.cancel()
     assert await users.denied() == []
+
+
+async def test_a_recorder_can_do_its_work_and_can_do_nothing_else(users: Users) -> None:
+    """It reads all streams, also those that it catches up on and that were trimmed."""
+    store, settings = MemoryStore(), recorder_settings("", bus=users.bus("recorder"))
+    async with publishing(users.bus("connector")) as publisher:
+        for number in (1, 2):
+            async with recording(settings, store):
+                publisher.publish_all([trade(number), quote(number), status("*", instrument=VENUE_WIDE)])
+                await recorded(store, "trade", number)
+                await recorded(store, "status", number)
+        publisher.publish_all([trade(3), trade(4)])
+        assert await publisher.drain(20)
+        await users.admin.xtrim(TRADES, maxlen=1, approximate=False)
+        async with recording(settings, store):
+            await recorded(store, "trade", 3)
+            await recorded(store, "gap", 1)
+    assert await users.denied() == []
+    async with connect(users.bus("recorder")) as own:
+        assert isinstance(own, Redis)
+        with pytest.raises(NoPermissionError):
+            await own.xadd(TRADES, {"d": "{}"})
 
 
 async def test_who_may_only_read_cannot_write(users: Users) -> None:

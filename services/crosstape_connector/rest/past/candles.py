@@ -57,7 +57,7 @@ class CandlePager:
         refused = len(answer.candles) - len(on_grid) + len(answer.odd)
         wanted = {one.open_ts: one for one in on_grid if first_ts <= one.open_ts <= last_ts}
         if self._is_cut(answer, first_ts, last_ts):
-            self._page = max(BESIDE + 1, len(answer.candles))
+            self._page = max(BESIDE + 1, min(len(answer.candles), self._page // 2))
             return Brought((), first_ts, refused)
         running_ts = open_of(self._timeframe, asked_ts - SETTLE_NS)
         rows = [_closed(wanted[ts]) for ts in sorted(wanted) if ts < running_ts]
@@ -80,9 +80,12 @@ class CandlePager:
         return min(last_ts, open_of(self._timeframe, self._wanted.to_ts - 1))
 
     def _is_cut(self, answer: CandleSnapshot, first_ts: int, last_ts: int) -> bool:
-        """Whether the venue seems to hold fewer rows in an answer than its table says: then we ask for fewer."""
+        """Whether the answer seems to lack rows: the venue holds fewer in one than its table says, or has two of some interval. Then we
+        ask for fewer. (One that goes back so many intervals answers with all of them, whatever is asked for.)
+        """
         count = len(answer.candles)
-        if not count or count % ROUND or count >= self._page:
+        full = count >= self._page or count % ROUND == 0
+        if not count or not full or self._source.reach_intervals or self._page <= BESIDE + 1:
             return False
         return answer.candles[0].open_ts > first_ts or answer.candles[-1].open_ts < last_ts
 

@@ -28,6 +28,8 @@ from crosstape.log import get_log
 
 KEPT_S: Final = 3_600
 """How long sources stay beside what they were merged into: others read them, and `committing` relies on the names of commits."""
+MOST_ERRORS: Final = 3
+"""After so many blocks that cannot be merged, the disk or the bucket is the cause, and not a file."""
 CHUNK_ROWS: Final = 400_000
 CHUNK_BYTES: Final = 64 << 20
 """Most rows, and about the most bytes without compression, that are merged at a time in memory."""
@@ -67,7 +69,11 @@ class Compaction:
         self._stopped.set()
 
     def steps(self) -> Iterator[int]:
-        """Merges and deletes, a block after the other. Yields after each how many commits were merged."""
+        """Merges and deletes, a block after the other. Yields after each how many commits were merged.
+
+        Where one cannot be merged, as with a torn file, the others are; then the error is raised.
+        """
+        errors: list[HistoryError] = []
         for kind in self._catalogue.kinds():
             listing = self._catalogue.listing(kind)
             for merge in merges(listing.cover, listing.sizes):
@@ -75,11 +81,18 @@ class Compaction:
                     self._merge(listing, merge)
                 except FileNotFoundError:  # another process has merged and deleted it
                     continue
+                except HistoryError as exc:
+                    errors.append(exc)
+                    if len(errors) >= MOST_ERRORS or self._stopped.is_set():
+                        raise
+                    continue
                 yield merge.last - merge.first + 1
             self._sweep(kind)
             yield 0
         old = self._clock() - KEPT_S * 10**9
         self._folder.delete(found.name for found in self._folder.leftovers() if found.changed_ts < old)
+        if errors:
+            raise errors[0]
 
     def _merge(self, listing: Listing, merge: Merge) -> None:
         sources = [

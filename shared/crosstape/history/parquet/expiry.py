@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crosstape.errors import HistoryError
 from crosstape.history.arrow import schema_of
 from crosstape.history.parquet.catalogue import EXPIRED, Catalogue, Listing, day_of, day_ts, reading
 from crosstape.history.parquet.file import bytes_of
@@ -37,11 +38,18 @@ class Expiry:
             before = max(before, self._catalogue.retried("", lambda: self._first_day_within(max_bytes)))
         if not before:
             return
+        error: HistoryError | None = None
         for kind in self._catalogue.kinds():
-            rows = self._catalogue.retried(kind, partial(self._expire, kind, before))
+            try:
+                rows = self._catalogue.retried(kind, partial(self._expire, kind, before))
+            except HistoryError as exc:  # a torn file; days of other kinds are deleted all the same
+                error = error or exc
+                continue
             if rows:
                 log.info("history.days_deleted", kind=kind, before=before, rows=rows)
             yield rows
+        if error is not None:
+            raise error
 
     def _first_day_within(self, max_bytes: int) -> str:
         """Return the first day to keep so that all kinds together have at most so many bytes; at least the newest day is kept."""

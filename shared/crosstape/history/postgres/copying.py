@@ -20,13 +20,6 @@ from crosstape.history.postgres import layout
 
 ROWS: Final = 8_192
 """Rows of one part: a few ms of computing, then others have their turn."""
-_ARROW: Final = {
-    ColumnType.INT: pa.int64(),
-    ColumnType.DECIMAL: pa.string(),
-    ColumnType.TEXT: pa.string(),
-    ColumnType.WORD: pa.string(),
-    ColumnType.BOOL: pa.bool_(),
-}
 _OPTIONS: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 _ALWAYS_FITS: Final = 19
 """No decimal of so many characters is too long for a table of Arrow, however they are divided by the point."""
@@ -54,7 +47,7 @@ def _part(batch: Batch, rows: slice) -> Batch:
 
 def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
     described = layout.columns(batch.kind)
-    arrays: list[Any] = [pa.array(batch.columns[column.name], _ARROW[column.type]) for column in described]
+    arrays: list[Any] = [arrow.array_of(batch.columns[column.name], column.type) for column in described]
     for column, values in zip(described, arrays, strict=True):
         if column.type is ColumnType.DECIMAL:
             for row in _too_long(values):

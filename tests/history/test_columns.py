@@ -138,6 +138,18 @@ def test_what_is_no_decimal_is_refused(price: str) -> None:
     assert [(one.id, one.reason) for one in builder.refused] == [("7-1", str(told.value))]
 
 
+def test_an_id_that_no_column_holds_is_refused() -> None:
+    """Ids are numbers of 64 bits, and may be any that are greater than those before; a column holds 63 bits."""
+    entries = [Entry("s", entry_id, cast("Any", text_events.decode(TRADE)), TRADE) for entry_id in ("7-1", f"8-{2**63}", f"{2**64 - 1}-0")]
+    builder = BatchBuilder("trade")
+    builder.extend(entries)
+
+    made = builder.build()
+
+    assert list(made.columns["id_n"]) == [1]
+    assert {one.id for one in builder.refused} == {f"8-{2**63}", f"{2**64 - 1}-0"}
+
+
 def test_json_that_is_not_utf_8_is_refused() -> None:
     """A decoder skips the bytes of a field that it does not know; a text column of a file cannot hold them."""
     wrong = TRADE.replace(b'"seq"', b'"x":"\xff","seq"')

@@ -29,7 +29,7 @@ import msgspec
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.spelling import all_canonical, is_canonical, is_plain
-from crosstape.history.text_events import TextEvent
+from crosstape.history.text_events import MOST, TextEvent
 from crosstape_schemas import KINDS
 from crosstape_schemas.trade_time import AHEAD, BEHIND, counts_at
 
@@ -213,10 +213,15 @@ class BatchBuilder:
         plan = self._plan
         exact = _exact(events, data) if not plan.nested else [False] * len(events)
         columns = plan.values(events)
-        if odd := plan.odd_rows(events, data, columns, exact):
+        odd = plan.odd_rows(events, data, columns, exact)
+        if max(ids_ms) > MOST or max(ids_n) > MOST:  # whoever writes to the bus may choose the id of an entry
+            odd.update(index for index, parts in enumerate(zip(ids_ms, ids_n, strict=True)) if max(parts) > MOST)
+        if odd:
             for index in sorted(odd, reverse=True):
                 exact[index] = False
                 try:
+                    if max(ids_ms[index], ids_n[index]) > MOST:
+                        raise ValueError("its id has more than 63 bits")
                     data[index].decode()
                     events[index] = plan.storable(text_events.respelled(data[index]))
                 except (ValueError, msgspec.MsgspecError) as exc:

@@ -56,8 +56,8 @@ def build(*, summaries: bool = True) -> App:
         help_format="plaintext",
         help_epilogue=(
             "Settings: a TOML file (--settings FILE or CROSSTAPE_SETTINGS), then CROSSTAPE_SECTION__KEY variables over it."
-            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo, check-bars),"
-            " 6 no room or permission to write, 7 not on this tape (simulated and live)."
+            " Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 bus unreachable, 4 superseded, 5 not proven (demo, check-bars,"
+            " audit), 6 no room or permission to write, 7 not on this tape (simulated and live)."
         ),
         version=__version__,
     )

@@ -26,6 +26,7 @@ SHOWN: Final = 20
 UNRECORDED: Final = "trades of the interval are not in the recording"
 NO_TIMEFRAME: Final = "the settings do not have the timeframe"
 NO_TRADE_BEFORE: Final = "the last trade before the interval is not in the recording"
+REPAIRED: Final = "a repair has revised it, with trades that were fetched later"
 SMALLER: Final = "a bar with more trades came before"
 MINUTE: Final = LENGTHS["1m"]
 
@@ -79,6 +80,9 @@ class Bars:
         """Audit the next bar."""
         self._first_ms = self._first_ms or ms
         self._newest_ms = max(self._newest_ms, ms)
+        if bar.closed and ms * MS > bar.close_ts + self._rules.history_ns + SWEEP_MS * MS:
+            self._audit.unchecked["bar", REPAIRED] += 1  # no aggregator revises so old a bar
+            return
         interval = self._interval(bar.timeframe, bar.venue, bar.open_ts)
         check = Check(self._audit, "bar", bar, f"{ms}-{n}", lambda: list(_texts(interval)))
         check.same("method", bar.method, "bar/1")

@@ -159,8 +159,8 @@ def _sources(span: Span, rules: Rules, instrument: str | None, kinds: Collection
     needed = set().union(*(_NEEDS[kind] for kind in kinds))
     past_ns = rules.past_ns(span.from_ts)
     before = {"trade": past_ns, "gap": past_ns + DAY_NS, "status": HOUR_NS, "quote": RECENT_NS, "book": RECENT_NS}
-    before |= {"cbbo": RECENT_NS, "depth": RECENT_NS} if instrument is None else {}
-    sources = [RowSource(kind, instrument, before.get(kind, 0)) for kind in (*INPUTS, *COMPUTED) if kind in needed]
+    before |= {"cbbo": RECENT_NS, "depth": RECENT_NS, "edge": RECENT_NS, "bar": rules.bar_past_ns}
+    sources = [RowSource(kind, instrument, before[kind]) for kind in (*INPUTS, *COMPUTED) if kind in needed]
     if instrument is None:
         return sources
     venue_wide = {"status": RECENT_NS, "gap": past_ns + DAY_NS}

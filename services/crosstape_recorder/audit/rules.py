@@ -68,8 +68,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     def past_ns(self, from_ts: int) -> int:
         """Return from how long before an audit trades are needed: for the longest window, and for bars that may still be revised."""
         windows = [from_ts % DAY if name == "1d" else length_of(name) * SECOND for name in self.windows]
-        bars = [self.history_ns + min(LENGTHS.get(timeframe, DAY), DAY) for timeframe in self.bars]
-        return max(0, *windows, *bars) + SPARE_NS
+        return max(0, *windows, self.bar_past_ns - SPARE_NS) + SPARE_NS
+
+    @property
+    def bar_past_ns(self) -> int:
+        """How long before an audit the bars may have begun that are published in it."""
+        return max([0, *(self.history_ns + min(LENGTHS.get(timeframe, DAY), DAY) for timeframe in self.bars)]) + SPARE_NS
 
 
 def length_of(window: str) -> int:

@@ -203,6 +203,8 @@ SHOWN: Final[dict[str, How]] = {
                 "gateway",
                 "recorder",
                 "history",
+                "history",
+                "recorder",
                 "backfill",
                 "plan",
                 "simulate",

@@ -1,150 +1,143 @@
-"""How long questions to a recorded history of 5,000,000 trades take: candles, the price at a moment, an hour of one instrument.
+"""Measures questions to a history in files, as `Tape`, the gateway and `crosstape history` ask them; and its size.
 
-    python benchmarks/history.py [--trades 5000000] [--folder DIR]
+    python benchmarks/history.py --trades 5000000 --rounds 5
 
-The store is a folder of Parquet files, as `crosstape recorder` and its compaction leave them: one file for each day. Every run is printed,
-the first one cold (footers are read, files are in the cache of the system), in ms.
+The trades are those of `recorded_trades`, of six instruments and five venues, about a day of them. They are committed 50,000 at a time and
+merged, as a recorder does. Each question is asked of a store that was opened before; the first time is printed, too, since it reads the
+footers of files. Prints JSON lines: ms by the wall clock, first and median, and of CPU; bytes a row.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
+import itertools
+import json
+import statistics
 import tempfile
 import time
+from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from recorded_trades import trades
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from recorded_trades import SECOND, START, trades
-
+from crosstape.bus import Bookmark, Entry
 from crosstape.history import text_events
-from crosstape.history.arrow import schema_of, table_of
+from crosstape.history.batch import Batch
 from crosstape.history.columns import BatchBuilder
-from crosstape.history.parquet.file import bytes_of
 from crosstape.history.parquet.folder import LocalFolder
-from crosstape.history.parquet.names import merged
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.history.query import Query
-from crosstape_schemas.timeframes import DAY
+from crosstape.runtime import lifecycle
 
-RUNS: Final = 7
-MADE: Final = 200_000
-"""Trades that are made one by one; the rest are copies of them at other times, with other ids."""
-DAYS: Final = 5
-HOUR: Final = 3_600 * SECOND
-TARGETS: Final = {"candles": 200, "last": 20, "hour": 50}
-"""ms."""
-
-
-def day_of(made: pa.Table, day: int, rows: int, times: int) -> pa.Table:
-    """Returns the trades of one day: copies of `made`, spread over it."""
-    parts = []
-    begin = START // DAY * DAY + day * DAY
-    first, last = pc.min(made["ts"]).as_py(), pc.max(made["ts"]).as_py()
-    length = last - first + 1
-    for copy in range(times):
-        # A copy's times are stretched to its part of the day: whole ms, as most venues give them.
-        offset = begin + DAY * copy // times
-        spread = pc.multiply(pc.divide(pc.subtract(made["ts"], first), 1_000), DAY // times * 1_000 // length)
-        ts = pc.multiply(pc.divide(pc.add(spread, offset), 1_000_000), 1_000_000)
-        part = made
-        for name, values in {
-            "ts": ts,
-            "venue_ts": ts,
-            "received_ts": pc.add(ts, 8_000_000),
-            "id_ms": pc.add(pc.divide(ts, 1_000_000), 9),
-            "seq": pc.add(made["seq"], (day * times + copy) * MADE),
-            "trade_id": pc.cast(pc.add(pc.cast(made["trade_id"], pa.int64()), (day * times + copy) * 10**9), pa.string()),
-        }.items():
-            part = part.set_column(part.schema.get_field_index(name), name, values)
-        parts.append(part)
-    return pa.concat_tables(parts).slice(0, rows).cast(schema_of("trade"))
+COMMIT = 50_000
+MADE = 250_000
+"""Trades that are made; the others are the same at later times."""
+RATE = 58
+"""Trades a second: five millions are a day."""
+HOUR = 3_600 * 10**9
+STREAM = "tape:trade:BTC-USDT"
+TIMES = ("ts", "venue_ts", "received_ts")
 
 
-def write(folder: Path, count: int, *, instrument: str | None = None) -> None:
-    """Writes a history of `count` trades, one file a day; `instrument`: all are of this one."""
-    builder = BatchBuilder("trade")
-    for entry, data in trades(MADE):
-        ms, _, number = entry.partition("-")
-        builder.add(int(ms), int(number), text_events.decode(data), data)
-    made = table_of(builder.build())
-    if instrument:
-        made = made.filter(pc.equal(made["instrument"], instrument))
-    each = count // DAYS
-    times = -(-each // len(made))
-    days = [day_of(made, day, each, times) for day in range(DAYS)]
-    names = [time.strftime("%Y-%m-%d", time.gmtime(START // DAY * 86_400 + day * 86_400)) for day in range(DAYS)]
-    for number, (name, table) in enumerate(zip(names, days, strict=True), 1):
-        (of,) = merged(number, number, [name])
-        path = folder / "trade" / of.text
-        path.parent.mkdir(parents=True)
-        path.write_bytes(bytes_of(table, {}))
+def batches(count: int) -> list[Batch]:
+    """Returns the rows of each commit, of `count` trades."""
+    made = []
+    rows = trades(count, RATE)
+    while part := list(itertools.islice(rows, COMMIT)):
+        builder = BatchBuilder("trade")
+        events: list[Any] = [text_events.decode(data) for _, data in part]
+        builder.extend(Entry(STREAM, entry_id, event, data) for (entry_id, data), event in zip(part, events, strict=True))
+        made.append(builder.build())
+    return made
 
 
-async def measure(what: str, ask: Callable[[], Awaitable[object]], target: int) -> bool:
-    """Prints all runs of one question; returns whether the median of the warm ones reaches the target."""
-    runs: list[float] = []
-    said: object = None
-    for _ in range(RUNS):
-        begin = time.perf_counter()
-        said = await ask()
-        runs.append((time.perf_counter() - begin) * 1_000)
-    warm = sorted(runs[1:])
-    median = warm[len(warm) // 2]
-    print(f"{what:58} {' '.join(f'{run:6.1f}' for run in runs)}   median {median:6.1f} ms, target {target}   {said}")
-    return median <= target
+def later(batch: Batch, times: int, span_ms: int, rows: int) -> Batch:
+    """Returns the rows of a batch `times` spans later, with the numbers that follow."""
+    columns = dict(batch.columns)
+    for name, step in (*((name, span_ms * 1_000_000) for name in TIMES), ("id_ms", span_ms), ("seq", rows)):
+        columns[name] = array("q", [value + times * step for value in columns[name]])  # type: ignore[operator]
+    return Batch(batch.kind, columns, batch.data, batch.exact)
 
 
-async def ask_all(folder: Path, what: str) -> bool:
-    """Asks everything of one history."""
-    files = list(folder.glob("trade/*/*.parquet"))
-    size = sum(file.stat().st_size for file in files)
-    store = ParquetStore(LocalFolder(folder))
-    noon = START // DAY * DAY + 2 * DAY + DAY // 2
-    btc = Query(kind="trade", instrument="BTC-USDT")
-    try:
-        rows = 0
-        async for table in store.read(Query(kind="trade", from_ts=noon, to_ts=noon + HOUR)):
-            rows += len(table)
-        print(f"\n{what}: {len(files)} files, {size / 1e6:.1f} MB; {rows:,} rows in one hour")
+async def fill(store: ParquetStore, count: int) -> int:
+    """Commit trades; returns the newest time of one."""
+    made = batches(min(count, MADE))
+    times_ms: list[Any] = [ms for batch in made for ms in batch.columns["id_ms"]]
+    first, last = min(times_ms), max(times_ms)
+    number = newest = 0
+    for times in range(-(-count // MADE)):
+        for batch in made:
+            shifted = later(batch, times, last - first + 1, MADE)
+            number += 1
+            if await store.append(shifted, {STREAM: Bookmark(f"{number}-0")}, after=number - 1) is None:
+                raise SystemExit("somebody else writes there")
+            newest = max(newest, *shifted.columns["ts"])  # type: ignore[call-overload]
+    return newest
 
-        async def candles() -> str:
-            return f"{len(await store.candles(btc, '1m')):,} candles"
 
-        async def last() -> str:
-            found = await store.last(Query(kind="trade", instrument="BTC-USDT", to_ts=noon))
-            return "found" if found else "none"
+def bytes_in(path: Path) -> int:
+    """Returns how large the files below a folder are."""
+    return sum(file.stat().st_size for file in path.rglob("*.parquet"))
 
-        async def hour() -> str:
-            return f"{sum([len(table) async for table in store.read(Query(kind='trade', instrument='ETH-USDT', from_ts=noon, to_ts=noon + HOUR))]):,} rows"
 
-        good = [
-            await measure("1-minute candles of all trades of BTC-USDT", candles, TARGETS["candles"]),
-            await measure("last trade of BTC-USDT before a moment", last, TARGETS["last"]),
-            await measure("one hour of ETH-USDT, all columns", hour, TARGETS["hour"]),
-        ]
-        return all(good)
-    finally:
-        await store.aclose()
+async def timed(what: str, rounds: int, ask: Callable[[], Awaitable[int]]) -> None:
+    """Ask some times; print the times, and how much the answer has."""
+    took, cpu = [], []
+    for _ in range(rounds + 1):
+        began, used = time.perf_counter(), time.process_time()
+        size = await ask()
+        took.append((time.perf_counter() - began) * 1000)
+        cpu.append((time.process_time() - used) * 1000)
+    figures = {"ms": statistics.median(took[1:]), "first_ms": took[0], "cpu_ms": statistics.median(cpu[1:])}
+    print(json.dumps({"question": what} | {name: round(ms, 1) for name, ms in figures.items()} | {"answer": size}), flush=True)
+
+
+async def run(path: Path, count: int, rounds: int) -> None:
+    """Make a history, and ask."""
+    ahead = [0]
+    store = ParquetStore(LocalFolder(path), clock=lambda: time.time_ns() + ahead[0])
+    began = time.perf_counter()
+    newest = await fill(store, count)
+    print(json.dumps({"committed": count, "trades_a_second": round(count / (time.perf_counter() - began))}), flush=True)
+
+    async def last() -> int:
+        return len(await store.last(Query(kind="trade", instrument="BTC-USDT", to_ts=newest)) or b"")
+
+    async def candles(*, instrument: str | None = None) -> int:
+        return len(await store.candles(Query(kind="trade", instrument=instrument), "1m"))
+
+    async def hour() -> int:
+        query = Query(kind="trade", instrument="ETH-USDT", from_ts=newest - 3 * HOUR, to_ts=newest - 2 * HOUR)
+        return sum([len(table) async for table in store.read(query)])
+
+    await timed("last price, before merging", rounds, last)
+    began = time.perf_counter()
+    while await store.compact():
+        pass
+    ahead[0] = 2 * HOUR  # what was merged is deleted after an hour
+    while await store.compact():
+        pass
+    size = await asyncio.to_thread(bytes_in, path)
+    print(json.dumps({"merged_s": round(time.perf_counter() - began, 2), "bytes_a_row": round(size / count, 2)}), flush=True)
+    await timed("last price", rounds, last)
+    await timed("an hour of one instrument", rounds, hour)
+    await timed("candles of 1m of one instrument", rounds, lambda: candles(instrument="BTC-USDT"))
+    await timed("candles of 1m of all", rounds, candles)
+    await store.aclose()
 
 
 def main() -> None:
-    """Makes the histories, and asks."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trades", type=int, default=5_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    lifecycle.tune_gc()
     with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as folder:
-        for name, instrument in (("six instruments", None), ("one instrument", "BTC-USDT")):
-            place = Path(folder) / name.replace(" ", "-")
-            write(place, options.trades, instrument=instrument)
-            asyncio.run(ask_all(place, f"{options.trades:,} trades of {name}"))
+        asyncio.run(run(Path(folder), options.trades, options.rounds))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ class EmbeddedPostgres:
         self._folder: Path | None = None
         self._options = {**OPTIONS, **options}
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
+        """Ends the server when this process is gone, however it ended: its standard input ends then."""
         self.port = free_port()
 
     @property
@@ -106,6 +108,9 @@ class EmbeddedPostgres:
         while True:
             with (folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(command, user=self._user, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._unwatch()
+            arguments: list[str | Path] = ["watch", str(self._process.pid), folder]
+            self._watch = subprocess.Popen(["sh", "-c", 'read _; kill -QUIT "$1" && rm -rf "$2"', *arguments], stdin=subprocess.PIPE)
             while self._process.poll() is None:
                 if answers(self.port):
                     return
@@ -117,11 +122,21 @@ class EmbeddedPostgres:
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """See `PostgresServer`."""
         assert self._process is not None
+        self._unwatch()
         self._process.send_signal(how)
         self._process.wait(STOP_S)
 
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch.wait(STOP_S)
+            assert self._watch.stdin is not None
+            self._watch.stdin.close()
+            self._watch = None
+
     def stop(self) -> None:
         """See `PostgresServer`: its folder is removed."""
+        self._unwatch()
         if self._process is not None and self._process.poll() is None:
             self.kill(signal.SIGQUIT)
         if self._folder is not None:

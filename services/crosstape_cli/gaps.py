@@ -66,7 +66,7 @@ async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach:
 
     tolerance = tolerance_ns(settings)
     found = await examine(store, wanted, facts, tolerance_ns=tolerance)
-    listed = judged(found, reach, tolerance_ns=tolerance, now_ts=time.time_ns())
+    listed = judged(found.gaps, reach, tolerance_ns=tolerance, now_ts=time.time_ns())
     if as_lines:
         for gap in listed:
             sys.stdout.write(f"{as_line(gap)}\n")

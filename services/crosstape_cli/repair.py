@@ -105,7 +105,7 @@ async def fill(
     tapes = await store.tapes()
     fetch = _OfOneOrigin(pasts, str(tapes[-1].origin) if tapes else "")
     found = await examine(store, wanted, facts, tolerance_ns=tolerance_ns(settings))
-    async for done in Repair(store, fetch, facts, tolerance_ns=tolerance_ns(settings)).run([gap for gap in found if not leave(gap)]):
+    async for done in Repair(store, fetch, facts, tolerance_ns=tolerance_ns(settings)).run(found, leave):
         yield done
 
 

@@ -25,7 +25,7 @@ from crosstape_cli.keep_server import START_S, keep_running
 from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load
 from crosstape_cli.server import announced, check_embedded, command, redis_cli
 from crosstape_cli.supervise import supervise
-from crosstape_cli.up_services import ConfiguredServices, check_gateway, enabled
+from crosstape_cli.up_services import ConfiguredServices, check_gateway, check_recorder, enabled
 from crosstape_schemas import Keys
 
 PRODUCER: Final = "up"
@@ -50,6 +50,7 @@ def up(*, settings: SettingsFile = None, i_mean_it: IMeanIt = False) -> Exit:
     if not loaded.bus.url:
         check_embedded(loaded)
     check_gateway(loaded)
+    check_recorder(loaded)
     begin_logging(loaded, service="up")
     return main(lambda: _up(loaded, settings, i_mean_it=i_mean_it))
 

@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 
-from crosstape.errors import SettingsError
+from crosstape.errors import HistoryError, SettingsError
+from crosstape.history.opening import check_store
 from crosstape.runtime.embedded_server import free_port
 from crosstape.runtime.ports import check_free
 from crosstape.settings import GatewaySettings, Settings
@@ -41,6 +42,12 @@ def check_gateway(settings: Settings) -> None:
         check_access(settings.gateway)
         if settings.gateway.tokens_file:
             Tokens(settings.gateway.tokens_file)
+
+
+def check_recorder(settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    """Raise `SettingsError` or `HistoryError` if the recorder could not open a store with these settings."""
+    if settings.recorder.enabled:
+        check_store(settings, environ)
 
 
 class ConfiguredServices:
@@ -88,12 +95,13 @@ class ConfiguredServices:
             fresh = load(self._file)
             if not (venues := enabled(fresh)):
                 raise SettingsError("venues: none is enabled and has instruments: there would be nothing to run")
+            check_recorder(fresh, self._environ)
             if fresh.gateway != self._gateway:
                 check_gateway(fresh)
                 before = self._gateway
                 if not before.enabled or (fresh.gateway.host, fresh.gateway.port) != (before.host, before.port):
                     self._check_port(fresh.gateway)  # else it is our own gateway that listens there
-        except SettingsError as exc:
+        except (SettingsError, HistoryError) as exc:
             log.error("settings.refused", error="; ".join(str(exc).splitlines()))
             return
         self.children.send_sighup()

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from crosstape.bus import Client
+from crosstape.history.store import Store
 from crosstape.settings import GatewaySettings
 from crosstape_gateway.hub.catalogue import Catalogue
 from crosstape_gateway.hub.hub import Hub
@@ -23,6 +24,8 @@ class Parts(msgspec.Struct, frozen=True):
     keys: Keys
     catalogue: Catalogue
     hub: Hub
+    store: Store | None = None
+    """The recorded history; None: there is none."""
 
 
 PARTS: Final = web.AppKey("parts", Parts)

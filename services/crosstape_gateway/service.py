@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from crosstape.bus import connect
+from crosstape.errors import HistoryError
+from crosstape.history.store import Store
 from crosstape.runtime.telemetry import listen, serve
 from crosstape.settings import GatewaySettings, Settings
+from crosstape.tape.recorded import recorded_store
 from crosstape_gateway import metrics
 from crosstape_gateway.access import check_access
 from crosstape_gateway.access.access import ACCESS
@@ -34,14 +37,14 @@ async def run(settings: Settings) -> None:
     check_access(settings.gateway)
     metrics.LIMIT.set(settings.gateway.clients)
     keys = Keys(settings.bus.prefix, settings.bus.partitions)
-    async with connect(settings.bus) as client:
+    async with recorded(settings) as store, connect(settings.bus) as client:
         catalogue = Catalogue(client, keys)
         hub = Hub(client, keys, settings.gateway, catalogue)
 
         def ready() -> tuple[bool, dict[str, Any]]:
             return hub.away_since_ts is None, {"bus": hub.away_since_ts is None}
 
-        app = make_app(Parts(settings.gateway, client, keys, catalogue, hub))
+        app = make_app(Parts(settings.gateway, client, keys, catalogue, hub, store))
         app.on_shutdown.append(hub.stop)
         async with serve(settings.telemetry, ready), asyncio.TaskGroup() as tasks:
             tasks.create_task(catalogue.run(), name="gateway.catalogue")
@@ -49,6 +52,18 @@ async def run(settings: Settings) -> None:
             await catalogue.next_look()  # so that the first clients are not told that the bus is away while it is not known
             async with listening(app, settings.gateway):
                 await asyncio.Event().wait()  # until cancelled: the streams end before the tasks do
+
+
+@asynccontextmanager
+async def recorded(settings: Settings) -> AsyncIterator[Store | None]:
+    """Yields the store of the recorded history, if the settings name one and it can be opened: without it, answers end with the streams."""
+    async with AsyncExitStack() as stack:
+        store = None
+        try:
+            store = await stack.enter_async_context(recorded_store(settings))
+        except HistoryError as exc:
+            log.warning("gateway.no_history", reason=str(exc), effect="answers go back as far as the streams do")
+        yield store
 
 
 @asynccontextmanager

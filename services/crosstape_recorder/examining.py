@@ -19,8 +19,8 @@ from crosstape.history.arrow import events_of
 from crosstape.history.batch import Source
 from crosstape.history.query import Query
 from crosstape.history.store import Store
-from crosstape_recorder.gaps.finding import Recorded, Span, VenueFacts, find
-from crosstape_recorder.gaps.gap import Feed, HistoryGap
+from crosstape_recorder.gaps.finding import Findings, Recorded, Span, VenueFacts, find
+from crosstape_recorder.gaps.gap import Feed
 from crosstape_recorder.gaps.runs import Run, joined
 from crosstape_recorder.gaps.told import GapRow
 from crosstape_recorder.selection import Selection
@@ -36,7 +36,7 @@ _GROUP: Final = ["venue", "instrument", "epoch"]
 _DIGITS: Final = "^[0-9]{1,18}$"
 
 
-async def examine(store: Store, selection: Selection, facts: Callable[[str], VenueFacts], *, tolerance_ns: int) -> list[HistoryGap]:
+async def examine(store: Store, selection: Selection, facts: Callable[[str], VenueFacts], *, tolerance_ns: int) -> Findings:
     """Returns what the history lacks. `facts`: of a venue. `tolerance_ns`: see `find`. Raises `HistoryError`."""
     recorded = await read(store, selection)
     return find(recorded, facts, selection.wants, Span(selection.from_ts, selection.to_ts), tolerance_ns=tolerance_ns)

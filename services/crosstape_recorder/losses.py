@@ -90,13 +90,16 @@ class Losses:
         return bool(vague)
 
 
-def report(feed: Feed, named: tuple[str, str], missed: Missed, following: TextEntry, before: Sequence[TextEntry]) -> Iterator[Report]:
-    """Yields the gaps for what is missing before the entry `following`; one for each venue of the stream, if the venue is not known.
+def report(feed: Feed, named: tuple[str, str], missed: Missed, following: TextEntry, run: Sequence[TextEntry]) -> Iterator[Report]:
+    """Yields the gaps for what is missing before the entry `following`. If the venue is not known: one for each venue of the stream,
+    but for those whose numbering goes on without a gap.
 
-    `named`: kind and instrument of the stream's feed. `before`: entries that were read before it, and not accepted yet.
+    `named`: kind and instrument of the stream's feed. `run`: the entries that were read together with it, and are not accepted yet.
     """
-    to_ts = following.event.received_ts
-    for venue in [missed.venue] if missed.venue else _venues(feed):
+    to_ts, before = following.event.received_ts, run[: run.index(following)]
+    mark = feed.rows[0].marks[feed.stream]
+    going_on = {entry.event.venue for entry in run if mark.numbers_of(entry.event)}
+    for venue in [missed.venue] if missed.venue else [venue for venue in _venues(feed) if venue not in going_on]:
         from_ts = next((entry.event.received_ts for entry in reversed(before) if entry.event.venue == venue), 0)
         one = msgspec.structs.replace(missed, venue=venue)
         yield _report(feed, named, one, (from_ts or _received_ts(feed, venue), to_ts), following.id)

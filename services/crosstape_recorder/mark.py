@@ -55,6 +55,10 @@ class StreamMark:
         """Whether it has not come to this id yet."""
         return entry_id != self.id and _parsed(self.id) < _parsed(entry_id)
 
+    def numbers_of(self, event: TextEvent) -> bool:
+        """Whether other events of the same numbering were read."""
+        return self._number(event.venue, event.epoch) is not None
+
     @property
     def venues(self) -> set[str]:
         """The venues whose events were read."""

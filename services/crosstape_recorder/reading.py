@@ -135,7 +135,7 @@ class Reading:
             is_before = feed.is_new and missed.first_missing == 1 and missed.epoch <= self._since_ts
             if is_before and missed.venue not in feed.venues | {entry.event.venue for entry in before}:
                 continue
-            for report in losses.report(feed, self._wanted.feed(feed.stream), missed, following, before):
+            for report in losses.report(feed, self._wanted.feed(feed.stream), missed, following, run):
                 self._note(report)
 
     def _note(self, report: losses.Report) -> None:

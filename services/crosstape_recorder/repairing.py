@@ -24,8 +24,9 @@ from crosstape_recorder.bars import counts_at
 from crosstape_recorder.examining import MARGIN_NS, trade_runs
 from crosstape_recorder.fetching import Fetch, Wanted
 from crosstape_recorder.gaps.candles import intervals
-from crosstape_recorder.gaps.finding import VenueFacts
+from crosstape_recorder.gaps.finding import Findings, VenueFacts
 from crosstape_recorder.gaps.gap import FETCHED, Feed, HistoryGap, Part, Seen
+from crosstape_recorder.gaps.ranges import overlap
 from crosstape_recorder.gaps.runs import Run, joined, run
 from crosstape_recorder.gaps.trade_ids import TradeIds, number_of
 from crosstape_schemas import VENUE_WIDE, Candle, Gap, GapCause, Trade, encode
@@ -94,15 +95,37 @@ class Repair:
         self._tolerance_ns = tolerance_ns
         self._clock = clock
 
-    async def run(self, gaps: Sequence[HistoryGap]) -> AsyncIterator[Repaired]:
-        """Yields what became of each gap. A venue that refuses does not end it; a store that cannot be used does, with `HistoryError`."""
-        for gap in judged(gaps, self._fetch.reach, tolerance_ns=self._tolerance_ns, now_ts=self._clock()):
-            if gap.why_not:
-                yield Repaired(gap, 0, 0, gap.why_not)
-            else:
-                yield await self._repair(gap)
+    async def run(self, findings: Findings, leave: Callable[[HistoryGap], bool] = lambda gap: False) -> AsyncIterator[Repaired]:
+        """Yields what became of each gap, but those to `leave`. In the end it closes reported gaps of which nothing is missing.
 
-    async def _repair(self, gap: HistoryGap) -> Repaired:
+        A venue that refuses does not end it; a store that cannot be used does, with `HistoryError`.
+        """
+        left: list[HistoryGap] = []
+        done: list[Repaired] = []
+        for gap in judged(findings.gaps, self._fetch.reach, tolerance_ns=self._tolerance_ns, now_ts=self._clock()):
+            if leave(gap):
+                left.append(gap)
+                continue
+            reported = [part for part in findings.settled if self._concerns(part, gap)]
+            one = Repaired(gap, 0, 0, gap.why_not) if gap.why_not else await self._repair(gap, reported)
+            if one.reason:
+                left.append(gap)
+            else:
+                done.append(one)
+            yield one
+        closed = [part for part in findings.settled if not any(self._concerns(part, gap) for gap in left)]
+        await self._append([self._closing(part, done) for part in closed])
+
+    def _concerns(self, part: Part, gap: HistoryGap) -> bool:
+        """Whether what was reported, by our clock, may be a gap of the history."""
+        return part.feed == gap.feed and overlap((part.from_ts, part.to_ts), (gap.from_ts, gap.to_ts), self._tolerance_ns)
+
+    def _closing(self, part: Part, done: Iterable[Repaired]) -> Gap:
+        """Return the gap that says that nothing is missing of a reported one. What never existed is in rows of its own."""
+        never = sum(one.nonexistent for one in done if self._concerns(part, one.gap))
+        return _repaired(part, self._clock(), max(0, (part.missing or 0) - never), 0)
+
+    async def _repair(self, gap: HistoryGap, reported: Sequence[Part]) -> Repaired:
         wanted = wanted_of(gap, tolerance_ns=self._tolerance_ns)
         fetched = _Fetched(gap.feed)
         writer = PastWriter(self._store, wanted.venue, wanted.instrument, wanted.timeframe)
@@ -124,7 +147,7 @@ class Repair:
         never, missing = fetched.left(wanted) if ids is None else ids.left(fetched.runs, around)
         if missing:
             return Repaired(gap, came, 0, f"{gap.feed.venue} has not given {missing} of them: it may not have them any more", requests)
-        await self._close(gap, wanted, fetched, ids, came)
+        await self._close(gap, wanted, fetched, ids, came=came, is_reported=bool(reported))
         return Repaired(gap, came, never, requests=requests)
 
     async def _ids(self, feed: Feed, wanted: Wanted) -> TradeIds:
@@ -139,8 +162,13 @@ class Repair:
                 found = joined([*found, *runs])
         return TradeIds(feed, found)
 
-    async def _close(self, gap: HistoryGap, wanted: Wanted, fetched: _Fetched, ids: TradeIds | None, came: int) -> None:
-        """Write that nothing of a gap is missing any more: for each part of it, a gap with its times and cause."""
+    async def _close(
+        self, gap: HistoryGap, wanted: Wanted, fetched: _Fetched, ids: TradeIds | None, *, came: int, is_reported: bool
+    ) -> None:
+        """Write that nothing of a gap is missing any more: for each part of it, a gap with its times and cause.
+
+        `is_reported`: it was reported with other times, and is closed with these. Then only what never existed is written.
+        """
         now_ts = self._clock()
         rows: dict[tuple[int, int, str], Gap] = {}
         of_ids = Seen.TRADE_IDS if any(part.seen is Seen.TRADE_IDS for part in gap.parts) else Seen.EVENT
@@ -150,18 +178,27 @@ class Repair:
                 never, _ = ids.left(fetched.runs, (part.from_ts, part.to_ts))
             elif part.seen is Seen.CANDLES:
                 never = fetched.without(part.from_ts, part.to_ts)
-            rows[part.from_ts, part.to_ts, part.gap_cause.value] = _repaired(part, now_ts, came, never)
+            if not is_reported or part.seen not in (Seen.TRADE_IDS, Seen.CANDLES):
+                rows[part.from_ts, part.to_ts, part.gap_cause.value] = _repaired(part, now_ts, part.missing or came + never, never)
+            elif never:
+                rows[part.from_ts, part.to_ts, part.gap_cause.value] = _repaired(part, now_ts, never, never)
         never, _ = fetched.left(wanted)
         if never and not any(part.seen is Seen.CANDLES for part in gap.parts):  # the times of the parts are none of intervals
             cause = GapCause.SEQUENCE.value
             part = Part(gap.feed, wanted.from_ts, wanted.to_ts, never, cause, Seen.CANDLES)
-            rows[part.from_ts, part.to_ts, cause] = _repaired(part, now_ts, 0, never)
+            rows[part.from_ts, part.to_ts, cause] = _repaired(part, now_ts, never, never)
+        await self._append(list(rows.values()))
+
+    async def _append(self, gaps: Sequence[Gap]) -> None:
+        """Write gaps as one commit."""
         builder = BatchBuilder("gap")
-        for number, gap_row in enumerate(rows.values()):
-            data = encode(gap_row)
-            builder.add(now_ts // MS, number, text_events.decode(data), data, Source.RECORDER)
+        for number, gap in enumerate(gaps):
+            data = encode(gap)
+            builder.add(gap.received_ts // MS, number, text_events.decode(data), data, Source.RECORDER)
         batch = builder.build()
         for _ in range(ATTEMPTS):
+            if not gaps:
+                return
             position = await self._store.position("gap")
             if await self._store.append(batch, {}, after=position.number) is not None:
                 return
@@ -196,8 +233,8 @@ class _Fetched:
         return (self.without(wanted.from_ts, wanted.to_ts), 0) if self._feed.kind == "candle" else (0, 0)
 
 
-def _repaired(part: Part, now_ts: int, came: int, never: int) -> Gap:
-    feed, missed = part.feed, came + never if part.missing is None else part.missing
+def _repaired(part: Part, now_ts: int, missed: int, never: int) -> Gap:
+    feed = part.feed
     return Gap(
         feed.venue, feed.instrument, None, now_ts, feed.feed_kind, part.from_ts, part.to_ts, max(missed, never), part.gap_cause,
         repaired=True, nonexistent=never,

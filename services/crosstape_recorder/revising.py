@@ -136,7 +136,8 @@ class Revision:
         widen_ns = self._rules.tolerance_ns
         selection = Selection(kinds=("trade",), instrument=instrument, from_ts=max(0, from_ts - widen_ns), to_ts=to_ts + widen_ns)
         gaps: dict[str, list[Range]] = defaultdict(list)
-        for gap in await examine(self._store, selection, self._facts, tolerance_ns=widen_ns):
+        findings = await examine(self._store, selection, self._facts, tolerance_ns=widen_ns)
+        for gap in findings.gaps:
             gaps[gap.feed.venue].append((gap.from_ts, gap.to_ts))
         for trade in intervals.unusable:
             ts = counts_at(trade.venue_ts, trade.received_ts)

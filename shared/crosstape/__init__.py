@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosstape.bus import Entry, Foreign, Missed, Publisher, Reader, Start, connect
-    from crosstape.errors import BusError, CrosstapeError, FrameError, SettingsError, Superseded, UnknownName
+    from crosstape.errors import BusError, CrosstapeError, FrameError, HistoryError, SettingsError, Superseded, UnknownName
     from crosstape.liveness import Life, SignsOfLife
     from crosstape.settings import BusSettings, Settings
     from crosstape.tape.candle_provider import CandleProvider
@@ -95,6 +95,7 @@ __all__ = [
     "Gap",
     "GapCause",
     "History",
+    "HistoryError",
     "InputEvent",
     "Instrument",
     "Keys",

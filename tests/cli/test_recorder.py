@@ -11,6 +11,7 @@ from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.runtime.lifecycle import Exit
 from crosstape.settings import RecorderSettings, Settings, TelemetrySettings
+from crosstape_cli.main import main
 from crosstape_cli.up_services import ConfiguredServices
 from tests.cli.running import NO_VENUE, crosstape, events, started, stopped
 
@@ -24,6 +25,20 @@ def test_up_runs_a_recorder_if_it_is_enabled() -> None:
     assert [service.name for service in services] == [*(service.name for service in without), "recorder"]
     assert services[-1].command[-1] == "recorder"
     assert services[-1].environ["CROSSTAPE_TELEMETRY__HTTP_PORT"] == str(9100 + len(without))
+
+
+def test_up_refuses_what_its_recorder_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything starts: an address that is none, and a missing library, with what installs it."""
+    file = tmp_path / "settings.toml"
+    file.write_text('[recorder]\nenabled = true\nstore = "ftp://nowhere"\n')
+
+    assert main(["up", "--settings", str(file)]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("crosstape: recorder.store: ftp:// is no address of a history")
+    file.write_text("[recorder]\nenabled = true\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda _name: None)
+        assert main(["up", "--settings", str(file)]) == Exit.FAILED
+    assert "pip install 'crosstape[history]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

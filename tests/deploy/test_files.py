@@ -214,7 +214,7 @@ def test_compose_understands_what_users_are_told_to_add(program: str, number: in
     """Each `compose.override.yaml` of the how-to."""
     override = tmp_path / "override.yaml"
     override.write_text(OVERRIDES[number])
-    printed = done(program, "-f", "compose.yaml", "-f", str(override), "--profile", "live", "config")
+    printed = done(program, "-f", "compose.yaml", "-f", str(override), "--profile", "live", "--profile", "recorder", "config")
 
     assert yaml.safe_load(OVERRIDES[number])["services"].keys() <= yaml.safe_load(printed)["services"].keys()
 

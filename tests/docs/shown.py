@@ -71,6 +71,7 @@ _BROKEN: Final = RunBy("docs/test_tutorial.py::test_each_step_of_the_tutorial_on
 _READ: Final = "docs/how-to/read-the-tape.md"
 _COOK: Final = "docs/how-to/recipes.md"
 _REDIS: Final = "docs/how-to/read-with-redis.md"
+_KEPT: Final = "docs/how-to/keep-history.md"
 _GATEWAY: Final = RunBy("docs/test_shown_gateway.py::test_the_commands_of_the_pages_are_answered")
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
@@ -156,6 +157,13 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
         "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
     ),
+    f"{_KEPT}#read-it-by-the-command sh": RunBy("docs/test_keep_history.py::test_what_the_command_shows_is_what_it_takes"),
+    f"{_KEPT}#read-it-in-python python": RunBy("docs/test_keep_history.py::test_the_tape_reads_the_history"),
+    **dict.fromkeys(
+        (f"{_KEPT}#{engine} python" for engine in ("polars", "pandas", "duckdb")),
+        RunBy("docs/test_keep_history.py::test_an_engine_adds_up_the_minutes"),
+    ),
+    f"{_KEPT}#backtest-on-recorded-quotes-and-trades python": RunBy("docs/test_keep_history.py::test_a_strategy_is_tested_on_the_past"),
     "docs/how-to/compute-an-indicator.md#3-use-a-library sh": _INDICATOR,
     "docs/how-to/compute-an-indicator.md#4-check-the-bars sh": RunBy(
         "cli/test_check_bars.py::test_differences_are_shown_and_are_the_exit_code"
@@ -164,6 +172,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
     "docs/how-to/deploy.md#serve-it-to-browsers-and-programs-without-redis sh": _DOCKER,
+    "docs/how-to/deploy.md#record-it sh": _DOCKER,
     "docs/how-to/deploy.md#watch-it sh": _DOCKER,
     "docs/how-to/deploy.md#scale-it sh": NotRun("two lines of an .env file"),
     "docs/how-to/deploy.md#back-it-up sh": _DOCKER,
@@ -195,6 +204,8 @@ SHOWN: Final[dict[str, How]] = {
                 "connector",
                 "aggregator",
                 "gateway",
+                "recorder",
+                "history",
                 "backfill",
                 "plan",
                 "simulate",

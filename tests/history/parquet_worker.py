@@ -1,4 +1,4 @@
-"""Processes that use one history in files at once, and that a test kills: `python -m tests.history.parquet_worker FOLDER ENTRIES`.
+"""Processes that use one history in files at once, and that a test kills: `python -m tests.history.parquet_worker FOLDER`.
 
 It reads a line for each process to start, `write` or `compact`, and answers with its process id. They are forked off, so that none of them
 has to load its libraries again.
@@ -26,20 +26,22 @@ GRACE_S: Final = 5
 """How long merged commits stay here: an hour would be longer than the test."""
 
 
-async def write(folder: Path, entries: int) -> None:
-    """Does what a recorder does with a stream of so many entries: reads on from the mark, and commits under the next number."""
+def stop_file(folder: Path) -> Path:
+    """Writers end when this file is there."""
+    return folder.with_name(f"{folder.name}.stop")
+
+
+async def write(folder: Path) -> None:
+    """Does what a recorder does with an endless stream: reads on from the mark, and commits under the next number, until it is to stop."""
     store = ParquetStore(LocalFolder(folder))
-    while True:
+    while not stop_file(folder).exists():
         position = await store.position("trade")
         read_to = int(position.marks[STREAM].id.partition("-")[0]) if STREAM in position.marks else 0
-        count = min(random.randint(1, 30), entries - read_to)
-        if not count:
-            await store.aclose()
-            return
-        numbers = range(read_to + 1, read_to + count + 1)
+        numbers = range(read_to + 1, read_to + random.randint(1, 30) + 1)
         rows = batch([trade(number, ts=NOON + number * DAY // 2_000) for number in numbers], first_ms=numbers[0], first_seq=numbers[0])
         marks = {STREAM: Bookmark(f"{numbers[-1]}-0", (("kraken", 7, numbers[-1]),))}
         await store.append(rows, marks, after=position.number)
+    await store.aclose()
 
 
 async def compact(folder: Path) -> None:
@@ -52,13 +54,13 @@ async def compact(folder: Path) -> None:
 
 def main() -> None:
     """See the module."""
-    folder, entries = Path(sys.argv[1]), int(sys.argv[2])
+    folder = Path(sys.argv[1])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that were killed
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
             random.seed()
-            asyncio.run(write(folder, entries) if line.strip() == "write" else compact(folder))
+            asyncio.run(write(folder) if line.strip() == "write" else compact(folder))
             os._exit(0)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()

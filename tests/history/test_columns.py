@@ -122,7 +122,7 @@ def test_other_json_is_kept(odd: bytes) -> None:
     assert events_of(table_of(made)) == [odd, TRADE]
 
 
-@pytest.mark.parametrize("price", ["", "1.2.3", "abc", "1e", "-", "0x1", "1\\u0000", "--1", "1-1"])
+@pytest.mark.parametrize("price", ["", "1.2.3", "abc", "1e", "-", "0x1", "1\\u0000", "--1", "1-1", "1\\n2"])
 def test_what_is_no_decimal_is_refused(price: str) -> None:
     """An entry that the schema does not decode is left out of the batch, and named; the others are recorded."""
     wrong = TRADE.replace(b'"67000.50"', f'"{price}"'.encode())
@@ -136,6 +136,33 @@ def test_what_is_no_decimal_is_refused(price: str) -> None:
 
     assert list(made.columns["id_n"]) == [0, 2]
     assert [(one.id, one.reason) for one in builder.refused] == [("7-1", str(told.value))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("0123.-\n+eE_ naINFf١\0", max_size=8), st.sampled_from(["price", "size"]))
+def test_the_schema_decides_what_is_a_decimal(text: str, name: str) -> None:
+    """What it decodes is recorded and comes back byte for byte; what it refuses is left out."""
+    data = re.sub(f'"{name}":"[^"]*"'.encode(), b'"' + name.encode() + b'":' + msgspec.json.encode(text).replace(b"\\", b"\\\\"), TRADE)
+    try:
+        crosstape_schemas.decode(data)
+    except msgspec.MsgspecError:
+        expected = [TRADE]
+    else:
+        expected = [data, TRADE]
+
+    assert events_of(table_of(batch(data, TRADE))) == expected
+
+
+def test_an_id_that_no_column_holds_is_refused() -> None:
+    """Ids are numbers of 64 bits, and may be any that are greater than those before; a column holds 63 bits."""
+    entries = [Entry("s", entry_id, cast("Any", text_events.decode(TRADE)), TRADE) for entry_id in ("7-1", f"8-{2**63}", f"{2**64 - 1}-0")]
+    builder = BatchBuilder("trade")
+    builder.extend(entries)
+
+    made = builder.build()
+
+    assert list(made.columns["id_n"]) == [1]
+    assert {one.id for one in builder.refused} == {f"8-{2**63}", f"{2**64 - 1}-0"}
 
 
 def test_json_that_is_not_utf_8_is_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from crosstape.bus import Bookmark
 from crosstape.errors import HistoryError
-from crosstape.history.parquet import reading
+from crosstape.history.parquet import planning, reading
 from crosstape.history.parquet.catalogue import Catalogue
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
@@ -160,6 +161,25 @@ async def test_reading_goes_on_while_files_are_merged_and_deleted(store: Parquet
 
     found += parts
     assert [one for table in found for one in table.column("trade_id").to_pylist()] == [str(number) for number in range(40)]
+
+
+async def test_a_question_is_asked_again_when_its_files_were_merged(
+    store: ParquetStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was about to read files that are deleted since."""
+    await fill(store, 10)
+    listed = [await store.visible_files(TRADES)]
+    await store.compact()
+    clock.ahead = 2 * HOUR_NS
+    await store.compact()
+    now = planning.visible_files
+    monkeypatch.setattr(planning, "visible_files", lambda *asked: listed.pop() if listed else now(*asked))
+
+    last = await store.last(TRADES)
+
+    assert last is not None
+    assert b'"trade_id":"19"' in last
+    assert listed == []
 
 
 async def test_reading_goes_on_while_days_are_deleted(store: ParquetStore, tmp_path: Path) -> None:
@@ -321,6 +341,19 @@ async def test_a_disk_that_cannot_be_written_says_so(tmp_path: Path, disk: objec
             (path / "filling").unlink()
             assert await store.append(batch([trade(1)]), {}, after=0) == 1
         await store.aclose()
+
+
+async def test_a_folder_for_temporary_files_that_is_full_says_so(
+    store: ParquetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of many instruments are sorted there; nothing is left behind."""
+    await store.append(batch([trade(number) for number in range(3_000)]), {}, after=0)
+    with full_disk(tmp_path / "disk") as path:
+        (path / "filling").write_bytes(bytes(4096))  # the rest is free: enough for a folder, and not for the rows
+        monkeypatch.setattr(tempfile, "tempdir", str(path))
+        with pytest.raises(HistoryError, match=r"rows cannot be sorted there: .*No space left on device; set TMPDIR"):
+            list(reading.parts(Catalogue(LocalFolder(tmp_path)), TRADES, 200))
+        assert [name for name in names(path) if name != "filling"] == []
 
 
 def test_a_folder_without_permission_says_so(tmp_path: Path) -> None:

@@ -200,6 +200,17 @@ async def test_a_deleted_day_is_made_again(url: str, store: PostgresStore) -> No
     assert await ids(store, TRADES) == ["3", "2"]
 
 
+async def test_a_history_that_was_dropped_is_made_again(store: PostgresStore, server: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Its writer begins again where there is nothing."""
+    await store.append(batch([trade(1)]), {BTC: Bookmark("1-0")}, after=0)
+    await server.execute(f'drop schema "{store._address.schema}" cascade')
+
+    assert await store.append(batch([trade(2)]), {}, after=1) is None
+    assert await store.position("trade") == Position(0, {})
+    assert await store.append(batch([trade(2)]), {}, after=0) == 1
+    assert await ids(store, TRADES) == ["2"]
+
+
 async def test_a_table_of_an_older_version_gets_new_columns(store: PostgresStore, server: asyncpg.Connection[asyncpg.Record]) -> None:
     """Until a writer has added them they are null for a reader."""
     await store.append(of("gap", *GAPS), {}, after=0)

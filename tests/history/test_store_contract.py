@@ -156,6 +156,18 @@ async def test_a_candle_that_the_venue_has_changed_counts_before_the_tapes(store
     assert await read(store, Query(kind="candle", newest_revisions=False)) == [*tape.data, rest.data[1]]
 
 
+async def test_a_batch_that_was_written_twice_by_rest_counts_once(store_factory: StoreFactory) -> None:
+    """As by a `backfill` whose answer was lost: rows that agree in everything, and some with it that were fetched again later."""
+    store = await store_factory()
+    fetched = batch([trade(1), trade(2), trade(3)], source=Source.REST, first_ms=5_000)
+    await store.append(fetched, {}, after=0)
+    await store.append(fetched, {}, after=1)
+    await store.append(batch([trade(2)], source=Source.REST, first_ms=6_000), {}, after=2)
+
+    assert await read(store, TRADES) == fetched.data
+    assert await ids(store, Query(kind="trade", limit=2)) == ["2", "3"]
+
+
 async def test_trades_by_rest_without_an_id_all_count(store_factory: StoreFactory) -> None:
     """Nobody knows which of them are the same."""
     store = await store_factory()
@@ -183,7 +195,7 @@ async def test_of_a_candle_the_highest_revision_counts(store_factory: StoreFacto
 async def test_a_closed_candle_counts_rather_than_an_open_one(store_factory: StoreFactory) -> None:
     """With all changes recorded, as for audits. By REST comes the end of one that the tape has only open."""
     store = await store_factory()
-    tape = batch([candle(1, closed=False), candle(1), candle(2, closed=False)], keep="events")
+    tape = batch([candle(1, closed=False), candle(1), candle(1, closed=False, revision=1), candle(2, closed=False)], keep="events")
     rest = batch([candle(1), candle(2, close=Decimal("1.9"))], source=Source.REST, first_ms=9_000)
     await store.append(tape, {}, after=0)
     await store.append(rest, {}, after=1)

@@ -315,7 +315,7 @@ EVER: Final = Span(None, None)
 
 def found(recorded: Recorded, facts: VenueFacts = KNOWS, span: Span = EVER) -> list[HistoryGap]:
     """Find the gaps of all feeds."""
-    return find(recorded, lambda _: facts, lambda _: True, span, tolerance_ns=2 * S)
+    return list(find(recorded, lambda _: facts, lambda _: True, span, tolerance_ns=2 * S).gaps)
 
 
 def row(

@@ -164,3 +164,43 @@ async def test_a_gap_of_a_venues_own_stream_is_one_of_its_statuses(client: Redis
 
     (gap,) = own_gaps(store)
     assert (gap.venue, gap.instrument, gap.kind, gap.missed) == ("binance", VENUE_WIDE, "status", 4 if kept else None)
+
+
+async def test_a_server_that_was_emptied_while_no_recorder_ran(client: Redis, valkey: str) -> None:
+    """Its producers write the last seconds again, under other ids. The numbers show that nothing is missing, and what is recorded."""
+    store, settings = MemoryStore(), settings_of(valkey)
+    async with publishing(settings.bus) as publisher:
+        async with recording(settings, store):
+            for number in range(1, 11):
+                publisher.publish(trade(number))
+            await recorded(store, "trade", 10)
+        await client.flushall()
+        for number in range(11, 21):
+            publisher.publish(trade(number))
+        assert await publisher.drain(10)
+        async with recording(settings, store):
+            await recorded(store, "trade", 20)
+
+    assert seqs(store.disk.events("trade")) == whole(20)
+    assert not store.disk.events("gap")
+
+
+async def test_a_venue_that_is_silent_since_may_have_lost_something(client: Redis, valkey: str) -> None:
+    """Of two venues on one stream, one goes on without a gap; of the other nothing came since, and it is not known whether it had more."""
+    store, settings = MemoryStore(), settings_of(valkey)
+    async with publishing(settings.bus) as publisher, publishing(settings.bus, producer="connector.kraken") as other:
+        async with recording(settings, store):
+            publisher.publish(trade(1))
+            other.publish(trade(1, venue="kraken"))
+            await recorded(store, "trade", 2)
+        other.publish(trade(2, venue="kraken"))
+        assert await other.drain(10)
+        publisher.publish(trade(2))
+        assert await publisher.drain(10)
+        await client.xtrim(TRADES, maxlen=1, approximate=False)
+        async with recording(settings, store):
+            await recorded(store, "trade", 3)
+            await recorded(store, "gap", 1)
+
+    (gap,) = own_gaps(store)
+    assert (gap.venue, gap.missed) == ("kraken", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
 from crosstape.runtime.lifecycle import Exit
@@ -14,6 +15,7 @@ from tests.recorder.processes import Watched, kept, ready, variables_of
 from tests.waiting import wait_until
 
 
+@pytest.mark.slow
 async def test_it_records_and_commits_at_the_end(client: Redis, valkey: str, tmp_path: Path) -> None:
     """What was read before SIGTERM is in the files, and the check reads them."""
     history = tmp_path / "history"
@@ -40,6 +42,7 @@ async def test_it_records_and_commits_at_the_end(client: Redis, valkey: str, tmp
     assert "read 1000 rows in " in checked.out.decode()
 
 
+@pytest.mark.slow
 async def test_a_check_finds_damage(client: Redis, valkey: str, tmp_path: Path) -> None:
     """It names the file, and exits with 1."""
     history = tmp_path / "history"
@@ -59,6 +62,7 @@ async def test_a_check_finds_damage(client: Redis, valkey: str, tmp_path: Path) 
     assert file.name in checked.out.decode()
 
 
+@pytest.mark.slow
 async def test_another_tape_is_refused_until_it_is_adopted(client: Redis, valkey: str, tmp_path: Path) -> None:
     """Exit code 7, after which no supervisor starts it again."""
     history = tmp_path / "history"
@@ -84,3 +88,14 @@ async def test_a_store_that_cannot_be_is_refused(valkey: str, tmp_path: Path) ->
 
     assert done.code == Exit.USAGE
     assert "recorder.store" in done.err
+
+
+async def test_it_can_be_stopped_before_there_is_a_tape(client: Redis, valkey: str, tmp_path: Path) -> None:
+    """And before the store can be used: a wait is ended at once."""
+    variables = variables_of(valkey, tmp_path / "history")
+    async with started("recorder", variables=variables) as process:
+        await events(process, "recorder.waits_for_tape", 1)
+        done = await stopped(process, signal.SIGTERM)
+
+    assert (done.code, "Traceback" in done.err) == (Exit.OK, False)
+    assert not (tmp_path / "history").exists()

@@ -6,8 +6,8 @@ from redis.asyncio import Redis
 
 from crosstape.bus import Bookmark
 from crosstape.bus.read.followed import parse_id
-from crosstape_schemas import VENUE_WIDE, Gap, GapCause, encode
-from tests.bus.tape import BTC, ETH, KEYS, TRADES, candle, ids, on_tape, publishing, quote, status, trade, whole
+from crosstape_schemas import VENUE_WIDE, Gap, GapCause, Keys, encode
+from tests.bus.tape import BTC, ETH, KEYS, TRADES, candle, fast, ids, on_tape, publishing, quote, status, trade, whole
 from tests.recorder.memory_store import MemoryStore
 from tests.recorder.recording import recorded, recording, seqs, settings_of
 from tests.waiting import wait_until
@@ -168,3 +168,33 @@ async def test_what_does_not_belong_to_a_stream_is_left_out(client: Redis, valke
 
     assert seqs(store.disk.events("trade")) == [1, 2]
     assert [type(event) for event in store.disk.events("gap")] == [Gap]
+
+
+async def test_a_tape_in_partitions(client: Redis, valkey: str) -> None:
+    """The streams of each partition, and the venues' own, which are in the first."""
+    keys = Keys(partitions=4)
+    bus = fast(valkey, partitions=4)
+    store, settings = MemoryStore(), settings_of(valkey, bus=bus)
+    names = [f"{asset}-USDT" for asset in ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT")]
+    async with publishing(bus, keys=keys) as publisher, recording(settings, store):
+        for name in names:
+            publisher.publish(trade(1, name))
+        publisher.publish(status("*", instrument=VENUE_WIDE))
+        await recorded(store, "trade", len(names))
+        await recorded(store, "status", 1)
+
+    assert len({keys.partition(name) for name in names}) > 1
+    assert store.disk.position("trade").marks.keys() == {keys.stream("trade", name) for name in names}
+
+
+async def test_more_streams_than_one_connection_reads(client: Redis, valkey: str) -> None:
+    """A recorder reads the whole tape: here of 1,300 streams, over three connections."""
+    store, settings = MemoryStore(), settings_of(valkey)
+    names = [f"A{number}-USDT" for number in range(1_300)]
+    async with publishing(settings.bus) as publisher, recording(settings, store):
+        for number in (1, 2):
+            publisher.publish_all([trade(number, name) for name in names])
+            await recorded(store, "trade", number * len(names))
+
+    events = store.disk.events("trade")
+    assert sorted((event.instrument, event.seq) for event in events) == sorted((name, seq) for name in names for seq in (1, 2))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosstape_recorder.examining import examine
-from crosstape_recorder.gaps.finding import VenueFacts
+from crosstape_recorder.gaps.finding import Findings, VenueFacts
 from crosstape_recorder.gaps.gap import HistoryGap
 from crosstape_recorder.repairing import Repair, Repaired
 from crosstape_recorder.selection import Selection
@@ -48,17 +48,22 @@ def gap(
     return Gap("binance", instrument, None, to_ts, kind, from_ts, to_ts, missed, cause, epoch=7, seq=from_ts // S % 10**6 + len(kind))
 
 
-async def gaps_of(
+async def findings(
     store: RowsInMemory, facts: VenueFacts = COUNTED, *, from_ts: int | None = None, kinds: Iterable[str] = KINDS
-) -> list[HistoryGap]:
-    """Find what is missing."""
+) -> Findings:
+    """Find what is missing, and what is not any more."""
     return await examine(store, Selection(kinds=tuple(kinds), from_ts=from_ts, to_ts=NOW - 2 * M), lambda _: facts, tolerance_ns=2 * S)
+
+
+async def gaps_of(store: RowsInMemory, facts: VenueFacts = COUNTED) -> list[HistoryGap]:
+    """Find what is missing."""
+    return list((await findings(store, facts)).gaps)
 
 
 async def repaired(store: RowsInMemory, past: Past, facts: VenueFacts = COUNTED) -> list[Repaired]:
     """Repair all that is missing."""
     repair = Repair(store, past, lambda _: facts, tolerance_ns=2 * S, clock=lambda: NOW)
-    return [one async for one in repair.run(await gaps_of(store, facts))]
+    return [one async for one in repair.run(await findings(store, facts))]
 
 
 def ids(store: RowsInMemory) -> list[int]:
@@ -128,6 +133,33 @@ async def test_a_gap_that_the_connector_reported_is_closed_where_ids_count_nothi
     assert ids(store) == list(range(100))
     assert await gaps_of(store, UNCOUNTED) == []
     assert await repaired(store, past, UNCOUNTED) == []
+
+
+async def test_a_reported_gap_is_closed_with_its_own_times_where_ids_decide() -> None:
+    """Whoever reads the gaps alone must see it: by its times, which are those of our clock. What never existed is counted once."""
+    store = RowsInMemory()
+    numbers = [number for number in range(100) if number not in (41, 42)]
+    store.add("trade", *(trade(number) for number in numbers if not 40 <= number < 50))
+    store.add("gap", gap(T0 + 39 * S + 5, T0 + 50 * S + 5, 10), gap(T0 + 70 * S, T0 + 71 * S, None))
+
+    await repaired(store, Past(*map(trade, numbers)))
+
+    rows = [(row["from_ts"] - T0, row["missed"], row["nonexistent"]) for row in store.rows("gap").to_pylist() if row["repaired"]]
+    assert rows == [(39 * S, 2, 2), (39 * S + 5, 8, 0), (70 * S, 0, 0)]
+    assert (await findings(store)).settled == ()
+    assert await repaired(store, Past(*map(trade, numbers))) == []
+    assert len(store.commits["gap"]) == 3
+
+
+async def test_a_reported_gap_stays_open_while_a_part_of_it_is_missing() -> None:
+    """The venue has given the other part."""
+    store = RowsInMemory()
+    store.add("trade", *(trade(number) for number in range(100) if not 40 <= number < 50))
+    store.add("gap", gap(T0 + 39 * S + 5, T0 + 50 * S + 5, 10))
+
+    await repaired(store, Past(*(trade(number) for number in range(45, 100))))
+
+    assert not any(row["repaired"] for row in store.rows("gap").to_pylist())
 
 
 async def test_candles_are_fetched_and_those_that_never_existed_are_noted() -> None:

@@ -6,6 +6,7 @@ bus          asks the bus, within a deadline
 entries      reads rows of a stream, newest first
 bars         the newest revision of each bar
 closed_bars  keeps what has closed, of all venues together, for longer than the tape
+recorded     trades, bars and candles of the recorded history, beyond the streams
 last_values  /api/quotes, /api/depth, /api/last
 history      /api/trades, /api/bars, /api/candles, /api/gaps
 edges        /api/edges

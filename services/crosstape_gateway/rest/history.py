@@ -1,12 +1,15 @@
-"""Answers from streams: trades, bars, candles, gaps, as far back as the tape has them."""
+"""Answers from streams: trades, bars, candles, gaps, as far back as the tape has them; all but gaps beyond it from the recorded history."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
+from crosstape.history.query import Query
 from crosstape_gateway.errors import RequestError
+from crosstape_gateway.hub.item import parse_id
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.answers import rows_answer
@@ -15,6 +18,7 @@ from crosstape_gateway.rest.closed_bars import CLOSED_BARS
 from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
+from crosstape_gateway.rest.recorded import FoundTrades, Place, first_entry, older_trades, with_recorded_bars
 from crosstape_gateway.topics import ALL, VENUE
 from crosstape_schemas import CONSOLIDATED, TIMEFRAMES
 
@@ -33,10 +37,26 @@ async def trades(request: web.Request) -> web.Response:
     parameters = Parameters(request.query, TRADES)
     as_text = parameters.whole_numbers_as_text()
     wanted = _range(parts, parameters, await venue(parts, parameters))
-    stream = parts.keys.stream("trade", await instrument(parts, parameters))
+    which = await instrument(parts, parameters)
+    stream = parts.keys.stream("trade", which)
+    if Place.parse(wanted.before) is not None:  # a page of the history alone
+        if parts.store is None:
+            raise RequestError(400, "bad_id", f"before = {wanted.before}: this gateway has no recorded history")
+        return _answer("trades", Found([], False, "", ""), as_text, await older_trades(request, which, wanted, "", wanted.limit))
     async with bus.large_read(request.app), bus.reading(parts):
         found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
-    return _answer("trades", found, as_text)
+        border = "" if found.more or wanted.after or parts.store is None else await first_entry(request, stream)
+    if found.more or wanted.after or parts.store is None:
+        return _answer("trades", found, as_text)
+    if wanted.before and (not border or parse_id(wanted.before) < parse_id(border)):
+        border = wanted.before
+    try:
+        older = await older_trades(request, which, msgspec.structs.replace(wanted, before=""), border, wanted.limit - len(found.rows))
+    except RequestError:
+        if not found.rows:
+            raise
+        older = FoundTrades([], True, "")
+    return _answer("trades", found, as_text, older)
 
 
 async def bars(request: web.Request) -> web.Response:
@@ -84,11 +104,16 @@ async def _bars(request: web.Request, parameters: Parameters, name: str, source:
     timeframe = parameters.timeframe()
     wanted = _range(parts, parameters, of)
     which = await instrument(parts, parameters)
-    if (f"{kind}:{timeframe}", which) not in parts.catalogue.streams:
+    is_there = (f"{kind}:{timeframe}", which) in parts.catalogue.streams
+    if not is_there and parts.store is None:
         raise _not_on_tape(parts, kind, timeframe, which)
     stream = parts.keys.stream(f"{kind}:{timeframe}", which)
     async with bus.large_read(request.app), bus.reading(parts):
         found = await newest_bars(parts, stream, wanted, request.app[CLOSED_BARS].of(stream) if of == CONSOLIDATED else ())
+    recorded = Query(kind=kind, instrument=which, timeframe=timeframe)
+    found = await with_recorded_bars(request, recorded, wanted, found)
+    if not is_there and not found.rows:
+        raise _not_on_tape(parts, kind, timeframe, which)
     return rows_answer(name, found.rows, more=found.more, whole_numbers_as_text=as_text)
 
 
@@ -103,9 +128,11 @@ def _range(parts: Parts, parameters: Parameters, of: str, **more: Any) -> Range:
     return Range(limit, of, from_ts, to_ts, before, after, **more)
 
 
-def _answer(name: str, found: Found, as_text: bool) -> web.Response:
-    places = {place: value for place, value in (("before", found.oldest), ("after", found.newest)) if value}
-    return rows_answer(name, (row.data for row in found.rows), more=found.more, ids_as=places, whole_numbers_as_text=as_text)
+def _answer(name: str, found: Found, as_text: bool, older: FoundTrades | None = None) -> web.Response:
+    older = older or FoundTrades([], False, "")
+    places = {place: value for place, value in (("before", older.before or found.oldest), ("after", found.newest)) if value}
+    rows = [*older.rows, *(row.data for row in found.rows)]
+    return rows_answer(name, rows, more=found.more or older.more, ids_as=places, whole_numbers_as_text=as_text)
 
 
 def _not_on_tape(parts: Parts, kind: str, timeframe: str, which: str) -> RequestError:

@@ -62,20 +62,34 @@ class Span(msgspec.Struct, frozen=True):
         return (self.from_ts is None or part.to_ts >= self.from_ts) and (self.to_ts is None or part.from_ts < self.to_ts)
 
 
+class Findings(msgspec.Struct, frozen=True):
+    """What the history lacks, and what it does not lack any more."""
+
+    gaps: tuple[HistoryGap, ...]
+    """By feed and time. Those of one feed do not overlap."""
+    settled: tuple[Part, ...] = ()
+    """Reported gaps that nobody repaired, though the rows show what was missing in them: it is there, or is one of `gaps`."""
+
+
 def find(
     recorded: Recorded, facts: Callable[[str], VenueFacts], wanted: Callable[[Feed], bool], span: Span, *, tolerance_ns: int
-) -> list[HistoryGap]:
-    """Returns the gaps of the wanted feeds in this time, by feed and time. Those of one feed do not overlap.
+) -> Findings:
+    """Returns what is missing of the wanted feeds in this time.
 
     `tolerance_ns`: clocks of venues may differ from ours by so much.
     """
     told = read(recorded.gaps)
     ids = {feed: TradeIds(feed, some) for feed, some in recorded.trade_ids.items() if facts(feed.venue).contiguous}
     by_feed: dict[Feed, list[Part]] = defaultdict(list)
+    settled: list[Part] = []
     for part in _all(recorded, told, ids, facts, span, tolerance_ns=tolerance_ns):
-        if wanted(part.feed) and span.has(part) and not _is_there(part, ids, recorded.candles, tolerance_ns):
+        if not wanted(part.feed) or not span.has(part):
+            continue
+        if not _is_there(part, ids, recorded.candles, tolerance_ns):
             by_feed[part.feed].append(part)
-    return [gap for feed in sorted(by_feed) for gap in merged(feed, by_feed[feed])]
+        elif part in told.open:
+            settled.append(part)
+    return Findings(tuple(gap for feed in sorted(by_feed) for gap in merged(feed, by_feed[feed])), tuple(settled))
 
 
 def merged(feed: Feed, parts: Iterable[Part]) -> list[HistoryGap]:

@@ -14,24 +14,21 @@ Lists and structs within an event are no columns; such an event's JSON is always
 
 from __future__ import annotations
 
-import contextlib
 import types
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
-from itertools import chain, repeat
 from typing import Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
-from crosstape.history.spelling import all_canonical, is_canonical, is_plain
-from crosstape.history.text_events import TextEvent
+from crosstape.history.event_columns import BEST, WITH_LEVELS, event_columns
+from crosstape.history.text_events import MOST, TextEvent
 from crosstape_schemas import KINDS
-from crosstape_schemas.trade_time import AHEAD, BEHIND, counts_at
 
 
 class ColumnType(StrEnum):
@@ -57,9 +54,6 @@ KEYS: Final = ("venue", "instrument", "venue_ts", "received_ts", "epoch", "seq")
 """The fields of all events, in the order of the columns."""
 WORDS: Final = frozenset({"venue", "instrument", "timeframe", "kind", "method", "buy_venue", "sell_venue"})
 """Fields of type `str` that have few different values."""
-BEST: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
-_WITH_LEVELS: Final = frozenset({"book", "depth"})
-"""Kinds whose `bids` and `asks` are best first. (Those of a delta are in the venue's order, and changes.)"""
 
 
 @cache
@@ -69,7 +63,7 @@ def columns_of(kind: str) -> tuple[Column, ...]:
     hints = get_type_hints(cls)
     names = KEYS + tuple(name for name in cls.__struct_fields__ if name not in KEYS and name != "ts")
     found = (_column(name, hints[name]) for name in names)
-    best = BEST if kind in _WITH_LEVELS else ()
+    best = BEST if kind in WITH_LEVELS else ()
     return (
         Column("ts", ColumnType.INT),
         Column("id_ms", ColumnType.INT),
@@ -152,7 +146,7 @@ class BatchBuilder:
         self._only_closed = keep == "columns" and kind in {"candle", "bar"}
         self._rows: list[tuple[int, int, Any, bytes, Source]] = []
         self._entries: list[TextEntry] = []
-        self._plan = _plan_of(kind)
+        self._plan = event_columns(kind)
         self._found: list[Refused] = []
         self._begin()
 
@@ -211,12 +205,17 @@ class BatchBuilder:
     def _move(self, ids_ms: list[int], ids_n: list[int], events: list[Any], data: list[bytes], sources: list[Source]) -> None:
         """Append these rows to the batch."""
         plan = self._plan
-        exact = _exact(events, data) if not plan.nested else [False] * len(events)
+        exact = _exact(events, data) if not is_nested(self.kind) else [False] * len(events)
         columns = plan.values(events)
-        if odd := plan.odd_rows(events, data, columns, exact):
+        odd = plan.odd_rows(events, data, columns, exact)
+        if max(ids_ms) > MOST or max(ids_n) > MOST:  # whoever writes to the bus may choose the id of an entry
+            odd.update(index for index, parts in enumerate(zip(ids_ms, ids_n, strict=True)) if max(parts) > MOST)
+        if odd:
             for index in sorted(odd, reverse=True):
                 exact[index] = False
                 try:
+                    if max(ids_ms[index], ids_n[index]) > MOST:
+                        raise ValueError("its id has more than 63 bits")
                     data[index].decode()
                     events[index] = plan.storable(text_events.respelled(data[index]))
                 except (ValueError, msgspec.MsgspecError) as exc:
@@ -254,69 +253,3 @@ def _exact(events: Sequence[TextEvent], data: Sequence[bytes]) -> list[bool]:
     if text_events.encode_lines(events) == b"\n".join([*data, b""]):
         return [True] * len(events)
     return [text_events.encode(event) == one for event, one in zip(events, data, strict=True)]
-
-
-class _Plan(msgspec.Struct, frozen=True):
-    """How the events of one kind become columns."""
-
-    kind: str
-    nested: bool
-    fields: tuple[str, ...]
-    """All fields of an event, in their order."""
-    own_ts: str
-    """The field that is the event's own time; of a trade it is one of two."""
-    decimals: tuple[tuple[str, bool], ...]
-    """Fields that are decimals, as texts in any case, and whether they may be null."""
-    inner: Callable[[Any], Iterable[str]]
-    """The decimals in an event's nested fields."""
-
-    def values(self, events: Sequence[Any]) -> dict[str, Sequence[Any]]:
-        """Return the columns that come from the events, and more."""
-        fields = zip(*map(msgspec.structs.astuple, events), strict=True) if events else repeat((), len(self.fields))
-        columns: dict[str, Sequence[Any]] = dict(zip(self.fields, fields, strict=True))
-        columns["ts"] = columns[self.own_ts]
-        if self.kind == "trade":
-            columns["ts"] = _trade_times(columns["venue_ts"], columns["received_ts"])
-        if self.kind in _WITH_LEVELS:
-            for name in BEST:
-                side, part = ("bids" if name.startswith("bid") else "asks"), int(name.endswith("size"))
-                columns[name] = [levels[0][part] if levels else None for levels in columns[side]]
-        return columns
-
-    def odd_rows(self, events: Sequence[Any], data: Sequence[bytes], columns: dict[str, Sequence[Any]], exact: Sequence[bool]) -> set[int]:
-        """Return the indices of the rows that need a closer look: those with a decimal that is spelled unusually, or is none at all, and
-        with JSON that may not be UTF-8.
-        """
-        odd: set[int] = set()
-        for name, nullable in self.decimals:
-            texts = columns[name]
-            if not all_canonical([text for text in texts if text is not None] if nullable else texts):
-                odd.update(index for index, text in enumerate(texts) if text is not None and not is_canonical(text))
-        if self.nested and not all_canonical(list(chain.from_iterable(map(self.inner, events)))):
-            odd.update(index for index, event in enumerate(events) if not all(map(is_canonical, self.inner(event))))
-        if not all(exact):
-            odd.update(index for index, one in enumerate(data) if not exact[index] and not one.isascii())
-        return odd
-
-    def storable(self, event: Any) -> Any:
-        """Return the event with null for decimals that no store holds: infinite, NaN, or of too many digits."""
-        texts = ((name, getattr(event, name)) for name, _ in self.decimals)
-        wrong = {name for name, text in texts if text is not None and not is_plain(text)}
-        return msgspec.structs.replace(event, **dict.fromkeys(wrong)) if wrong else event
-
-
-@cache
-def _plan_of(kind: str) -> _Plan:
-    fields = KINDS[kind].__struct_fields__
-    hints = get_type_hints(KINDS[kind])
-    own_ts = next((name for name in ("ts", "open_ts", "from_ts") if name in fields), "received_ts")
-    decimals = tuple((name, hints[name] is not Decimal) for name in fields if text_events.is_decimal(hints[name]))
-    return _Plan(kind, is_nested(kind), fields, own_ts, decimals, text_events.decimals_of(kind))
-
-
-def _trade_times(venue_ts: Sequence[Any], received_ts: Sequence[int]) -> Sequence[int]:
-    """Return the moment that each trade counts at."""
-    with contextlib.suppress(TypeError, ValueError):  # a null, or no trade at all
-        if min(venue_ts) > max(0, max(received_ts) - BEHIND) and max(venue_ts) <= min(received_ts) + AHEAD:  # nearly always
-            return venue_ts
-    return list(map(counts_at, venue_ts, received_ts))

@@ -40,6 +40,11 @@ def history_url(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return str(run_dir(settings.run, environ, written=False) / FOLDER)
 
 
+def check_store(settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    """Raise what `open_store` would raise about the settings and the installation. It imports nothing large and opens nothing."""
+    _check(history_url(settings, environ))
+
+
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings, environ: Mapping[str, str] | None = None) -> AsyncIterator[Store]:
     """Opens the store for the length of the block.
@@ -59,14 +64,12 @@ def _is_postgres(url: str) -> bool:
 
 
 def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
-    scheme = url.partition("://")[0] if "://" in url else ""
+    scheme = _check(url)
     if _is_postgres(url):
-        _need("pyarrow", "asyncpg", what="a history in PostgreSQL")
         from crosstape.history.postgres.store import PostgresStore  # noqa: PLC0415 - it needs an extra
 
         return PostgresStore(url, keep=settings.recorder.keep)
     if scheme == S3:
-        _need("pyarrow", "duckdb", "obstore", what="a history in S3")
         from crosstape.history.parquet.s3 import S3Folder  # noqa: PLC0415 - it needs an extra
         from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415 - it needs an extra
 
@@ -76,10 +79,6 @@ def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT") or ""
         folder = S3Folder(parts.netloc, unquote(parts.path).strip("/"), allow_http=endpoint.startswith("http://"))
         return ParquetStore(folder, keep=settings.recorder.keep)
-    if scheme not in {"", "file"}:
-        known = "a folder, s3://BUCKET/PREFIX or postgresql://HOST/DATABASE"
-        raise SettingsError(f"recorder.store: {scheme}:// is no address of a history; it is {known}")
-    _need("pyarrow", "duckdb", what="a history in files")
     from crosstape.history.parquet.folder import LocalFolder  # noqa: PLC0415 - it needs an extra
     from crosstape.history.parquet.store import ParquetStore  # noqa: PLC0415 - it needs an extra
 
@@ -88,6 +87,21 @@ def _opened(settings: Settings, url: str, environ: Mapping[str, str]) -> Store:
     except ValueError as exc:
         raise SettingsError(f"recorder.store = {exc}") from exc
     return ParquetStore(LocalFolder(Path(path)), keep=settings.recorder.keep)
+
+
+def _check(url: str) -> str:
+    """Return the scheme of an address; empty: a path. Raises as `open_store`."""
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if _is_postgres(url):
+        _need("pyarrow", "asyncpg", what="a history in PostgreSQL")
+    elif scheme == S3:
+        _need("pyarrow", "duckdb", "obstore", what="a history in S3")
+    elif scheme in {"", "file"}:
+        _need("pyarrow", "duckdb", what="a history in files")
+    else:
+        known = "a folder, s3://BUCKET/PREFIX or postgresql://HOST/DATABASE"
+        raise SettingsError(f"recorder.store: {scheme}:// is no address of a history; it is {known}")
+    return scheme
 
 
 def _need(*libraries: str, what: str) -> None:

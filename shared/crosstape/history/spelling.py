@@ -38,6 +38,7 @@ def all_canonical(texts: Sequence[str]) -> bool:
     rest = lines.encode().translate(None, b"0123456789")  # of `0.5` and `7`: line feed, point, line feed, line feed
     return (
         not rest.translate(None, b".\n")
+        and rest.count(b"\n") == len(texts) + 1  # none is within a text
         and b".." not in rest
         and "\n." not in lines
         and ".\n" not in lines

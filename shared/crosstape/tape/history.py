@@ -90,7 +90,7 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
         stream = connection.keys.venue(selection.venue)
     else:
         raise ValueError(f"{selection.kind}: the history of one instrument is read at a time")
-    info = await _info(connection, stream)
+    info = await info_of(connection, stream)
     if not info.id:
         await _warn_of_absent(connection, selection)
         return History([])
@@ -101,7 +101,7 @@ async def history_of(connection: TapeConnection, selection: Selection, wanted: R
     foreign = 0
     stopped = False
     count = PAGE if bars or wanted.limit is None else max(FIRST_PAGE, wanted.limit + 1)
-    async for page in _pages(connection, stream, newest, wanted.oldest_id, count):
+    async for page in pages(connection, stream, newest, wanted.oldest_id, count):
         for _, fields in page:
             try:
                 (_, data) = fields
@@ -180,7 +180,7 @@ class _Bars:
         return [self._found[key] for key in (keys if limit is None else keys[-limit:])], more
 
 
-async def _pages(
+async def pages(
     connection: TapeConnection, stream: str, newest: str, oldest: str, count: int
 ) -> AsyncIterator[list[tuple[bytes, list[bytes]]]]:
     """Yields entries from the newest back to the oldest, first about `count`. Raises `BusError`."""
@@ -197,7 +197,8 @@ async def _pages(
         newest, count = f"({page[-1][0].decode()}", PAGE
 
 
-async def _info(connection: TapeConnection, stream: str) -> StreamInfo:
+async def info_of(connection: TapeConnection, stream: str) -> StreamInfo:
+    """Returns what the server says of a stream. Raises `BusError`."""
     try:
         (info,) = await look(connection.client, [FollowedStream(stream, Start.NOW, connection.keys)], values=False)
     except UNAVAILABLE as exc:
@@ -214,7 +215,7 @@ async def _warn_of_absent(connection: TapeConnection, selection: Selection) -> N
 
 async def _is_trimmed(connection: TapeConnection, stream: str, before: StreamInfo, numbering: BackwardNumbering, wanted: Range) -> bool:
     """Whether entries of the range are gone, after all was read that there is: also those that were removed while we read."""
-    after = await _info(connection, stream)
+    after = await info_of(connection, stream)
     if parse_id(after.id) < parse_id(before.id):  # the server lost its data while we read
         return True
     return (numbering.begins_later if after.removed is None else after.removed > 0) and _begins_after(after, wanted)

@@ -39,6 +39,15 @@ class BackwardNumbering:
         self._lowest[key] = event
         return True
 
+    def lowest(self) -> Iterator[tuple[str, int, int]]:
+        """Yields the lowest `seq` that was read of each venue and epoch."""
+        for (venue, epoch), event in self._lowest.items():
+            yield venue, epoch, event.seq
+
+    def received_ts(self, venue: str, epoch: int) -> int:
+        """Returns when the event with the lowest `seq` was received, ns."""
+        return self._lowest[venue, epoch].received_ts
+
     @property
     def begins_later(self) -> bool:
         """Whether events before the oldest that was read are known to be missing."""

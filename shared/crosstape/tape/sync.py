@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from crosstape.bus import Missed, Start
 from crosstape.errors import BusError
-from crosstape.settings import BusSettings
+from crosstape.settings import BusSettings, RecorderSettings
 from crosstape.tape.blocking_source import BlockingSource
 from crosstape.tape.history import History, Moment
 from crosstape.tape.loop_thread import LoopThread
@@ -40,7 +40,8 @@ class SyncTape(SyncByKind):
             for quote in tape.cbbo("BTC-USDT"):
                 print(quote.bid_price, quote.ask_price)
 
-    `bus` and `queue_events` are those of `Tape`, and so are all policies: a loop or callback that is slow leaves events on the server.
+    `bus`, `history` and `queue_events` are those of `Tape`, and so are all policies: a loop or callback that is slow leaves events on the
+    server.
 
     It has one thread of its own, with an event loop, from `with` (or `open`) to `close`. All methods may be called from any number of other
     threads, also where an event loop runs already, as in a notebook; they block that thread. Iterators are plain ones. Callbacks, and
@@ -49,8 +50,14 @@ class SyncTape(SyncByKind):
     After `close` its methods raise `BusError`, and loops end. A process that was forked off has to open a tape of its own.
     """
 
-    def __init__(self, bus: str | BusSettings | None = None, *, queue_events: int = 10_000) -> None:
-        self._tape = ThreadTape(bus, queue_events=queue_events)
+    def __init__(
+        self,
+        bus: str | BusSettings | None = None,
+        *,
+        history: str | RecorderSettings | None = None,
+        queue_events: int = 10_000,
+    ) -> None:
+        self._tape = ThreadTape(bus, history=history, queue_events=queue_events)
         self._thread: LoopThread[ThreadTape] | None = None
         self._setup = threading.Lock()
         self._callbacks = SyncCallbacks()

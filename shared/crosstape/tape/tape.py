@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from crosstape.bus import Missed, Start
 from crosstape.errors import BusError
+from crosstape.history.store import Store
 from crosstape.runtime.announced_server import located
-from crosstape.settings import BusSettings
+from crosstape.settings import BusSettings, RecorderSettings
 from crosstape.settings.load import load
 from crosstape.tape.by_kind import ByKind
 from crosstape.tape.callbacks import Callbacks
@@ -20,6 +21,7 @@ from crosstape.tape.followed_queue import FollowedQueue
 from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
 from crosstape.tape.losses import OnMissed
+from crosstape.tape.recorded import joined_history, recorded_store
 from crosstape.tape.selection import ALL, VENUE_KINDS, select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
@@ -42,6 +44,10 @@ class Tape(ByKind):
     `bus`: the url of the server, or all settings of the bus, where prefix or partitions are not the defaults. Without it they are those
     of the environment (`CROSSTAPE_BUS__URL` or the file that `CROSSTAPE_SETTINGS` names), else the server of the `crosstape up` that runs.
 
+    `history`: where the tape is recorded (see `crosstape recorder`): a folder, `s3://BUCKET/PREFIX` or `postgresql://HOST/DATABASE`, or all
+    settings of the recorder. Then `history` and `frame` reach back beyond the streams. Without it, it is the store that the settings name
+    (`recorder.store`, or where `recorder.enabled`), if `bus` is not given either; else there is none. It needs the extra `history`.
+
     It connects at the first read, and every subscription has a connection of its own. While the server is away subscriptions wait;
     `last`, `history` and `frame` raise `BusError`. All of it belongs to one event loop; for threads there is `SyncTape`.
 
@@ -49,8 +55,16 @@ class Tape(ByKind):
     slow: nothing is lost unless the server trims it. `follow` and `get` read at once into a queue that is bounded by `queue_events`.
     """
 
-    def __init__(self, bus: str | BusSettings | None = None, *, queue_events: int = 10_000) -> None:
+    def __init__(
+        self,
+        bus: str | BusSettings | None = None,
+        *,
+        history: str | RecorderSettings | None = None,
+        queue_events: int = 10_000,
+    ) -> None:
         self._bus = bus
+        self._history = history
+        self._store: Store | None = None
         self._queue_events = queue_events
         self._stack = contextlib.AsyncExitStack()
         self._open: TapeConnection | None = None
@@ -63,10 +77,12 @@ class Tape(ByKind):
             raise BusError("this tape is open already: make another one")
         settings = bus_settings(self._bus)
         async with contextlib.AsyncExitStack() as stack:
+            where = load() if self._history is None and self._bus is None else self._history
+            store = await stack.enter_async_context(recorded_store(where))
             connection = await stack.enter_async_context(TapeConnection.open(settings))
             stack.push_async_callback(self._callbacks.aclose)
             self._callbacks.open(connection)
-            self._stack, self._open = stack.pop_all(), connection
+            self._stack, self._open, self._store = stack.pop_all(), connection, store
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
@@ -74,7 +90,7 @@ class Tape(ByKind):
 
     async def aclose(self) -> None:
         """Close all that was opened: loops over subscriptions end. More than once does no harm."""
-        self._open = self._queue = None
+        self._open = self._queue = self._store = None
         await self._stack.aclose()
 
     async def last(self, kind: str, instrument: str) -> dict[str, Any]:
@@ -213,12 +229,22 @@ class Tape(ByKind):
         the whole venue.
         `limit`: the newest of them, at most so many. Without it the server's `bus.max_len` is the limit, 250,000 trades by default.
 
+        Where a tape has a recorded history (see `Tape`), events come from it and from the streams, each once, in the order of their own
+        time. Then `from_ts` and `to_ts` are this time, too: of a trade when it was made, so that what was fetched later is found where it
+        belongs; of a candle or bar its `open_ts`, of a computed event its `ts`, of a gap its `from_ts`, of all others `received_ts`. What
+        the recorder could not read in time is told by `gap` events. All of the range is held in memory: read long ones with
+        `crosstape history`.
+
         The server keeps a part of the past only: `History.trimmed` and `History.missed` say what is not there any more, `History.more`
         whether `limit` left out older ones. What the tape does not have gives an empty list, and a warning as of `events`. Raises
-        `BusError` if the server does not answer, `UnknownName` and `SettingsError` as `events`, `ValueError` for a range that is none.
+        `BusError` if the server does not answer, `HistoryError` if the store does not, `UnknownName` and `SettingsError` as `events`,
+        `ValueError` for a range that is none.
         """
         wanted = range_of(from_ts, to_ts, limit)
-        return await history_of(self._connection, select(kind, (instrument,), venue), wanted)
+        selection = select(kind, (instrument,), venue)
+        if self._store is not None:
+            return await joined_history(self._connection, self._store, selection, wanted)
+        return await history_of(self._connection, selection, wanted)
 
     async def frame(
         self,

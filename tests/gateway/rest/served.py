@@ -13,6 +13,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from crosstape.bus import connect
+from crosstape.history.store import Store
 from crosstape.settings import BusSettings, GatewaySettings
 from crosstape_gateway.app import make_app
 from crosstape_gateway.hub.catalogue import Catalogue
@@ -76,7 +77,12 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    bus: BusSettings | str, settings: GatewaySettings | None = None, *, routes: list[web.RouteDef] | None = None, streams: bool = False
+    bus: BusSettings | str,
+    settings: GatewaySettings | None = None,
+    *,
+    routes: list[web.RouteDef] | None = None,
+    streams: bool = False,
+    store: Store | None = None,
 ) -> AsyncIterator[Served]:
     """A gateway for the length of the block; `routes` are served beside its own. With `streams` its hub runs, too."""
     bus = fast(bus, timeout_s=20.0) if isinstance(bus, str) else bus
@@ -84,7 +90,7 @@ async def serving(
     keys = Keys(bus.prefix, bus.partitions)
     async with connect(bus) as client, aiohttp.ClientSession() as http:
         catalogue = Catalogue(client, keys)
-        parts = Parts(settings, client, keys, catalogue, Hub(client, keys, settings, catalogue))
+        parts = Parts(settings, client, keys, catalogue, Hub(client, keys, settings, catalogue), store)
         app = make_app(parts)
         app.add_routes(routes or [])
         async with listening(app, settings) as url, asyncio.TaskGroup() as tasks:

@@ -20,7 +20,7 @@ from crosstape_schemas.timeframes import DAY, LENGTHS, close_of, is_open, open_o
 SETTLE_NS: Final = 5_000_000_000
 """A candle counts as closed so long after its end: clocks differ, and a venue needs a moment."""
 
-ROUND: Final = 100
+ROUND: Final = 50
 """Venues cut answers at multiples of this many rows."""
 
 BESIDE: Final = 2
@@ -57,7 +57,7 @@ class CandlePager:
         refused = len(answer.candles) - len(on_grid) + len(answer.odd)
         wanted = {one.open_ts: one for one in on_grid if first_ts <= one.open_ts <= last_ts}
         if self._is_cut(answer, first_ts, last_ts):
-            self._page = max(BESIDE + 1, min(len(answer.candles), self._page // 2))
+            self._page = max(BESIDE + 1, min(len(answer.candles), self._page * 3 // 4))
             return Brought((), first_ts, refused)
         running_ts = open_of(self._timeframe, asked_ts - SETTLE_NS)
         rows = [_closed(wanted[ts]) for ts in sorted(wanted) if ts < running_ts]
@@ -87,7 +87,10 @@ class CandlePager:
         full = count >= self._page or count % ROUND == 0
         if not count or not full or self._source.reach_intervals or self._page <= BESIDE + 1:
             return False
-        return answer.candles[0].open_ts > first_ts or answer.candles[-1].open_ts < last_ts
+        begins, ends = answer.candles[0].open_ts, answer.candles[-1].open_ts
+        if begins <= first_ts:  # what begins even before the range was counted back from its end
+            return ends < last_ts and begins >= open_of(self._timeframe, first_ts - 1)
+        return ends <= close_of(self._timeframe, last_ts)  # what goes on behind the range was counted from its beginning
 
 
 def _first_open(timeframe: str, ts: int) -> int:

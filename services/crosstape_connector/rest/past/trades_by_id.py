@@ -18,6 +18,9 @@ LOOKS: Final = 64
 LATE: Final = 5
 """How often a page is asked for again that the venue leaves empty though it has shown later trades."""
 
+FEW: Final = 3
+"""Fewer of the newest trades than this are all that there are."""
+
 STEP_MOST: Final = 1_000_000
 
 
@@ -48,8 +51,12 @@ class ByIdPager:
         """The smallest id, and its time, that is known to lie in the range or after it."""
         self._first = 0
         """The id from which the next page is wanted."""
+        self._page = source.page
+        """Trades in an answer at most: the venue may hold fewer than its table says."""
         self._step = source.page
         """Where pages end below an id: by how much that lies above `_first`."""
+        self._walked = False
+        """Whether a trade is known that lies before `_first`."""
         self._looks = self._late = 0
         self.crowded = 0
         """None: ids tell trades of one moment apart."""
@@ -65,7 +72,7 @@ class ByIdPager:
             case _Phase.PROBE:
                 return self._source.path(self._symbol, self._first)
         if self._below:
-            return self._source.path(self._symbol, self._first + self._step)
+            return self._source.path(self._symbol, self._below_id())
         return self._source.path(self._symbol, max(0, self._first - self._unsure))
 
     def accept(self, answer: TradeSnapshot, asked_ts: int) -> Brought:
@@ -101,7 +108,7 @@ class ByIdPager:
         """Most of a page lies on the one side of the id that was asked for."""
         above = sum(int(one.trade_id) > self._first for one in trades)
         below = sum(int(one.trade_id) < self._first for one in trades)
-        if len(self._newest) < self._source.page:
+        if len(self._newest) < FEW:
             self._phase = _Phase.DONE  # there are no others
             return self._newest
         if above == below:
@@ -135,36 +142,45 @@ class ByIdPager:
 
     def _look(self, answer: TradeSnapshot) -> Sequence[Trade]:
         """Narrow down where the range begins; a page in which it begins is the first of the walk."""
-        trades, asked = answer.trades, self._first
-        end = asked + self._step - 1 if self._below else asked
-        """Below this id and at it, there is nothing but what the page holds and what lies before it."""
-        if not trades:
-            self._low = (end, None)
+        asked, end = self._first, self._below_id()
+        trades = [one for one in answer.trades if int(one.trade_id) < self._high[0]]
+        if not trades and self._below:
+            self._low = (end - 1, None)  # there is nothing before it
+        elif not trades:
+            self._high = (asked, self._high[1])  # there is nothing from there to what is known
         elif time_of(trades[0]) >= self._from_ts:
             first = int(trades[0].trade_id)
             self._high = (first if self._below else min(asked, first)), time_of(trades[0])
-            if self._below and answer.rows < self._source.page:
-                self._low = (first - 1, None)  # there is nothing before it
         elif time_of(trades[-1]) < self._from_ts:
-            self._low = max(int(trades[-1].trade_id), end if self._below else 0), time_of(trades[-1])
+            self._low = max(int(trades[-1].trade_id), end - 1 if self._below else 0), time_of(trades[-1])
         else:
             self._phase = _Phase.WALK
             self._first = next(int(one.trade_id) for one in trades if time_of(one) >= self._from_ts)
+            self._walked = True
             return self._walk(answer)
         self._guess()
         return ()
+
+    def _below_id(self) -> int:
+        """Return the id below which a page ends, where pages do. While the range is looked for, nothing is asked that is known to be in
+        it or after it.
+        """
+        end = self._first + self._step
+        return min(end, self._high[0]) if self._phase is _Phase.SEARCH else end
 
     def _walk(self, answer: TradeSnapshot) -> Sequence[Trade]:
         """Go on behind the last trade of a page."""
         rows = [one for one in answer.trades if int(one.trade_id) >= self._first]
         if self._below and rows and self._is_cut(answer):
-            self._step = max(1, self._step // 2)
+            self._page = min(self._page, answer.rows)
+            self._step = max(1, min(self._page, self._step // 2))
             return ()
         last = int(self._newest[-1].trade_id)
         if rows:
             self._late = 0
+            self._walked = True
             self._first = int(rows[-1].trade_id) + 1
-            if self._below and len(rows) * 4 < self._source.page:
+            if self._below and len(rows) * 4 < self._page:
                 self._step = min(self._step * 2, STEP_MOST)
         elif self._below and answer.rows and self._first + self._step <= last:
             self._first += self._step  # no trade has these ids
@@ -181,5 +197,8 @@ class ByIdPager:
         return rows
 
     def _is_cut(self, answer: TradeSnapshot) -> bool:
-        """Whether there may be trades between `_first` and a page that ends below an id: it is full and begins later."""
-        return answer.rows >= self._source.page and int(answer.trades[0].trade_id) > self._first and self._step > 1
+        """Whether there may be trades between `_first` and a page that ends below an id: it begins later, and is full, or does not show
+        the trades that are known to be before `_first`.
+        """
+        begins_later = int(answer.trades[0].trade_id) > self._first
+        return begins_later and self._step > 1 and (answer.rows >= self._page or self._walked or self._low[1] is not None)

@@ -22,6 +22,8 @@ from crosstape.history.store import Position
 LONGEST_S: Final = 1_800.0
 """Longest time from looking for the newest commit to the end of writing the next. After it was merged, a commit keeps its name for twice as
 long: so a name that looked free is free."""
+ROW_GROUP: Final = 8_000
+"""Rows in a row group of a commit, at most. It has all instruments: who wants one of them reads a part of it, at hardly more bytes."""
 TAPES: Final = "tapes"
 """Folder of the tapes to which the history is bound."""
 
@@ -48,7 +50,7 @@ class Commits:
         if before.number != after:
             return None
         merged = {**before.marks, **marks}
-        data = bytes_of(table, merged)
+        data = bytes_of(table, merged, row_group=ROW_GROUP)
         number = after + 1
         path = f"{kind}/{commit(number).text}"
         if not self._folder.put(path, data):

@@ -75,9 +75,17 @@ def _newest(catalogue: Catalogue, query: Query, slice_rows: int) -> list[pa.Tabl
 def _window(catalogue: Catalogue, plan: Plan, query: Query, span: tuple[int, int], rows: int) -> Iterator[tuple[int, pa.Table]]:
     """Yield the slices of a range of time, each with the moment up to which it goes."""
     units = plan.overlapping(*span)
-    edges = list(span)
-    if sum(unit.group.rows for unit in units) > DENSE * rows:
-        edges = _edges(rows_of(catalogue, units, query, span, ["ts"]).column("ts"), span, rows)
+    found, count = [schema_of(query.kind).empty_table()], 0
+    for table in each(catalogue, units, query, span, schema_of(query.kind)):
+        found.append(table)
+        count += len(table)
+        if count > DENSE * rows:
+            break
+    else:
+        yield span[1], _slice(catalogue, plan, query, span, pa.concat_tables(found))
+        return
+    del found
+    edges = _edges(rows_of(catalogue, units, query, span, ["ts"]).column("ts"), span, rows)
     reads = sum(unit.group.rows for start, end in pairwise(edges) for unit in plan.overlapping(start, end))
     if reads <= DENSE * sum(unit.group.rows for unit in units):
         for start, end in pairwise(edges):

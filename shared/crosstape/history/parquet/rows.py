@@ -12,6 +12,7 @@ from crosstape.history.arrow import schema_of
 from crosstape.history.parquet.catalogue import Catalogue, reading
 from crosstape.history.parquet.planning import Unit
 from crosstape.history.query import Query
+from crosstape.history.text_events import LEAST, MOST
 
 
 def rows_of(
@@ -51,7 +52,8 @@ def _filter_columns(query: Query) -> list[str]:
 
 def _mask(table: pa.Table, query: Query, from_ts: int, to_ts: int) -> Any:
     ts = table.column("ts")
-    mask = pc.and_(pc.greater_equal(ts, from_ts), pc.less(ts, to_ts))
+    # the newest moment of 64 bits is in a range whose end has more
+    mask = pc.and_(pc.greater_equal(ts, max(from_ts, LEAST)), pc.less_equal(ts, min(to_ts - 1, MOST)))
     for name in _filter_columns(query)[1:]:
         mask = pc.and_(mask, pc.equal(table.column(name), getattr(query, name)))
     return mask

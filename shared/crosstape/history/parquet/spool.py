@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.errors import HistoryError
+from crosstape.history.text_events import MOST
 
 
 class Spool:
@@ -47,7 +48,8 @@ class Spool:
         """Adds rows in any order; all are of one of the slices. Raises `HistoryError` where the disk is full."""
         table = table.sort_by("ts")
         ts = table.column("ts")
-        ends = [pc.sum(pc.less(ts, edge), min_count=0).as_py() for edge in self._edges]
+        # the last edge may be behind all moments of 64 bits
+        ends = [pc.sum(pc.less(ts, edge), min_count=0).as_py() if edge <= MOST else len(ts) for edge in self._edges]
         try:
             for index, (start, end) in enumerate(pairwise(ends)):
                 if end > start:

@@ -47,8 +47,16 @@ class Connections:
                     timeout=self._connect_s, command_timeout=self._command_s,
                 )  # fmt: skip
                 await self._pool
-            async with self._pool.acquire(timeout=self._connect_s) as connection:
+            pool = self._pool
+            try:
+                connection = await pool.acquire(timeout=self._connect_s)
+            except TimeoutError as exc:
+                reason = f"the server did not answer within {self._connect_s:g} s, or all {self._size} connections are in use"
+                raise HistoryError(f"{self.address.shown}: {doing}: {reason}") from exc
+            try:
                 yield connection
+            finally:
+                await pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(
@@ -73,8 +81,7 @@ class Connections:
         try:
             yield
         except TimeoutError as exc:
-            reason = f"the server does not answer, or all {self._size} connections are in use"
-            raise HistoryError(f"{self.address.shown}: {doing}: {reason}") from exc
+            raise HistoryError(f"{self.address.shown}: {doing}: the server did not answer within {self._command_s:g} s") from exc
         except asyncpg.InvalidPasswordError as exc:
             raise HistoryError(f"{self.address.shown}: {doing}: {self.address.hide(str(exc))}") from exc
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:

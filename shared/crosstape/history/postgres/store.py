@@ -35,6 +35,7 @@ WRITE_S: Final = 120
 _FOR_WRITING: Final = (
     f"set local lock_timeout = '{WRITE_S}s'; set local statement_timeout = '{WRITE_S}s'; "
     f"set local idle_in_transaction_session_timeout = '{WRITE_S}s'; set local tcp_keepalives_idle = {WRITE_S // 2}; "
+    f"set local tcp_keepalives_interval = {WRITE_S // 12}; set local tcp_keepalives_count = 6; "
     # what is committed is on the disk, whatever the server's default
     "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
 )
@@ -127,8 +128,8 @@ class PostgresStore:
                 return await self._commit(batch, marks, after)
             except HistoryError as exc:
                 self._in_doubt.add(batch.kind)
-                # No partition for a row: another process has deleted this day since we made it.
-                if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError):
+                # No partition for a row, or no table: another process has deleted this day, or everything, since we made it.
+                if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError | asyncpg.UndefinedTableError):
                     raise
                 self._tables.forget(batch.kind)
         raise AssertionError("unreachable")

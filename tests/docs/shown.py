@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from crosstape_cli.main import COMMANDS
 from crosstape_schemas import Keys
 
 ROOT: Final = Path(__file__).parents[2]
@@ -194,28 +195,7 @@ SHOWN: Final[dict[str, How]] = {
         "needs a redis-cli that was built with TLS; tests/bus/client/test_access.py reads as that user"
     ),
     **dict.fromkeys(
-        (
-            f"docs/reference/commands.md#crosstape-{name} console"
-            for name in (
-                "demo",
-                "up",
-                "watch",
-                "check-bars",
-                "connector",
-                "aggregator",
-                "gateway",
-                "recorder",
-                "history",
-                "history",
-                "recorder",
-                "backfill",
-                "plan",
-                "simulate",
-                "normalize",
-                "schema",
-                "health",
-            )
-        ),
+        (f"docs/reference/commands.md#crosstape-{name} console" for name in COMMANDS),
         _SYNOPSIS,
     ),
 }

@@ -155,6 +155,9 @@ SHOWN: Final[dict[str, How]] = {
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/mend-history.md#find-and-fill-gaps-of-the-history sh": RunBy(
+        "end_to_end/test_repair.py::test_what_was_lost_is_listed_fetched_and_in_the_bars"
+    ),
     "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
         "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
     ),

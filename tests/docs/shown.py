@@ -102,6 +102,9 @@ _HEADINGS: Final = {
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
+    "docs/explanation/audit.md#the-audit-computed-again-by-somebody-else console": RunBy(
+        "cli/test_audit.py::test_a_difference_is_printed_with_its_inputs"
+    ),
     "README.md#try-it sh": RunBy(".ci/run: demo"),
     "README.md#run-it sh": NotRun("connects to live venues; `crosstape up` is tested on simulated ones in tests/cli"),
     "README.md#run-it sh 2": _DOCKER,
@@ -201,6 +204,8 @@ SHOWN: Final[dict[str, How]] = {
                 "connector",
                 "aggregator",
                 "gateway",
+                "recorder",
+                "history",
                 "history",
                 "recorder",
                 "backfill",

@@ -19,7 +19,7 @@ from tests.engines import Server, StartServer
 from tests.recorder.processes import Watched, kept, variables_of
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TRADES = 1_000_000
 KILLS = 40

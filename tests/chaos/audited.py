@@ -217,7 +217,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     """Record, audit, change inputs; the figures."""
     with contextlib.ExitStack() as stack:
         directory = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="audited-", dir="/tmp"))
-        Path(directory).mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a local folder
+        Path(directory).mkdir(parents=True, exist_ok=True)
         async with running(Path(directory), rate=options.rate, seed=options.seed) as one:
             began_ts = time.time_ns()
             done = await record(one, minutes=options.minutes, seed=options.seed)

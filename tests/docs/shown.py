@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from crosstape_cli.main import COMMANDS
 from crosstape_schemas import Keys
 
 ROOT: Final = Path(__file__).parents[2]
@@ -154,6 +155,9 @@ SHOWN: Final[dict[str, How]] = {
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/mend-history.md#find-and-fill-gaps-of-the-history sh": RunBy(
+        "end_to_end/test_repair.py::test_what_was_lost_is_listed_fetched_and_in_the_bars"
+    ),
     "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
         "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
     ),
@@ -194,28 +198,7 @@ SHOWN: Final[dict[str, How]] = {
         "needs a redis-cli that was built with TLS; tests/bus/client/test_access.py reads as that user"
     ),
     **dict.fromkeys(
-        (
-            f"docs/reference/commands.md#crosstape-{name} console"
-            for name in (
-                "demo",
-                "up",
-                "watch",
-                "check-bars",
-                "connector",
-                "aggregator",
-                "gateway",
-                "recorder",
-                "history",
-                "history",
-                "recorder",
-                "backfill",
-                "plan",
-                "simulate",
-                "normalize",
-                "schema",
-                "health",
-            )
-        ),
+        (f"docs/reference/commands.md#crosstape-{name} console" for name in COMMANDS),
         _SYNOPSIS,
     ),
 }

@@ -18,7 +18,7 @@ from crosstape_gateway.rest.closed_bars import CLOSED_BARS
 from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
-from crosstape_gateway.rest.recorded import FoundTrades, Place, first_entry, older_trades, with_recorded_bars
+from crosstape_gateway.rest.recorded import FoundTrades, Place, first_entry, next_trades, older_trades, with_recorded_bars
 from crosstape_gateway.topics import ALL, VENUE
 from crosstape_schemas import CONSOLIDATED, TIMEFRAMES
 
@@ -44,8 +44,21 @@ async def trades(request: web.Request) -> web.Response:
             raise RequestError(400, "bad_id", f"before = {wanted.before}: this gateway has no recorded history")
         return _answer("trades", Found([], False, "", ""), as_text, await older_trades(request, which, wanted, "", wanted.limit))
     async with bus.large_read(request.app), bus.reading(parts):
+        first = await first_entry(request, stream) if wanted.after and parts.store is not None else ""
+    if wanted.after and parts.store is not None and (not first or parse_id(wanted.after) < parse_id(first)):
+        earlier = await next_trades(request, which, wanted, first)
+        if len(earlier) >= wanted.limit:
+            rows = earlier[: wanted.limit]
+            return _answer("trades", Found(rows, True, rows[0].id, rows[-1].id), as_text)
+        if earlier:
+            wanted = msgspec.structs.replace(wanted, limit=wanted.limit - len(earlier))
+    else:
+        earlier = []
+    async with bus.large_read(request.app), bus.reading(parts):
         found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
         border = "" if found.more or wanted.after or parts.store is None else await first_entry(request, stream)
+    if earlier:
+        found = Found([*earlier, *found.rows], found.more, earlier[0].id, found.newest)
     if found.more or wanted.after or parts.store is None:
         return _answer("trades", found, as_text)
     if wanted.before and (not border or parse_id(wanted.before) < parse_id(border)):

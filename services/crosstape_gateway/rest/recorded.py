@@ -8,6 +8,7 @@ trades are in the order of the time when they were made.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from crosstape_gateway.hub.item import parse_id
 from crosstape_gateway.parts import PARTS
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.bars import FoundBars
-from crosstape_gateway.rest.entries import Range
+from crosstape_gateway.rest.entries import Range, Row, decode_head
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,8 @@ DEADLINE_S: Final = 3.0
 RETRY_S: Final = 2.0
 AHEAD_NS: Final = 70 * 10**9
 """How much later than the moment when it came onto the tape a trade may have been made, by the venue's clock."""
+LATE_NS: Final = 300 * 10**9
+"""How much earlier than it came onto the tape a trade may have been made to be found behind an id."""
 MOST_ROWS: Final = 50_000
 """Rows that are read for one page at most, to find those that are not on the stream."""
 OLDEST_NS: Final = 10**17
@@ -118,6 +121,30 @@ async def older_trades(request: web.Request, instrument: str, wanted: Range, bor
     return FoundTrades([row.data for row in page], more, Place(page[0].ts, sent, limit_id).text)
 
 
+async def next_trades(request: web.Request, instrument: str, wanted: Range, border: str) -> list[Row]:
+    """Returns trades of the history behind the id `wanted.after` and before the stream's first entry, in the order of the tape: the oldest,
+    `limit` and one at most. One that was made more than five minutes before it came onto the tape is not found here.
+    """
+    after, end = parse_id(wanted.after), parse_id(border) if border else LATEST
+    from_ts = max(after[0] * 1_000_000 - LATE_NS, wanted.from_ts or 0)
+    to_ts = end[0] * 1_000_000 + AHEAD_NS if wanted.to_ts is None else wanted.to_ts
+    if after >= end or from_ts >= to_ts:
+        return []
+    query = Query(kind="trade", instrument=instrument, venue=wanted.venue or None, from_ts=from_ts, to_ts=to_ts)
+    found: list[_Row] = []
+
+    def is_enough(rows: list[_Row]) -> bool:
+        found.extend(row for row in rows if row.source == "tape" and after < (row.id_ms, row.id_n) < end)
+        if len(found) <= wanted.limit or not rows:
+            return False
+        last_ms = sorted(row.id_ms for row in found)[wanted.limit]
+        return rows[-1].ts > last_ms * 1_000_000 + AHEAD_NS
+
+    await _read(request, query, is_enough)
+    found.sort(key=lambda row: (row.id_ms, row.id_n))
+    return [Row(f"{row.id_ms}-{row.id_n}", decode_head(row.data), row.data) for row in found[: wanted.limit + 1]]
+
+
 async def with_recorded_bars(request: web.Request, query: Query, wanted: Range, found: FoundBars) -> FoundBars:
     """Returns bars or candles of the stream and of the history: of each the newest revision. Those of the stream alone if the history
     cannot be read; then it says that there are more.
@@ -166,7 +193,7 @@ class _Bar(msgspec.Struct, frozen=True, gc=False):
 _decode: Final = msgspec.json.Decoder(_Bar).decode
 
 
-async def _read(request: web.Request, query: Query) -> list[_Row]:
+async def _read(request: web.Request, query: Query, is_enough: Callable[[list[_Row]], bool] = lambda _: False) -> list[_Row]:
     store = request.app[PARTS].store
     assert store is not None
     rows: list[_Row] = []
@@ -174,7 +201,10 @@ async def _read(request: web.Request, query: Query) -> list[_Row]:
     try:
         async with asyncio.timeout(DEADLINE_S), places:
             async for table in store.read(query):
-                rows += await asyncio.to_thread(_rows, table)
+                part = await asyncio.to_thread(_rows, table)
+                rows += part
+                if is_enough(part):
+                    break
     except TimeoutError:
         text = "the recorded history did not answer in time: ask for less"
         raise RequestError(503, "history_slow", text, retry_after_s=RETRY_S) from None

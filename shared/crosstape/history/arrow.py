@@ -19,6 +19,7 @@ from crosstape.errors import HistoryError
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder, ColumnType, columns_of, is_nested
+from crosstape.history.lines import Lines, Same
 from crosstape_schemas import KINDS
 
 PRECISION: Final = 38
@@ -75,7 +76,7 @@ def table_of(batch: Batch, keep_data: bool = False) -> pa.Table:
         data = pa.nulls(len(batch), pa.string())
     else:
         data = [None if is_exact else one for is_exact, one in zip(exact, batch.data, strict=True)]
-    arrays.append(data if isinstance(data, pa.Array) else pa.array(data, pa.string()))
+    arrays.append(data if isinstance(data, pa.Array) else array_of(data, ColumnType.TEXT))
     return pa.Table.from_arrays(arrays, schema=schema_of(batch.kind))
 
 
@@ -83,7 +84,16 @@ def array_of(values: Sequence[object], type_: ColumnType) -> pa.Array:
     """Returns the values of a batch's column as Arrow has them; decimals as their texts."""
     if isinstance(values, array):
         return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+    if isinstance(values, Lines):
+        return pa.concat_arrays([_piece(piece) for piece in values.pieces]) if values.pieces else pa.array([], pa.string())
     return pa.array(values, pa.string() if type_ is ColumnType.DECIMAL else _TYPES[type_])
+
+
+def _piece(piece: bytes | Same | list[Any]) -> pa.Array:
+    """Return the texts of a piece of `Lines`."""
+    if isinstance(piece, bytes):
+        return pc.split_pattern(pa.array([piece], pa.binary()), b"\n").values.cast(pa.string())
+    return pa.repeat(pa.scalar(piece.value, pa.string()), piece.count) if isinstance(piece, Same) else pa.array(piece, pa.string())
 
 
 def _decimals(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:

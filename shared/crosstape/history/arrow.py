@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import groupby
 from typing import Any, Final
 
 import pyarrow as pa
@@ -85,15 +86,19 @@ def array_of(values: Sequence[object], type_: ColumnType) -> pa.Array:
     if isinstance(values, array):
         return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
     if isinstance(values, Lines):
-        return pa.concat_arrays([_piece(piece) for piece in values.pieces]) if values.pieces else pa.array([], pa.string())
+        made = [one for type_of, pieces in groupby(values.pieces, type) for one in _pieces(type_of, list(pieces))]
+        return pa.concat_arrays(made) if made else pa.array([], pa.string())
     return pa.array(values, pa.string() if type_ is ColumnType.DECIMAL else _TYPES[type_])
 
 
-def _piece(piece: bytes | Same | list[Any]) -> pa.Array:
-    """Return the texts of a piece of `Lines`."""
-    if isinstance(piece, bytes):
-        return pc.split_pattern(pa.array([piece], pa.binary()), b"\n").values.cast(pa.string())
-    return pa.repeat(pa.scalar(piece.value, pa.string()), piece.count) if isinstance(piece, Same) else pa.array(piece, pa.string())
+def _pieces(type_of: type, pieces: list[Any]) -> Iterator[pa.Array]:
+    """Yield the texts of pieces of `Lines` that are of one type."""
+    if type_of is bytes:
+        yield pc.split_pattern(pa.array([b"\n".join(pieces)], pa.binary()), b"\n").values.cast(pa.string())
+    elif type_of is Same:
+        yield from (pa.repeat(pa.scalar(same.value, pa.string()), same.count) for same in pieces)
+    else:
+        yield from (pa.array(values, pa.string()) for values in pieces)
 
 
 def _decimals(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:

@@ -133,6 +133,8 @@ class Refused(msgspec.Struct, frozen=True):
 _numbers = msgspec.json.Decoder(list[int]).decode
 AT_ONCE: Final = 512
 """Events that become columns together: few enough that they are in the processor's cache, and that their memory is used again."""
+LONGEST_NAME: Final = 1_000
+"""Characters of a venue or an instrument, at most. Of longer ones a Parquet file has no statistics, and PostgreSQL no index."""
 
 
 class BatchBuilder:
@@ -208,6 +210,8 @@ class BatchBuilder:
         exact = _exact(events, data) if not is_nested(self.kind) else [False] * len(events)
         columns = plan.values(events)
         odd = plan.odd_rows(events, data, columns, exact)
+        if max(map(len, {*columns["instrument"], *columns["venue"]})) > LONGEST_NAME:
+            odd.update(index for index, event in enumerate(events) if _is_long(event))
         if max(ids_ms) > MOST or max(ids_n) > MOST:  # whoever writes to the bus may choose the id of an entry
             odd.update(index for index, parts in enumerate(zip(ids_ms, ids_n, strict=True)) if max(parts) > MOST)
         if odd:
@@ -216,6 +220,8 @@ class BatchBuilder:
                 try:
                     if max(ids_ms[index], ids_n[index]) > MOST:
                         raise ValueError("its id has more than 63 bits")
+                    if _is_long(events[index]):
+                        raise ValueError(f"its instrument or venue has more than {LONGEST_NAME} characters")
                     data[index].decode()
                     events[index] = plan.storable(text_events.respelled(data[index]))
                 except (ValueError, msgspec.MsgspecError) as exc:
@@ -239,6 +245,10 @@ class BatchBuilder:
                 self._columns[name] = [*collected, *values]
         else:
             collected.extend(values)
+
+
+def _is_long(event: Any) -> bool:
+    return max(len(event.venue), len(event.instrument)) > LONGEST_NAME
 
 
 def _texts(sources: Sequence[Source]) -> list[str]:

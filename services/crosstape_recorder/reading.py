@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import operator
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import structlog
 
-from crosstape.bus import Client, Entry, Reader, Start
+from crosstape.bus import Client, Reader, Start
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
+from crosstape.bus.read.entry import Run
 from crosstape.history.columns import TextEntry
-from crosstape.history.text_events import decode
+from crosstape.history.text_events import decode, decode_all
 from crosstape_recorder import losses, metrics
 from crosstape_recorder.binding import Binding
 from crosstape_recorder.committing import Committer
@@ -37,7 +36,6 @@ READ_S: Final = 0.5
 SYNC_S: Final = 1.0
 """How often the marks of streams move that had nothing of use."""
 _ORIGIN: Final = "0-0"
-_stream: Final[Callable[[Entry], str]] = operator.attrgetter("stream")
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +100,7 @@ class Reading:
                 metrics=self._metrics,
                 availability=self._availability,
                 decode=decode,
+                decode_all=decode_all,
             ) as self._reader:
                 await self._read(self._reader)
 
@@ -115,13 +114,13 @@ class Reading:
                     async with asyncio.timeout(READ_S):
                         await self._room.wait()  # until a commit has taken rows, or it shows that the store does not take them
                 self._leave_out(reader)
-            entries = await reader.read(timeout_s=READ_S)
+            runs = await reader.read_runs(timeout_s=READ_S)
             if self._again:
                 return  # what was read now counts as unread
-            if entries:
-                self._accept(entries)
+            if runs:
+                self._accept(runs)
             now_s = time.monotonic()
-            if not entries or now_s >= synced_s + SYNC_S:
+            if not runs or now_s >= synced_s + SYNC_S:
                 synced_s = now_s
                 self._sync(reader)
 
@@ -139,14 +138,13 @@ class Reading:
     def _is_full(self) -> bool:
         return any(rows.is_full and rows.kind not in self._refused for rows in self._rows.values())
 
-    def _accept(self, entries: Sequence[Entry]) -> None:
-        for stream, part in itertools.groupby(entries, key=_stream):
-            run = cast("list[TextEntry]", list(part))
-            feed = self._feeds[stream]
-            if stream in self._losses:
-                self._report(feed, run)
+    def _accept(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            feed = self._feeds[run.stream]
+            if run.stream in self._losses:
+                self._report(feed, cast("list[TextEntry]", run.entries()))
             feed.accept(run)
-        self.newest_ms = int(entries[-1].id.partition("-")[0])
+        self.newest_ms = int(runs[-1].ids[-1].partition(b"-")[0])
         self._committer.wake()
 
     def _report(self, feed: Feed, run: Sequence[TextEntry]) -> None:

@@ -15,6 +15,7 @@ from crosstape.history.postgres import layout, selecting
 from crosstape.history.postgres.selecting import Statement
 from crosstape.history.postgres.tables import Tables
 from crosstape.history.query import Query
+from crosstape.history.same_rows import SAME
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY, SECOND
 
@@ -64,7 +65,7 @@ class Reading:
         """Returns the statement of the query's rows in this range; `names`: what to select of each, without it all columns."""
         query = self._narrowed(from_ts, to_ts)
         rest = False
-        if query.kind in layout.IDENTITY:
+        if query.kind in SAME:
             any_rest = selecting.any_rest(self._schema, query)
             rest = await self._connection.fetchval(any_rest.sql, *any_rest.arguments)
         return selecting.rows(self._schema, query, names or self._names, rest=rest)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from crosstape.bus import Bookmark
+from crosstape.bus.read.entry import Run
 from crosstape.history.columns import TextEntry
 from crosstape.history.text_events import kind_of, text_type
 from crosstape_recorder.mark import oldest
@@ -39,19 +41,22 @@ class Feed:
         """Whether the stream was read further than to the last entry that was accepted."""
         return all(one.marks[self.stream].is_before(entry_id) for one in self.rows)
 
-    def accept(self, entries: Sequence[TextEntry]) -> None:
+    def accept(self, run: Run) -> None:
         """Take entries of this stream, at least one, in order."""
-        rows = self.rows[0]
-        events = [entry.event for entry in entries]  # from here on, for each event of the tape nothing more than must be
-        if len(self.rows) > 1 or {event.__class__ for event in events} != {text_type(rows.kind)}:
-            for entry in entries:
+        rows, decoded = self.rows[0], run.decoded
+        if len(self.rows) > 1 or set(map(type, decoded.events)) != {text_type(rows.kind)}:
+            for entry in cast("list[TextEntry]", run.entries()):
                 self._accept_for_some(entry)
             return
         mark = rows.marks[self.stream]
-        mark.newest.update({(event.venue, event.epoch): event for event in events})
-        rows.builder.extend(entries)
-        mark.id = entries[-1].id
-        rows.note(self.stream, mark, len(entries) * len(entries[-1].data))
+        if (columns := decoded.columns) is not None:  # for each event of the tape nothing more than must be
+            mark.newest.update(zip(zip(columns["venue"], columns["epoch"], strict=True), decoded.events, strict=True))
+            rows.builder.extend_run(run)
+        else:
+            mark.newest.update({(event.venue, event.epoch): event for event in decoded.events})
+            rows.builder.extend(cast("list[TextEntry]", run.entries()))
+        mark.id = run.ids[-1].decode()
+        rows.note(self.stream, mark, len(run) * len(decoded.data[-1]))
 
     def _accept_for_some(self, entry: TextEntry) -> None:
         """Take an entry of a venue's own stream, or of one that has events of other kinds than its name says: those are left out."""

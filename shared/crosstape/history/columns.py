@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import types
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
-from typing import Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from crosstape.bus.read.entry import Run
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.event_columns import BEST, WITH_LEVELS, event_columns
@@ -173,6 +174,18 @@ class BatchBuilder:
             self._move_entries(self._entries[:AT_ONCE])
             del self._entries[:AT_ONCE]
 
+    def extend_run(self, run: Run) -> None:
+        """Adds a run of entries that has columns, as `extend` does with its entries, in a third of the time."""
+        decoded = run.decoded
+        if decoded.columns is None or (self._only_closed and not all(decoded.columns["closed"])):
+            self.extend(cast("list[TextEntry]", run.entries()))
+            return
+        self._flush()
+        ids = _numbers(b"[%b]" % b",".join(run.ids).replace(b"-", b","))
+        self._move(
+            ids[::2], ids[1::2], [*decoded.events], [*decoded.data], [Source.TAPE] * len(ids[::2]), [True] * len(run), decoded.columns
+        )
+
     def build(self) -> Batch:
         """Returns what was added since the last call, in that order, without what `refused` then names."""
         self._flush()
@@ -192,7 +205,8 @@ class BatchBuilder:
         """Move all that waits to the columns."""
         rows, self._rows = self._rows, []
         if rows:
-            self._move(*map(list, zip(*rows, strict=True)))
+            ids_ms, ids_n, events, data, sources = map(list, zip(*rows, strict=True))
+            self._move(ids_ms, ids_n, events, data, sources)
         entries, self._entries = self._entries, []
         if entries:
             self._move_entries(entries)
@@ -202,11 +216,21 @@ class BatchBuilder:
         events, data = [entry.event for entry in entries], [entry.data for entry in entries]
         self._move(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(entries))
 
-    def _move(self, ids_ms: list[int], ids_n: list[int], events: list[Any], data: list[bytes], sources: list[Source]) -> None:
-        """Append these rows to the batch."""
+    def _move(
+        self,
+        ids_ms: list[int],
+        ids_n: list[int],
+        events: list[Any],
+        data: list[bytes],
+        sources: list[Source],
+        exact: list[bool] | None = None,
+        fields: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Append these rows to the batch. `exact`, `fields`: if they are known."""
         plan = self._plan
-        exact = _exact(events, data) if not is_nested(self.kind) else [False] * len(events)
-        columns = plan.values(events)
+        if exact is None:
+            exact = _exact(events, data) if not is_nested(self.kind) else [False] * len(events)
+        columns = plan.values(events, fields)
         odd = plan.odd_rows(events, data, columns, exact)
         if max(ids_ms) > MOST or max(ids_n) > MOST:  # whoever writes to the bus may choose the id of an entry
             odd.update(index for index, parts in enumerate(zip(ids_ms, ids_n, strict=True)) if max(parts) > MOST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -73,6 +74,17 @@ class Continuity:
         if seq == expected:
             return True
         return Missed(self._stream, event.venue, event.epoch, expected, seq - expected)
+
+    def check_all(self, venues: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]) -> bool:
+        """Whether each of these events is the next one of a numbering that is known. If not, nothing is noted: `check` each."""
+        following = self._next.copy()
+        get = following.get
+        for key, seq in zip(zip(venues, epochs, strict=True), seqs, strict=True):
+            if get(key) != seq:
+                return False
+            following[key] = seq + 1
+        self._next = following
+        return True
 
     def _was_there(self, event: Event) -> bool:
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:

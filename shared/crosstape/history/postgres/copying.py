@@ -6,7 +6,10 @@ escapes what must be, and tells an empty text from null by its quotes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,6 +23,8 @@ from crosstape.history.postgres import layout
 
 ROWS: Final = 8_192
 """Rows of one part: a few ms of computing, then others have their turn."""
+RUN: Final = 256
+"""Rows of one instrument that shall follow each other, on average: those of one question are then in few pages."""
 _OPTIONS: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 _ALWAYS_FITS: Final = 19
 """No decimal of so many characters is too long for a table of Arrow, however they are divided by the point."""
@@ -28,12 +33,14 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def parts(batch: Batch, keep_data: bool) -> Iterator[bytes]:
-    """Yields the rows of a batch, some at a time; their columns are `layout.column_names`. `keep_data`: with `d` for every row.
+    """Yields the rows of a batch, some at a time, each instrument's together. Their columns are `layout.column_names`.
 
-    PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it, and the event's own bytes are kept in `d`.
+    `keep_data`: with `d` for every row. PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it, and the event's own bytes are kept in `d`.
     """
+    order = _order(batch)
     for start in range(0, len(batch), ROWS):
-        part = _part(batch, slice(start, start + ROWS))
+        rows = slice(start, start + ROWS)
+        part = _part(batch, rows) if order is None else _picked(batch, order[rows])
         made = _csv(part, _kept(part, keep_data))
         if b"\0" in made:
             made = _csv(part, _kept(_without_nul(part), keep_data))
@@ -43,6 +50,33 @@ def parts(batch: Batch, keep_data: bool) -> Iterator[bytes]:
 def _part(batch: Batch, rows: slice) -> Batch:
     columns = {name: values[rows] for name, values in batch.columns.items()}
     return Batch(batch.kind, columns, batch.data[rows], batch.exact[rows])
+
+
+def _order(batch: Batch) -> list[int] | None:
+    """Return the rows in an order that has each instrument's together, as they came; None: they are so already, or nearly."""
+    if batch.kind in layout.SMALL:
+        return None
+    instruments = batch.columns["instrument"]
+    if sum(1 for _ in groupby(instruments)) * RUN <= len(batch) or len(batch) <= RUN:
+        return None
+    rows: dict[object, list[int]] = {}
+    for row, instrument in enumerate(instruments):
+        if (found := rows.get(instrument)) is None:
+            rows[instrument] = [row]
+        else:
+            found.append(row)
+    return [row for of in rows.values() for row in of]
+
+
+def _picked(batch: Batch, rows: list[int]) -> Batch:
+    if len(rows) == 1:
+        return _part(batch, slice(rows[0], rows[0] + 1))
+    pick = itemgetter(*rows)
+
+    def picked(values: Sequence[Any]) -> Any:
+        return array("q", pick(values)) if isinstance(values, array) else list(pick(values))
+
+    return Batch(batch.kind, {name: picked(values) for name, values in batch.columns.items()}, picked(batch.data), picked(batch.exact))
 
 
 def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:

@@ -39,8 +39,9 @@ _FOR_WRITING: Final = (
     # what is committed is on the disk, whatever the server's default
     "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
 )
-_FOR_READING: Final = "set local jit = off; set local work_mem = '64MB'"
-"""A plan that takes milliseconds is not worth compiling; a day's rows of all instruments are to be sorted in memory."""
+_FOR_READING: Final = "set local jit = off; set local work_mem = '64MB'; set local enable_seqscan = off"
+"""A plan that takes milliseconds is not worth compiling; a day's rows of all instruments are to be sorted in memory. For a new day the
+server has no statistics: it would read all pages, not those that the index names."""
 _numbers = msgspec.json.Decoder(tuple[tuple[str, int, int], ...])
 
 
@@ -125,7 +126,7 @@ class PostgresStore:
         for last_attempt in (False, True):
             await self._tables.prepare(batch.kind, days)
             try:
-                return await self._commit(batch, marks, after)
+                return await self._commit(batch, marks, after, days)
             except HistoryError as exc:
                 self._in_doubt.add(batch.kind)
                 # No partition for a row, or no table: another process has deleted this day, or everything, since we made it.
@@ -134,7 +135,7 @@ class PostgresStore:
                 self._tables.forget(batch.kind)
         raise AssertionError("unreachable")
 
-    async def _commit(self, batch: Batch, marks: Mapping[str, Bookmark], after: int) -> int | None:
+    async def _commit(self, batch: Batch, marks: Mapping[str, Bookmark], after: int, days: set[int]) -> int | None:
         schema, kind = self._address.schema, batch.kind
         async with self._connections.transaction("a commit of the history cannot be made") as connection:
             await connection.execute(_FOR_WRITING)
@@ -150,6 +151,8 @@ class PostgresStore:
                 await connection.copy_to_table(
                     kind, schema_name=schema, columns=layout.column_names(kind), format="csv", source=self._parts(batch)
                 )
+                if (summarize := layout.summarize(schema, kind, days)) is not None:
+                    await connection.execute(summarize)
             await connection.execute(
                 f'insert into "{schema}".marks select $1, * from unnest($2::text[], $3::text[], $4::text[]::jsonb[]) '
                 "on conflict (kind, stream) do update set id = excluded.id, numbers = excluded.numbers",
@@ -180,7 +183,7 @@ class PostgresStore:
             for day in reading.days:
                 if (day + 1) * DAY <= ts:
                     continue
-                rows = await reading.rows(day * DAY, (day + 1) * DAY)
+                rows = await reading.rows(max(day * DAY, ts), (day + 1) * DAY)
                 statement = rows.within(
                     "select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER + " offset {4}::bigint",
                     ts, id_ms, id_n, skip,

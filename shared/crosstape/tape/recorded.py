@@ -18,6 +18,7 @@ from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape.log import get_log
 from crosstape.settings import RecorderSettings, Settings
+from crosstape.settings.load import load
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.history import History, Range
 from crosstape.tape.newer import Found, Newer
@@ -51,6 +52,23 @@ async def recorded_store(where: str | RecorderSettings | Settings | None) -> Asy
             yield None
             return
     async with open_store(settings) as store:
+        yield store
+
+
+@contextlib.asynccontextmanager
+async def store_of_tape(history: str | RecorderSettings | None, *, found: bool) -> AsyncIterator[Store | None]:
+    """Opens the store that a program names; with `found`, the one that the settings name. None: there is none.
+
+    Raises as `recorded_store`. But a store of the settings that cannot be opened here is no reason not to read the streams.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        store = None
+        try:
+            store = await stack.enter_async_context(recorded_store(load() if found else history))
+        except HistoryError as exc:
+            if not found:
+                raise
+            log.warning("tape.no_history", reason=str(exc), effect="history and frame go back as far as the streams do")
         yield store
 
 

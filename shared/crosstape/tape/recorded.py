@@ -12,7 +12,7 @@ import msgspec
 from crosstape.bus import Missed
 from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
-from crosstape.history.border import START, Border, border_of
+from crosstape.history.border import START, Border, border_of, check_tape
 from crosstape.history.opening import open_store
 from crosstape.history.query import Query
 from crosstape.history.store import Store
@@ -82,7 +82,8 @@ async def joined_history(connection: TapeConnection, store: Store, selection: Se
     query = Query(
         kind=tag, instrument=instrument, venue=selection.venue, timeframe=timeframe or None, from_ts=wanted.from_ts, to_ts=wanted.to_ts
     )
-    await _check_tape(connection, store)
+    found = await connection.call("HGET", connection.keys.identity(), "id")
+    await check_tape(store, found.decode(errors="replace") if isinstance(found, bytes) else "")
     border, newer = await _read_newer(connection, store, stream, selection, wanted)
     if newer.enough_ts is not None:  # of the store only what was fetched, or came late, can be among them
         query = msgspec.structs.replace(query, from_ts=max(newer.enough_ts, wanted.from_ts or 0))
@@ -184,14 +185,3 @@ async def _begins_later(store: Store, query: Query, border: Border, chosen: list
         key = (one.event.venue, one.event.epoch)
         first[key] = min(one.event.seq, first.get(key, one.event.seq))
     return any(seq > 1 for seq in first.values())
-
-
-async def _check_tape(connection: TapeConnection, store: Store) -> None:
-    """Raise `HistoryError` if the store is bound to another tape: its events must not get among those of this one."""
-    tapes = await store.tapes()
-    if not tapes:
-        return
-    found = await connection.call("HGET", connection.keys.identity(), "id")
-    here = found.decode(errors="replace") if isinstance(found, bytes) else ""
-    if here and here not in {one.id for one in tapes}:
-        raise HistoryError("the recorded history is that of another tape: check recorder.store, or `Tape(history=…)`, and bus.url")

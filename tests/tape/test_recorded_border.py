@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 
+from crosstape import HistoryError, Tape
 from crosstape.history import text_events
 from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
@@ -211,3 +214,22 @@ async def test_the_join_is_the_truth_at_any_moment(recording: Recording, valkey:
             assert len(set(ids(found))) == len(found)
             assert found.more is (limit is not None and len(wanted) > limit)
             assert not found.missed
+
+
+async def test_a_history_of_the_settings_that_cannot_be_opened_hides_no_stream(
+    recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program without the extra reads the streams, as before the tape was recorded. A history that it names itself is another matter."""
+    await recording.write(TRADES, trade(1), NOON)
+    monkeypatch.setenv("CROSSTAPE_BUS__URL", valkey)
+    monkeypatch.setenv("CROSSTAPE_RECORDER__STORE", str(recording.folder))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pyarrow" else find(name, *rest))
+
+    with structlog.testing.capture_logs() as logs:
+        async with Tape() as tape:
+            assert ids(await tape.history("trade", BTC)) == ["1"]
+    assert [one["event"] for one in logs].count("tape.no_history") == 1
+    with pytest.raises(HistoryError, match=r"crosstape\[history\]"):
+        async with Tape(valkey, history=str(recording.folder)):
+            pass

@@ -21,8 +21,8 @@ PARAMETERS: Final[dict[str, tuple[str, Any, Any]]] = {
     "venue": ("A venue's id; `consolidated` is what aggregators compute.", {"type": "string"}, "kraken"),
     "timeframe": ("Length of a bar or candle.", {"type": "string", "enum": list(TIMEFRAMES), "default": "1m"}, "1m"),
     "from_ts": (
-        "The first moment that counts: of `received_ts`, of bars and candles of `open_ts`, in the recorded history of the event's own time. "
-        "ns, or ISO 8601.",
+        "The first moment that counts: of `received_ts`, of bars and candles of `open_ts`, in the recorded history of the event's own "
+        "time. ns, or ISO 8601.",
         {"type": "string"},
         "2026-11-30T12:00:00Z",
     ),

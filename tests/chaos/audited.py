@@ -215,7 +215,9 @@ async def _has_quotes(client: Redis) -> bool:
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """Record, audit, change inputs; the figures."""
-    with tempfile.TemporaryDirectory(prefix="audited-", dir="/tmp") as directory:
+    with contextlib.ExitStack() as stack:
+        directory = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="audited-", dir="/tmp"))
+        Path(directory).mkdir(parents=True, exist_ok=True)
         async with running(Path(directory), rate=options.rate, seed=options.seed) as one:
             began_ts = time.time_ns()
             done = await record(one, minutes=options.minutes, seed=options.seed)
@@ -250,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=120.0, help="orders a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--values", type=int, default=0, help="how many values must be compared at least")
+    parser.add_argument("--keep", type=Path, help="a folder with a short path that keeps the history and the logs")
     options = parser.parse_args(arguments)
     result = asyncio.run(run(options))
     sys.stdout.write(json.dumps(result) + "\n")

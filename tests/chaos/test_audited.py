@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420)]
 
 async def test_what_is_published_while_things_fail_follows_from_the_recording() -> None:
     """No value differs from what its recorded inputs give, and a changed input is found."""
-    result = await run(argparse.Namespace(minutes=1.5, rate=60.0, seed=3))
+    result = await run(argparse.Namespace(minutes=1.5, rate=60.0, seed=3, keep=None))
 
     assert result["differences"] == 0
     assert result["values"] > 100_000

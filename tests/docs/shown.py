@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from crosstape_cli.main import COMMANDS
 from crosstape_schemas import Keys
 
 ROOT: Final = Path(__file__).parents[2]
@@ -71,6 +72,7 @@ _BROKEN: Final = RunBy("docs/test_tutorial.py::test_each_step_of_the_tutorial_on
 _READ: Final = "docs/how-to/read-the-tape.md"
 _COOK: Final = "docs/how-to/recipes.md"
 _REDIS: Final = "docs/how-to/read-with-redis.md"
+_KEPT: Final = "docs/how-to/keep-history.md"
 _GATEWAY: Final = RunBy("docs/test_shown_gateway.py::test_the_commands_of_the_pages_are_answered")
 _REHEARSE: Final = "docs/how-to/rehearse-an-outage.md"
 _REHEARSED: Final = RunBy("docs/test_rehearsal.py::test_the_requests_of_the_page_are_answered_as_shown")
@@ -101,6 +103,9 @@ _HEADINGS: Final = {
 _SYNOPSIS: Final = RunBy("cli/test_command.py::test_each_command_explains_itself")
 
 SHOWN: Final[dict[str, How]] = {
+    "docs/explanation/audit.md#the-audit-computed-again-by-somebody-else console": RunBy(
+        "cli/test_audit.py::test_a_difference_is_printed_with_its_inputs"
+    ),
     "README.md#try-it sh": RunBy(".ci/run: demo"),
     "README.md#run-it sh": NotRun("connects to live venues; `crosstape up` is tested on simulated ones in tests/cli"),
     "README.md#run-it sh 2": _DOCKER,
@@ -150,9 +155,19 @@ SHOWN: Final[dict[str, How]] = {
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    "docs/how-to/mend-history.md#find-and-fill-gaps-of-the-history sh": RunBy(
+        "end_to_end/test_repair.py::test_what_was_lost_is_listed_fetched_and_in_the_bars"
+    ),
     "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
         "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
     ),
+    f"{_KEPT}#read-it-by-the-command sh": RunBy("docs/test_keep_history.py::test_what_the_command_shows_is_what_it_takes"),
+    f"{_KEPT}#read-it-in-python python": RunBy("docs/test_keep_history.py::test_the_tape_reads_the_history"),
+    **dict.fromkeys(
+        (f"{_KEPT}#{engine} python" for engine in ("polars", "pandas", "duckdb")),
+        RunBy("docs/test_keep_history.py::test_an_engine_adds_up_the_minutes"),
+    ),
+    f"{_KEPT}#backtest-on-recorded-quotes-and-trades python": RunBy("docs/test_keep_history.py::test_a_strategy_is_tested_on_the_past"),
     "docs/how-to/compute-an-indicator.md#3-use-a-library sh": _INDICATOR,
     "docs/how-to/compute-an-indicator.md#4-check-the-bars sh": RunBy(
         "cli/test_check_bars.py::test_differences_are_shown_and_are_the_exit_code"
@@ -183,25 +198,7 @@ SHOWN: Final[dict[str, How]] = {
         "needs a redis-cli that was built with TLS; tests/bus/client/test_access.py reads as that user"
     ),
     **dict.fromkeys(
-        (
-            f"docs/reference/commands.md#crosstape-{name} console"
-            for name in (
-                "demo",
-                "up",
-                "watch",
-                "check-bars",
-                "connector",
-                "aggregator",
-                "gateway",
-                "recorder",
-                "backfill",
-                "plan",
-                "simulate",
-                "normalize",
-                "schema",
-                "health",
-            )
-        ),
+        (f"docs/reference/commands.md#crosstape-{name} console" for name in COMMANDS),
         _SYNOPSIS,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import signal
 import sys
@@ -190,6 +191,11 @@ async def test_two_backfills_at_once_write_each_trade_once(tmp_path: Path, monke
         assert one.stored() == sum(true.values())
 
 
+def more_requests(one: Place, count: int) -> bool:
+    """Whether the venue has had more requests than this."""
+    return one.made.counters(one.venue).requests > count
+
+
 SCRIPT = """
 import sys
 from crosstape_cli import backfill, main
@@ -198,34 +204,41 @@ sys.exit(main.main(sys.argv[1:]))
 """
 
 
-async def killed_after(arguments: list[str], delay_s: float) -> bool:
-    """Run the command with small commits; kill it after so long. Returns whether it had ended before."""
+@asynccontextmanager
+async def with_small_commits(arguments: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Runs the command, which commits each page; kills it at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SCRIPT, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environ()
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), delay_s)
-        assert process.returncode == 0, (out, err)
-        return True
-    except TimeoutError:
-        process.kill()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
         await process.communicate()
-        return False
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_killed_at_any_moment_it_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Fifteen kills at moments from the start to the last commit; then each trade is there once."""
-    async with place("binance", tmp_path, past_per_hour=2_000, options={"binance": {}}) as one:
-        wanted = one.wanted(one.start_ts - 12 * HOUR, one.start_ts - HOUR)
+    """Six kills, each some requests and a moment after its start; then each trade is there once, and none was fetched in vain twice."""
+    async with place("binance", tmp_path, past_per_hour=2_000) as one:
+        wanted = one.wanted(one.start_ts - 16 * HOUR, one.start_ts - HOUR)
         arguments = ["backfill", "binance", one.name, "--from", str(wanted.from_ts), "--to", str(wanted.to_ts), "--settings", str(one.file)]
-        kills = 0
-        for number in range(40):
-            if await killed_after(arguments, 0.9 + 0.23 * (number % 15)):
-                break
-            kills += 1
-        assert kills >= 3
+        chance = random.Random(1)
+        had = 0
+        for number in range(3, 9):
+            async with with_small_commits(arguments) as process:
+                await wait_until(partial(more_requests, one, one.made.counters("binance").requests + number), what="requests", timeout_s=60)
+                assert process.returncode is None
+                await asyncio.sleep(chance.random() / 20)  # so that it dies in a commit as well as between two
+            stored = one.stored()
+            assert stored >= had
+            had = stored
+        async with with_small_commits(arguments) as process:
+            assert await asyncio.wait_for(process.wait(), 120) == 0
         true = one.truth(wanted.from_ts, wanted.to_ts)
+        assert 0 < had < sum(true.values())
         assert await one.trades() == true
         assert one.stored() == sum(true.values())
 
@@ -312,12 +325,8 @@ def most_in_a_window(one: Place) -> dict[str, tuple[float, int]]:
     return found
 
 
-def more_requests(one: Place, count: int) -> bool:
-    """Whether the venue has had more requests than this."""
-    return one.made.counters(one.venue).requests > count
-
-
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("venue", "hours"), [("binance", 28), ("kraken", 8), ("coinbase", 28), ("bitfinex", 9)])
 async def test_a_backfill_beside_a_live_connector_keeps_the_limit_and_costs_it_nothing(
     venue: str, hours: int, tmp_path: Path, client: Redis, valkey: str

@@ -68,7 +68,7 @@ class Range(msgspec.Struct, frozen=True):
         """Returns the row of an entry; None if it is not wanted, or is no event."""
         if self.venue.encode() not in data or self.type.encode() not in data:
             return None  # it is not wanted, whatever else it says: most entries are not decoded
-        head = decoded(_decode_head, data)
+        head = decoded(decode_head, data)
         return Row(entry_id.decode(), head, data) if head is not None and self._has(head) and is_event(data) else None
 
     def _has(self, head: Head) -> bool:
@@ -121,7 +121,7 @@ class Found(NamedTuple):
 
 
 T = TypeVar("T")
-_decode_head: Final = msgspec.json.Decoder(Head).decode
+decode_head: Final = msgspec.json.Decoder(Head).decode
 
 
 def decoded(decode_part: Callable[[bytes], T], data: bytes) -> T | None:

@@ -18,7 +18,7 @@ from crosstape_gateway.rest.closed_bars import CLOSED_BARS
 from crosstape_gateway.rest.entries import Budget, Found, Range, Row, newest_rows, next_rows
 from crosstape_gateway.rest.instruments import instrument, instruments, venue
 from crosstape_gateway.rest.parameters import Parameters
-from crosstape_gateway.rest.recorded import FoundTrades, Place, first_entry, older_trades, with_recorded_bars
+from crosstape_gateway.rest.recorded import FoundTrades, Place, first_entry, next_trades, older_trades, with_recorded_bars
 from crosstape_gateway.topics import ALL, VENUE
 from crosstape_schemas import CONSOLIDATED, TIMEFRAMES
 
@@ -43,11 +43,13 @@ async def trades(request: web.Request) -> web.Response:
         if parts.store is None:
             raise RequestError(400, "bad_id", f"before = {wanted.before}: this gateway has no recorded history")
         return _answer("trades", Found([], False, "", ""), as_text, await older_trades(request, which, wanted, "", wanted.limit))
+    if wanted.after:
+        return _answer("trades", await _trades_after(request, which, stream, wanted), as_text)
     async with bus.large_read(request.app), bus.reading(parts):
-        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
-        border = "" if found.more or wanted.after or parts.store is None else await first_entry(request, stream)
-    if found.more or wanted.after or parts.store is None:
-        return _answer("trades", found, as_text)
+        found = await newest_rows(parts, stream, wanted, Budget())
+        if found.more or parts.store is None:
+            return _answer("trades", found, as_text)
+        border = found.oldest or await first_entry(request, stream)  # what was read may have left the stream meanwhile
     if wanted.before and (not border or parse_id(wanted.before) < parse_id(border)):
         border = wanted.before
     try:
@@ -57,6 +59,24 @@ async def trades(request: web.Request) -> web.Response:
             raise
         older = FoundTrades([], True, "")
     return _answer("trades", found, as_text, older)
+
+
+async def _trades_after(request: web.Request, which: str, stream: str, wanted: Range) -> Found:
+    """Return the oldest trades behind an id: what the stream has no more comes from the history. Raises `RequestError` if it is away."""
+    parts = request.app[PARTS]
+    async with bus.large_read(request.app), bus.reading(parts):
+        found = await next_rows(parts, stream, wanted, Budget())
+        if parts.store is None:
+            return found
+        first = await first_entry(request, stream)  # after reading: what was trimmed before that is looked for in the history
+    if first and parse_id(first) <= parse_id(wanted.after):
+        return found
+    earlier = await next_trades(request, which, wanted, found.oldest)
+    rows = [*earlier, *found.rows]
+    if len(rows) > wanted.limit:
+        rows = rows[: wanted.limit]
+        return Found(rows, True, rows[0].id, rows[-1].id)
+    return Found(rows, found.more, earlier[0].id if earlier else found.oldest, found.newest)
 
 
 async def bars(request: web.Request) -> web.Response:

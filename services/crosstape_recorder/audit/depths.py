@@ -84,6 +84,9 @@ class Depths:
             check.unchecked(NO_STATUS)
             return
         found = states.book_states(one, at)
+        if leg.state not in found and not states.has_all:
+            check.unchecked(NO_STATUS)
+            return
         check.holds(leg.state in found, f"{field}.state", leg.state, any_of(list(found)), exact=len(found) == 1)
 
     def _excluded(self, check: Check, leg: DepthLeg, one: Input | None, quoted: Mapping[str, Exclusion | None] | None, at: Moment) -> None:

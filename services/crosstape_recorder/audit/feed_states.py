@@ -67,6 +67,7 @@ class FeedStates:
         """When an older epoch became the present one, because the server had lost the newer one; -1: never. Not followed further."""
         self._stale_ns = stale_ns
         self._seen_ms = 0
+        self._starts: dict[int, bool] = {}  # epoch → whether the first status of the instrument in it was recorded
 
     def event(self, ms: int, epoch: int) -> None:
         """Note the epoch of any event of the venue."""
@@ -76,6 +77,7 @@ class FeedStates:
 
     def status(self, ms: int, status: Status) -> None:
         """Apply a status of the instrument."""
+        self._starts.setdefault(status.epoch, status.seq == 1)
         if status.kind == "trade":
             self.event(ms, status.epoch)
             trades = self.trades.newest
@@ -130,6 +132,11 @@ class FeedStates:
     def is_known(self, at: Moment) -> bool:
         """Whether the states at a moment are known: the recording has a venue-wide status from before it."""
         return self.venue.between(at.sure_ms, at.most_ms)[0] is not None and self.went_back_ms < 0
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all statuses of the instrument in the newest epochs were recorded: if not, a feed may be in a state of long ago."""
+        return bool(self._starts) and all(list(self._starts.values())[-2:])
 
     def had_fault(self, at: Moment) -> bool:
         """Whether a status may have been read meanwhile that says that a feed, the instrument or the venue was not live."""

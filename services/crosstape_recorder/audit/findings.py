@@ -138,6 +138,13 @@ class Check:
         """Count values that were compared and are the same."""
         self._exact += count
 
+    def agrees(self, count: int, *, exact: bool) -> None:
+        """Count values that are the same. `exact`: the inputs determine them; else they only allow them."""
+        if exact:
+            self._exact += count
+        else:
+            self._justified += count
+
     def done(self) -> None:
         """Add the counts to the audit."""
         self._audit.exact[self._kind] += self._exact

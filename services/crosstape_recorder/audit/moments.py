@@ -11,8 +11,12 @@ from crosstape_schemas import Cbbo, Depth
 
 FRESH_NS: Final = 10_000_000_000
 """An aggregator that has just started reads the last values of all streams one after the other …"""
-FRESH_LAG: Final = 3
+FRESH_LAG: Final = 2
 """… so that for this time it may be this many times as far behind."""
+
+RESUMED_NS: Final = 10_000_000_000
+"""After a pause, an aggregator reads what came meanwhile, one stream after the other, and publishes in between: for this long, it may not
+have read what came since the pause began."""
 
 
 class Moment(NamedTuple):
@@ -43,12 +47,12 @@ class Moments:
         if event.epoch != self._epoch:
             self._epoch, self._resumed_ts = event.epoch, 0
             self._fresh_until_ts = ts + FRESH_NS if event.seq == 1 else 0
-        elif ts - self._before_ts > self._lag_ns:  # nothing happened, or its process was stopped: then it reads what came meanwhile
+        elif ts - self._before_ts > self._lag_ns and ts - self._resumed_ts > RESUMED_NS:  # nothing happened, or it was cut off or stopped
             self._resumed_ts, self._paused_ms = ts, self._before_ts // MS
         self._before_ts = ts
         if ts < self._fresh_until_ts:
             lag_ms *= FRESH_LAG
         sure_ms = min(ts // MS, ms, *(one.ms for one in unread if one is not None))
-        if self._resumed_ts and ts - self._resumed_ts <= self._lag_ns:
+        if self._resumed_ts and ts - self._resumed_ts <= RESUMED_NS:
             sure_ms = min(sure_ms, self._paused_ms)
         return Moment(ts, sure_ms - lag_ms, ms)

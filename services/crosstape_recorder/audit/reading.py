@@ -22,7 +22,7 @@ from crosstape_recorder.audit.composites import CompositeAudit
 from crosstape_recorder.audit.findings import Audit
 from crosstape_recorder.audit.instrument import InstrumentAudit
 from crosstape_recorder.audit.rules import MS, SECOND, Rules
-from crosstape_schemas import VENUE_WIDE, Cbbo, Event, decode
+from crosstape_schemas import VENUE_WIDE, Cbbo, Event, Gap, decode
 from crosstape_schemas.instruments import COMPOSITE
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ class Instruments:
         """Take the next row."""
         event: Event = decode(row.data)
         name = event.instrument
-        if row.by_recorder:  # a gap: entries that left the tape before they were recorded
+        if row.by_recorder and isinstance(event, Gap) and event.repaired:  # by REST: the bars that a repair revised may be complete
+            self._instrument(name).take(row.ms, row.n, event)
+        elif row.by_recorder:  # a gap: entries that left the tape before they were recorded
             for one in self._instruments.values() if name == VENUE_WIDE else [self._instrument(name)]:
                 one.known_from(event.received_ts)
         elif name == VENUE_WIDE:

@@ -147,6 +147,8 @@ class _Rows(msgspec.Struct):
 _numbers = msgspec.json.Decoder(list[int]).decode
 AT_ONCE: Final = 512
 """Events that become columns together: few enough that they are in the processor's cache, and that their memory is used again."""
+LONGEST_NAME: Final = 1_000
+"""Characters of a venue or an instrument, at most. Of longer ones a Parquet file has no statistics, and PostgreSQL no index."""
 
 
 class BatchBuilder:
@@ -236,6 +238,8 @@ class BatchBuilder:
             exact = _exact(rows.events, rows.data) if not is_nested(self.kind) else [False] * len(rows.events)
         columns = plan.values(rows.events, None if decoded is None else decoded.columns)
         odd = plan.odd_rows(rows.events, rows.data, columns, exact)
+        if max(map(len, rows.data), default=0) > LONGEST_NAME:  # an event is longer than its names
+            odd.update(index for index, event in enumerate(rows.events) if _is_long(event))
         if isinstance(rows.ids_ms, list) and max(map(max, rows.ids_ms, rows.ids_n)) > MOST:
             # whoever writes to the bus may choose the id of an entry
             odd.update(index for index, parts in enumerate(zip(rows.ids_ms, rows.ids_n, strict=True)) if max(parts) > MOST)
@@ -261,6 +265,8 @@ class BatchBuilder:
             try:
                 if max(rows.ids_ms[index], rows.ids_n[index]) > MOST:
                     raise ValueError("its id has more than 63 bits")
+                if _is_long(events[index]):
+                    raise ValueError(f"its instrument or venue has more than {LONGEST_NAME} characters")
                 data[index].decode()
                 events[index] = self._plan.storable(text_events.respelled(data[index]))
             except (ValueError, msgspec.MsgspecError) as exc:
@@ -285,6 +291,10 @@ def _empty(type_: ColumnType) -> Lines | list[Any] | array[int]:
     if type_ is ColumnType.INT:
         return array("q")
     return [] if type_ is ColumnType.BOOL else Lines()
+
+
+def _is_long(event: Any) -> bool:
+    return max(len(event.venue), len(event.instrument)) > LONGEST_NAME
 
 
 def _texts(sources: Sequence[Source]) -> list[str]:

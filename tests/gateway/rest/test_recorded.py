@@ -61,6 +61,27 @@ async def test_pages_of_trades_go_on_in_the_history(recording: Recording, valkey
         assert await pages(gateway, limit) == everything
 
 
+@pytest.mark.parametrize("limit", [1, 4, 7, 100])
+async def test_what_came_since_an_id_is_there_though_the_stream_was_trimmed(recording: Recording, valkey: str, limit: int) -> None:
+    """The oldest first, from the history and then from the stream, nothing twice."""
+    for number in range(40):
+        await recording.write(TRADES, trade(number, ts=NOON + (number * 7 % 40) * SECOND), NOON + number * SECOND)
+    await recording.record(TRADES, 35)
+    await recording.client.xtrim(TRADES, maxlen=12, approximate=False)
+    found: list[str] = []
+    after = f"{NOON // 10**6 + 4_000}-0"
+    async with serving(valkey, store=recording.store) as gateway:
+        for _ in range(60):
+            answer = await gateway.get("/api/trades", instrument="BTC-USDT", limit=limit, after=after)
+            assert answer.status == 200, answer.body
+            assert len(answer.json["trades"]) <= limit
+            found += [row["trade_id"] for row in answer.json["trades"]]
+            after = answer.json["after"]
+            if not answer.json["more"]:
+                break
+    assert found == [str(number) for number in range(5, 40)]
+
+
 async def test_trades_of_a_range_long_ago(recording: Recording, valkey: str) -> None:
     """By the time when they were made, also those that were fetched later; of one venue."""
     for number in range(30):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crosstape_recorder.audit.findings import Audit
 from crosstape_recorder.audit.instrument import InstrumentAudit
 from crosstape_recorder.audit.rules import Rules
-from crosstape_schemas import Bar, Book, Cbbo, Depth, Edge, EdgeChange, Event, Exclusion, Gap, GapCause, Leg, Quote, Trade
+from crosstape_schemas import Bar, Book, Cbbo, Depth, Edge, EdgeChange, Event, Exclusion, FeedState, Gap, GapCause, Leg, Quote, Trade
 from tests.recorder.audit.market import NAME, SETTINGS, Row, tape
 
 COMPUTED = (Cbbo, Depth, Edge, Bar)
@@ -120,6 +120,16 @@ OUTPUTS: dict[str, tuple[type[Any], Callable[[Any], Event | None]]] = {
     "an exclusion": (
         Cbbo,
         lambda one: leg_with(one, lambda leg: msgspec.structs.replace(leg, excluded=Exclusion.OUTLIER) if leg.excluded is None else None),
+    ),
+    "a state": (
+        Cbbo,
+        lambda one: leg_with(
+            one, lambda leg: msgspec.structs.replace(leg, state=FeedState.CONNECTING) if leg.state is FeedState.STALE else None
+        ),
+    ),
+    "a stale leg that counts": (
+        Cbbo,
+        lambda one: leg_with(one, lambda leg: msgspec.structs.replace(leg, excluded=None) if leg.excluded is Exclusion.STALE else None),
     ),
     "an outlier that counts": (
         Cbbo,

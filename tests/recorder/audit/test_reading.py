@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,7 +18,7 @@ from crosstape_recorder.audit.findings import Audit
 from crosstape_recorder.audit.instrument import InstrumentAudit
 from crosstape_recorder.audit.reading import RowSource, Span, audit, entries
 from crosstape_recorder.audit.rules import Rules
-from crosstape_schemas import KIND_OF, encode
+from crosstape_schemas import KIND_OF, Bar, encode
 from tests.recorder.audit.market import NAME, SETTINGS, START, Row, tape
 
 MS = 1_000_000
@@ -25,14 +26,16 @@ SECOND = 1_000_000_000
 ALL = Span(START - SECOND, START + 1_000 * SECOND)
 
 
-async def record(store: ParquetStore, rows: Sequence[Row], source: Source = Source.TAPE) -> None:
+async def record(
+    store: ParquetStore, rows: Sequence[Row], source: Source = Source.TAPE, keep: Literal["columns", "events"] = "events"
+) -> None:
     """Write rows to a store, each kind in several commits."""
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         kinds[KIND_OF[type(row.event)]].append(row)
     for kind, some in kinds.items():
         for at in range(0, len(some), 400):
-            batch = BatchBuilder(kind, "events")
+            batch = BatchBuilder(kind, keep)
             for ms, n, event in some[at : at + 400]:
                 data = encode(event)
                 batch.add(ms, n, text_events.decode(data), data, source)
@@ -111,3 +114,16 @@ async def test_rows_that_were_not_on_the_tape_are_left_out(store: ParquetStore) 
     found = await audit(store, ALL, Rules.of(SETTINGS))
 
     assert found.differences == []
+
+
+async def test_columns_alone_are_enough(tmp_path: Path) -> None:
+    """With `keep = "columns"`, trades, quotes and bars are made from columns; of bars only closed ones are there."""
+    store = ParquetStore(LocalFolder(tmp_path / "history"))
+    rows = tape(10, 400)
+    await record(store, rows, keep="columns")
+
+    found = await audit(store, ALL, Rules.of(SETTINGS))
+    await store.aclose()
+
+    assert found.differences == []
+    assert found.events["bar"] == sum(isinstance(row.event, Bar) and row.event.closed for row in rows)

@@ -56,7 +56,7 @@ class ByIdPager:
         self._step = source.page
         """Where pages end below an id: by how much that lies above `_first`."""
         self._walked = False
-        """Whether a trade is known that lies before `_first`."""
+        """Whether a trade is known whose id is `_first` or less."""
         self._looks = self._late = 0
         self.crowded = 0
         """None: ids tell trades of one moment apart."""
@@ -123,6 +123,7 @@ class ByIdPager:
         (low, low_ts), (high, high_ts) = self._low, self._high
         if high - low <= 1:
             self._phase, self._first = _Phase.WALK, high
+            self._walked = True  # where pages end below an id, this one was seen
             return
         self._looks += 1
         if self._looks > LOOKS:
@@ -143,7 +144,7 @@ class ByIdPager:
     def _look(self, answer: TradeSnapshot) -> Sequence[Trade]:
         """Narrow down where the range begins; a page in which it begins is the first of the walk."""
         asked, end = self._first, self._below_id()
-        trades = [one for one in answer.trades if int(one.trade_id) < self._high[0]]
+        trades = [one for one in answer.trades if int(one.trade_id) < self._high[0] and (self._below or int(one.trade_id) >= asked)]
         if not trades and self._below:
             self._low = (end - 1, None)  # there is nothing before it
         elif not trades:

@@ -22,7 +22,7 @@ from crosstape_cli.options import SettingsFile, load
 from crosstape_recorder.fetching import Wanted
 from crosstape_recorder.selection import Selection
 
-WIDTH: Final = 180
+WIDTH: Final = 100
 """Columns of the table where the output is no terminal."""
 
 
@@ -60,19 +60,23 @@ async def _list(settings: Settings, wanted: Selection, now_ts: int, *, as_lines:
 
 async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach: Callable[[Wanted], str], *, as_lines: bool) -> None:
     """Print what the history lacks. Raises `HistoryError`."""
-    from crosstape_cli.gaps_view import as_line, table  # noqa: PLC0415 - after `open_store` has said which extra is missing
+    from crosstape_cli.gaps_view import as_line, table, to_seconds  # noqa: PLC0415 - after `open_store` has said which extra is missing
     from crosstape_recorder.examining import examine  # noqa: PLC0415
+    from crosstape_recorder.gaps.stretches import listed  # noqa: PLC0415
     from crosstape_recorder.repairing import judged  # noqa: PLC0415
 
     tolerance = tolerance_ns(settings)
     found = await examine(store, wanted, facts, tolerance_ns=tolerance)
-    listed = judged(found.gaps, reach, tolerance_ns=tolerance, now_ts=time.time_ns())
+    lines = listed(judged(found.gaps, reach, tolerance_ns=tolerance, now_ts=time.time_ns()), found.venues)
     if as_lines:
-        for gap in listed:
-            sys.stdout.write(f"{as_line(gap)}\n")
-    elif listed:
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(table(listed))
+        for one in lines:
+            sys.stdout.write(f"{as_line(one)}\n")
+        return
+    if lines:
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(table(lines))
     else:
         is_new = not any([(await store.position(kind)).number for kind in wanted.kinds])
         text = "nothing was recorded yet" if is_new else "nothing is missing, as far as the history can show it"
         sys.stdout.write(f"{shown(history_url(settings))}: {text}\n")
+    if found.until_ts is not None and found.until_ts < wanted.to_ts:
+        sys.stdout.write(f"recorded up to {to_seconds(found.until_ts)}\n")

@@ -10,11 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from crosstape_cli.moments import iso
-from crosstape_recorder.gaps.gap import HistoryGap
+from crosstape_recorder.gaps.gap import Seen
+from crosstape_recorder.gaps.stretches import Listed
 from crosstape_recorder.repairing import Repaired
 
 SECOND: Final = 1_000_000_000
-HEADINGS: Final = ("kind", "instrument", "venue", "from", "for", "missing", "cause", "seen by", "can be repaired")
+HEADINGS: Final = ("kind", "instrument", "venue", "from", "for", "missing", "cause", "repair")
+NOT_KNOWN: Final = "?"
+SHORT: Final = (("it is computed", "no: computed"), ("venues do not keep", "no: a state"), ("nobody else has", "no: our own"),
+                ("bars are computed", "with its trades"), ("it is too new", "not yet: too new"))  # fmt: skip
+"""How reasons begin that many gaps have, and what the table says for them. The lines of JSON have the reasons in full."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -31,35 +36,51 @@ class Line(msgspec.Struct, frozen=True):
     seen: tuple[str, ...]
     repairable: bool
     why_not: str
+    feeds: int
+    """How many kinds × instruments × venues are meant: 1, but for a stretch in which a venue, or nobody, was recorded."""
 
 
-def as_line(gap: HistoryGap) -> str:
+def as_line(listed: Listed) -> str:
     """Return the gap as one JSON object."""
-    feed = gap.feed
+    gap, feed = listed.gap, listed.gap.feed
     line = Line(
         feed.kind, feed.timeframe or None, feed.instrument, feed.venue, gap.from_ts, gap.to_ts, gap.missing, gap.causes, gap.seen,
-        not gap.why_not, gap.why_not,
+        not gap.why_not, gap.why_not, len(listed.members),
     )  # fmt: skip
     return msgspec.json.encode(line).decode()
 
 
-def table(gaps: Sequence[HistoryGap]) -> Table:
-    """Return a table with a row for each gap."""
-    drawn = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", expand=False)
+def table(lines: Sequence[Listed]) -> Table:
+    """Return a table with a row for each line."""
+    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=False)
     for heading in HEADINGS:
         drawn.add_column(heading, justify="right" if heading in {"for", "missing"} else "left", no_wrap=heading != HEADINGS[-1])
-    for gap in gaps:
-        drawn.add_row(*(Text(cell) for cell in _cells(gap)))
+    for line in lines:
+        drawn.add_row(*(Text(cell) for cell in _cells(line)))
     return drawn
 
 
-def _cells(gap: HistoryGap) -> Iterable[str]:
-    feed = gap.feed
-    missing = "not known" if gap.missing is None else f"{gap.missing:,}"
+def to_seconds(ts: int) -> str:
+    """Return a time in whole seconds."""
+    return iso(ts // SECOND * SECOND)
+
+
+def _cells(line: Listed) -> Iterable[str]:
+    gap, feed = line.gap, line.gap.feed
+    missing = NOT_KNOWN if gap.missing is None else f"{gap.missing:,}"
+    # a report says why; what is seen by numbers or by silence says where it was seen
+    causes = (part.cause if part.seen in (Seen.EVENT, Seen.RECORDER) else part.seen.value for part in gap.parts)
     return (
-        feed.feed_kind, feed.instrument, feed.venue, iso(gap.from_ts // 1_000_000 * 1_000_000), lasting(gap.to_ts - gap.from_ts), missing,
-        ", ".join(gap.causes), ", ".join(gap.seen), gap.why_not or "yes",
+        feed.feed_kind, feed.instrument, feed.venue, to_seconds(gap.from_ts), lasting(gap.to_ts - gap.from_ts), missing,
+        ", ".join(dict.fromkeys(causes)), _repair(line),
     )  # fmt: skip
+
+
+def _repair(line: Listed) -> str:
+    if len(line.members) > 1:
+        return ", ".join(line.repairable) or "no"
+    why = line.gap.why_not
+    return next((short for start, short in SHORT if why.startswith(start)), f"no: {why}") if why else "yes"
 
 
 def lasting(ns: int) -> str:

@@ -29,6 +29,8 @@ from crosstape_recorder.wanted import GAP
 
 LOOK_BACK_NS: Final = 86_400_000_000_000
 """How far before a gap's time the history is searched for the same gap: where the times of the two differ."""
+AT_ONCE: Final = 4
+"""How many commits are made at the same time; those of more kinds wait for their turn."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +44,10 @@ class Found(Enum):
 
 
 class Committer:
-    """The only one that writes rows to the store, in this process."""
+    """The only one that writes rows to the store, in this process: each kind in a task of its own.
+
+    A kind whose rows the store does not take holds back no other: it is tried again and again, and its streams alone are not read.
+    """
 
     def __init__(self, store: Store, rows: Mapping[str, WaitingRows], binding: Binding, availability: StoreAvailability) -> None:
         self.on_room: Callable[[], None] = lambda: None
@@ -54,12 +59,15 @@ class Committer:
         self._binding = binding
         self._availability = availability
         self._reports: list[Report] = []
-        self._wake = asyncio.Event()
+        self._wake = {kind: asyncio.Event() for kind in rows}
+        self._gaps = asyncio.Lock()
+        """Held while gaps are committed: those that the recorder reports, and those of the tape."""
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._stopping = False
         self._logged_other = False
         self._bytes = store.bytes_written
-        self._sealed_s = 0.0
-        """Since when the rows that are being committed waited (monotonic); 0: none are."""
+        self._sealed_s: dict[str, float] = {}
+        """Kind → since when the rows that are being committed waited (monotonic); 0: there are only marks."""
 
     def report(self, report: Report) -> None:
         """Commit this gap before any event behind it."""
@@ -69,57 +77,69 @@ class Committer:
 
     def wake(self) -> None:
         """Look now whether there is something to commit."""
-        self._wake.set()
+        for event in self._wake.values():
+            event.set()
 
     def stop(self) -> None:
         """Commit all that was read, and end `run`."""
         self._stopping = True
-        self._wake.set()
+        self.wake()
+
+    def is_refused(self, kind: str) -> bool:
+        """Whether the store does not take the rows of a kind now."""
+        return self._availability.is_refused(kind)
 
     def uncommitted_s(self) -> float:
         """Returns for how long the oldest row waits; 0: there is none."""
-        since = [at for at in (self._sealed_s, *(rows.rows_s for rows in self._rows.values())) if at]
+        since = [at for at in (*self._sealed_s.values(), *(rows.rows_s for rows in self._rows.values())) if at]
         return time.monotonic() - min(since) if since else 0.0
 
     async def run(self) -> None:
         """Commit what is due until `stop` is called. Raises `WrongTape` if the bus has another tape now."""
+        async with asyncio.TaskGroup() as tasks:
+            for rows in self._rows.values():
+                tasks.create_task(self._run(rows), name=f"recorder.commit.{rows.kind}")
+
+    async def _run(self, rows: WaitingRows) -> None:
+        wake = self._wake[rows.kind]
         while True:
-            self._wake.clear()
+            wake.clear()
             now_s = time.monotonic()
-            due = min(self._rows.values(), key=lambda rows: rows.due_s)
-            if self._stopping:
-                due = max(self._rows.values(), key=lambda rows: (len(rows.builder), len(rows.changed)))
-                if not due.changed:
-                    return
-            if self._stopping or due.due_s <= now_s:
-                await self._commit(due)
+            if self._stopping and not rows.changed:
+                return
+            if self._stopping or rows.due_s <= now_s:
+                self._sealed_s[rows.kind] = rows.rows_s
+                await self._commit(rows)
+                del self._sealed_s[rows.kind]
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if due.due_s == float("inf") else due.due_s - now_s):
-                    await self._wake.wait()
+                async with asyncio.timeout(None if rows.due_s == float("inf") else rows.due_s - now_s):
+                    await wake.wait()
 
     async def _commit(self, rows: WaitingRows) -> None:
         """Commit what waits of one kind, and before it the gaps that are reported of it."""
         since_s = time.monotonic()
-        self._sealed_s = rows.rows_s
         reports = [report for report in self._reports if rows.kind in report.kinds]
         sealed, generation = rows.seal(), rows.generation
         self.on_room()
         await self._binding.check()  # else they might be of another tape
         if reports:
-            await self._availability.until_done(lambda: self._write_reports(reports))
-        if rows.generation != generation:
-            return  # another recorder was earlier
-        batch = await asyncio.to_thread(sealed.builder.build)
+            async with self._gaps:
+                await self._availability.until_done(lambda: self._write_reports(reports), kind=rows.kind)
+        async with self._slots:
+            batch = await asyncio.to_thread(sealed.builder.build)
         for refused in sealed.builder.refused:
             metrics.REFUSED.labels(rows.kind).inc()
             log.warning("recorder.refused", kind=rows.kind, id=refused.id, reason=refused.reason[:200])
-        if await self._append(rows, batch, sealed):
+        async with self._gaps if rows.kind == GAP else contextlib.nullcontext():
+            if rows.generation != generation:
+                return  # another recorder was earlier
+            made = await self._append(rows, batch, sealed)
+        if made:
             metrics.COMMIT_SECONDS.observe(time.monotonic() - since_s)
             metrics.COMMITS.labels(rows.kind).inc()
             metrics.ROWS.labels(rows.kind).inc(len(batch))
             metrics.LAST_COMMIT.set(time.time())
-        self._sealed_s = 0.0
         self._count_bytes()
 
     async def _append(self, rows: WaitingRows, batch: Batch, sealed: Sealed) -> bool:
@@ -146,7 +166,11 @@ class Committer:
             rows.committed_as(number, sealed)
             return True
 
-        return await self._availability.until_done(attempt)
+        async def in_turn() -> bool:
+            async with self._slots:
+                return await attempt()
+
+        return await self._availability.until_done(in_turn, kind=rows.kind)
 
     def _note_taken(self, rows: WaitingRows, position: Position) -> None:
         metrics.RACES.inc()

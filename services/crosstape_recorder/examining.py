@@ -47,6 +47,7 @@ async def read(store: Store, selection: Selection) -> Recorded:
     rows = _Rows(selection)
     await rows.read_gaps(store)
     await rows.read_signs(store)
+    await rows.read_end(store)
     for kind in selection.kinds:
         if kind not in ("gap", "status"):
             await rows.read_kind(store, kind)
@@ -110,6 +111,7 @@ class _Rows:
         self._ids: dict[Feed, list[Run]] = defaultdict(list)
         self._candles: dict[Feed, set[int]] = defaultdict(set)
         self._signs: dict[str, list[int]] = defaultdict(list)
+        self._until_ts: int | None = None
 
     def _query(self, kind: str, margin_ns: int) -> Query:
         wanted = self._selection
@@ -154,6 +156,11 @@ class _Rows:
                 self._signs[venue].append(ts)
             self._note_numbers("gap", table)  # statuses and gaps of a venue's own stream have one numbering
 
+    async def read_end(self, store: Store) -> None:
+        """Read until when anything was recorded, of any venue: that of one may have ended earlier."""
+        newest = await store.last(Query(kind="status", instrument=VENUE_WIDE))
+        self._until_ts = None if newest is None else decode(newest).received_ts
+
     async def read_kind(self, store: Store, kind: str) -> None:
         """Read the rows of a kind."""
         async for table in store.read(self._query(kind, MARGIN_NS)):
@@ -194,5 +201,6 @@ class _Rows:
             async for table in store.read(query):
                 self._note_numbers(feed.kind, table)
         return Recorded(
-            feeds=self._feeds, gaps=self._gaps, numbers=self._numbers, trade_ids=self._ids, candles=self._candles, signs=self._signs
+            feeds=self._feeds, gaps=self._gaps, numbers=self._numbers, trade_ids=self._ids, candles=self._candles, signs=self._signs,
+            until_ts=self._until_ts,
         )  # fmt: skip

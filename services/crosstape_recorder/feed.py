@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from crosstape.bus import Bookmark
+from crosstape.bus.read.entry import Run
 from crosstape.history.columns import TextEntry
-from crosstape.history.text_events import kind_of, text_type
+from crosstape.history.text_events import TextEvent, kind_of, text_type
 from crosstape_recorder.mark import oldest
 from crosstape_recorder.waiting_rows import WaitingRows
 
@@ -39,19 +41,22 @@ class Feed:
         """Whether the stream was read further than to the last entry that was accepted."""
         return all(one.marks[self.stream].is_before(entry_id) for one in self.rows)
 
-    def accept(self, entries: Sequence[TextEntry]) -> None:
+    def accept(self, run: Run) -> None:
         """Take entries of this stream, at least one, in order."""
-        rows = self.rows[0]
-        events = [entry.event for entry in entries]  # from here on, for each event of the tape nothing more than must be
-        if len(self.rows) > 1 or {event.__class__ for event in events} != {text_type(rows.kind)}:
-            for entry in entries:
+        rows, decoded = self.rows[0], run.decoded
+        if len(self.rows) > 1 or set(map(type, decoded.events)) != {text_type(rows.kind)}:
+            for entry in cast("list[TextEntry]", run.entries()):
                 self._accept_for_some(entry)
             return
         mark = rows.marks[self.stream]
-        mark.newest.update({(event.venue, event.epoch): event for event in events})
-        rows.builder.extend(entries)
-        mark.id = entries[-1].id
-        rows.note(self.stream, mark, len(entries) * len(entries[-1].data))
+        if decoded.columns is not None:  # for each event of the tape nothing more than must be
+            mark.newest.update(_newest(run))
+            rows.builder.extend_run(run)
+        else:
+            mark.newest.update({(event.venue, event.epoch): event for event in decoded.events})
+            rows.builder.extend(cast("list[TextEntry]", run.entries()))
+        mark.id = run.ids[-1].decode()
+        rows.note(self.stream, mark, len(run) * len(decoded.data[-1]))
 
     def _accept_for_some(self, entry: TextEntry) -> None:
         """Take an entry of a venue's own stream, or of one that has events of other kinds than its name says: those are left out."""
@@ -72,3 +77,13 @@ class Feed:
             mark = rows.marks[self.stream]
             if mark.move(entry_id):
                 rows.note(self.stream, mark, 0)
+
+
+def _newest(run: Run) -> dict[tuple[str, int], TextEvent]:
+    """Return the last event of each numbering; they are among the last of the run."""
+    found: dict[tuple[str, int], TextEvent] = {}
+    for event in reversed(run.decoded.events):
+        found.setdefault((event.venue, event.epoch), event)
+        if len(found) == len(run.numberings):
+            break
+    return found

@@ -1,26 +1,26 @@
 """Reads the streams that are recorded, from their marks in the store on, and finds new ones in the tape's registry.
 
-Bounded: while a kind has as many rows waiting as one commit takes, nothing is read. The entries wait on the tape, where only trimming
-loses them; then they become gaps of the history.
+Bounded: while a kind has as many rows waiting as one commit takes, nothing is read; if the store takes other kinds and not this one, the
+streams of this kind are not. The entries wait on the tape, where only trimming loses them; then they become gaps of the history.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import operator
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import structlog
 
-from crosstape.bus import Client, Entry, Reader, Start
+from crosstape.bus import Client, Reader, Start
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
+from crosstape.bus.read.entry import Run
 from crosstape.history.columns import TextEntry
-from crosstape.history.text_events import decode
+from crosstape.history.text_events import decode, decode_all
 from crosstape_recorder import losses, metrics
 from crosstape_recorder.binding import Binding
 from crosstape_recorder.committing import Committer
@@ -36,7 +36,6 @@ READ_S: Final = 0.5
 SYNC_S: Final = 1.0
 """How often the marks of streams move that had nothing of use."""
 _ORIGIN: Final = "0-0"
-_stream: Final[Callable[[Entry], str]] = operator.attrgetter("stream")
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +62,10 @@ class Reading:
         self._feeds: dict[str, Feed] = {}
         self._reader: Reader | None = None
         self._again = False
+        self._refused: set[str] = set()
+        """Kinds whose rows wait because the store does not take them."""
+        self._left_out: set[str] = set()
+        """Streams that are not read for that reason."""
         self._room = asyncio.Event()
         self._since_ts = max((_newest_ts(one) for one in rows.values()), default=0) or time.time_ns()
         """When the history ends that the store had at the start; for an empty store, now. A numbering that began before it is not part of
@@ -80,12 +83,13 @@ class Reading:
     @property
     def has_more(self) -> bool:
         """Whether entries wait on the tape, as far as is known."""
-        return self._is_full() or (self._reader is not None and self._reader.has_more)
+        return bool(self._left_out) or self._is_full() or (self._reader is not None and self._reader.has_more)
 
     async def run(self) -> None:
         """Read until cancelled. Raises `BusError` where waiting for the server cannot help, as `Reader.read` does."""
         while True:
             self._again = False
+            self._refused, self._left_out = set(), set()
             self._losses.forget()
             starts = {stream: feed.rewind() or Start.BEGINNING for stream, feed in self._feeds.items()}
             async with Reader(
@@ -96,36 +100,51 @@ class Reading:
                 metrics=self._metrics,
                 availability=self._availability,
                 decode=decode,
+                decode_all=decode_all,
             ) as self._reader:
                 await self._read(self._reader)
 
     async def _read(self, reader: Reader) -> None:
         synced_s = time.monotonic()
         while True:
+            self._leave_out(reader)
             while self._is_full() and not self._again:
                 self._room.clear()
-                await self._room.wait()  # until a commit has taken rows: the store may be away for long
-            entries = await reader.read(timeout_s=READ_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(READ_S):
+                        await self._room.wait()  # until a commit has taken rows, or it shows that the store does not take them
+                self._leave_out(reader)
+            runs = await reader.read_runs(timeout_s=READ_S)
             if self._again:
                 return  # what was read now counts as unread
-            if entries:
-                self._accept(entries)
+            if runs:
+                self._accept(runs)
             now_s = time.monotonic()
-            if not entries or now_s >= synced_s + SYNC_S:
+            if not runs or now_s >= synced_s + SYNC_S:
                 synced_s = now_s
                 self._sync(reader)
 
-    def _is_full(self) -> bool:
-        return any(rows.is_full for rows in self._rows.values())
+    def _leave_out(self, reader: Reader) -> None:
+        """Do not read the streams of kinds that are full and that the store does not take, while it takes others. Read them again later."""
+        refused = {rows.kind for rows in self._rows.values() if rows.is_full and self._committer.is_refused(rows.kind)}
+        left_out = {name for name, feed in self._feeds.items() if refused and refused & {rows.kind for rows in feed.rows}}
+        self._refused = refused
+        if new := left_out - self._left_out:
+            reader.remove(new)
+        if again := self._left_out - left_out:
+            reader.add({name: self._feeds[name].rewind() or Start.BEGINNING for name in again})
+        self._left_out = left_out
 
-    def _accept(self, entries: Sequence[Entry]) -> None:
-        for stream, part in itertools.groupby(entries, key=_stream):
-            run = cast("list[TextEntry]", list(part))
-            feed = self._feeds[stream]
-            if stream in self._losses:
-                self._report(feed, run)
+    def _is_full(self) -> bool:
+        return any(rows.is_full and rows.kind not in self._refused for rows in self._rows.values())
+
+    def _accept(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            feed = self._feeds[run.stream]
+            if run.stream in self._losses:
+                self._report(feed, cast("list[TextEntry]", run.entries()))
             feed.accept(run)
-        self.newest_ms = int(entries[-1].id.partition("-")[0])
+        self.newest_ms = int(runs[-1].ids[-1].partition(b"-")[0])
         self._committer.wake()
 
     def _report(self, feed: Feed, run: Sequence[TextEntry]) -> None:

@@ -63,12 +63,41 @@ async def test_gaps_are_listed_as_a_table_or_as_json(tmp_path: Path) -> None:
     assert (shown.code, lines.code) == (Exit.OK, Exit.OK)
     rows = [" ".join(line.split()) for line in shown.out.decode().splitlines()]
     assert rows[0].startswith("kind instrument venue from for missing cause")
-    assert any("trade BTC-USDT binance" in row and " 6.0s 5 " in row and "trade ids" in row and row.endswith("yes") for row in rows), rows
-    assert any("quote BTC-USDT binance" in row and "not known disconnect gap event venues do not keep" in row for row in rows)
+    assert any("trade BTC-USDT binance" in row and " 6.0s 5 " in row and row.endswith("trade ids yes") for row in rows), rows
+    assert any("quote BTC-USDT binance" in row and row.endswith("? disconnect no: a state") for row in rows)
+    assert rows[-1] == "recorded up to 2026-08-06T07:07:39Z"
+    assert max(map(len, shown.out.decode().splitlines())) <= 100
     found = {one["kind"]: one for one in map(msgspec.json.decode, lines.out.splitlines())}
     assert (found["trade"]["missing"], found["trade"]["repairable"], found["trade"]["why_not"]) == (5, True, "")
     assert (found["quote"]["missing"], found["quote"]["repairable"]) == (None, False)
     assert (found["trade"]["from_ts"], found["trade"]["to_ts"]) == (T0 + 19 * S, T0 + 25 * S)
+
+
+async def test_a_time_in_which_nobody_recorded_is_one_line(tmp_path: Path) -> None:
+    """Of all kinds, instruments and venues. What comes after the newest commit is no gap: it says until when there is a history."""
+    signs: list[Event] = []
+    quotes: list[Event] = []
+    for number, at in enumerate([*range(20), *range(30, 50)], 1):
+        for venue in ("binance", "kraken"):
+            signs.append(Status(venue, "*", None, T0 + at * S, "*", FeedState.LIVE, epoch=7, seq=number))
+            quotes += [
+                Quote(venue, name, None, T0 + at * S, None, None, None, None, epoch=7, seq=number) for name in ("BTC-USDT", "ETH-USDT")
+            ]
+    trades: list[Event] = [trade(number) for number in range(50) if not 20 <= number < 30]
+    await written(tmp_path / "history", trade=trades, quote=quotes, status=signs)
+
+    shown = await run(tmp_path, "gaps")
+    of_one = await run(tmp_path, "gaps", "--venue", "kraken", "--format", "jsonl")
+
+    rows = [line.split() for line in shown.out.decode().splitlines()]
+    assert rows[1:] == [
+        ["*", "*", "*", "2026-08-06T07:06:59Z", "11.0s", "?", "no", "sign", "of", "life", "no"],
+        ["trade", "BTC-USDT", "binance", "2026-08-06T07:06:59Z", "11.0s", "10", "trade", "ids", "yes"],
+        ["recorded", "up", "to", "2026-08-06T07:07:29Z"],
+    ]
+    (line,) = map(msgspec.json.decode, of_one.out.splitlines())
+    assert (line["venue"], line["instrument"], line["kind"], line["feeds"]) == ("kraken", "*", "*", 2)
+    assert (line["from_ts"], line["to_ts"]) == (T0 + 19 * S, T0 + 30 * S)
 
 
 async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:

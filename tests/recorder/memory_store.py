@@ -52,6 +52,10 @@ class MemoryStore:
         self.disk = disk or Disk()
         self.is_away = False
         """Whether it raises, and does nothing."""
+        self.refuses: set[str] = set()
+        """Kinds of which it takes no rows, as a database that cannot hold one of them."""
+        self.cannot_compact = False
+        """Whether merging fails, as with a torn file."""
         self.loses_answers = 0
         """How many more times it does what it is asked, and raises."""
         self.open = asyncio.Event()
@@ -100,6 +104,8 @@ class MemoryStore:
         self._check()
         await self.open.wait()
         self._check()
+        if batch.kind in self.refuses:
+            raise HistoryError(f"memory: a row of {batch.kind} cannot be stored")
         commits = self.disk.commits.setdefault(batch.kind, [])
         if self.before_append and self.before_append[0][0][0] == batch.kind:
             commits += [commit for _, commit in self.before_append.pop(0)]
@@ -135,6 +141,8 @@ class MemoryStore:
     async def compact(self) -> int:
         """Counted."""
         self._check()
+        if self.cannot_compact:
+            raise HistoryError("memory: a file is torn")
         self._compacting.set()
         await self._release.wait()
         self.compacted += 1

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from crosstape.bus import Bookmark
 from crosstape.bus.spool.tape_identity import Identity
 from crosstape.history import text_events
-from crosstape.history.arrow import schema_of, table_of
+from crosstape.history.arrow import events_of, schema_of, table_of
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
@@ -101,8 +101,11 @@ class RowsInMemory:
         raise NotImplementedError
 
     async def last(self, query: Query) -> bytes | None:
-        """Not here."""
-        raise NotImplementedError
+        """See `Store`."""
+        newest = None
+        async for table in self.read(query):
+            newest = events_of(table, query.kind)[-1] if len(table) else newest
+        return newest
 
     async def compact(self) -> int:
         """Not here."""

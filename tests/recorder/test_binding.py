@@ -56,7 +56,7 @@ async def test_another_tape_is_adopted_if_an_operator_says_so() -> None:
 async def test_a_recorder_stops_when_the_server_has_another_tape(client: Redis, valkey: str) -> None:
     """And commits nothing of what it may have read of it."""
     store, settings = MemoryStore(), settings_of(valkey)
-    with pytest.RaisesGroup(pytest.RaisesGroup(pytest.RaisesExc(WrongTape, match="another tape"))):
+    with pytest.RaisesGroup(pytest.RaisesExc(WrongTape, match="another tape"), flatten_subgroups=True):
         async with recording(settings, store):
             async with publishing(settings.bus) as publisher:
                 publisher.publish(trade(1))

@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from crosstape.settings import RunSettings
-from tests.bus.tape import BTC, KEYS, publishing, trade, whole
+from tests.bus.tape import BTC, KEYS, publishing, quote, trade, whole
 from tests.recorder.memory_store import MemoryStore
 from tests.recorder.recording import recorded, recording, seqs, settings_of
 from tests.waiting import wait_until
@@ -85,6 +85,32 @@ async def test_a_slow_store_holds_back_reading(client: Redis, valkey: str) -> No
     assert seqs(store.disk.events("trade")) == whole(10_000)
     assert store.largest <= 100 + 2_048
     assert KEYS.stream("trade", BTC) in store.disk.position("trade").marks
+
+
+async def test_a_kind_that_cannot_be_stored_holds_back_no_other(client: Redis, valkey: str) -> None:
+    """It is said which one, again and again tried, and recorded once it can be. Meanwhile no more of it is read than without."""
+    store, settings = MemoryStore(), settings_of(valkey, kinds=("trade", "quote"), commit_rows=100)
+    store.refuses = {"trade"}
+    with structlog.testing.capture_logs() as logs:
+        async with publishing(settings.bus) as publisher, recording(settings, store) as recorder:
+            for number in range(1, 5_001):
+                publisher.publish(trade(number))
+            assert await publisher.drain(10)
+            await wait_until(lambda: not recorder.ready()[0], what="it is seen")
+            for number in range(1, 501):
+                publisher.publish(quote(number))
+            await recorded(store, "quote", 500)
+            assert not store.disk.events("trade")
+            assert not recorder.ready()[0]
+            store.refuses = set()
+            await recorded(store, "trade", 5_000)
+            await wait_until(lambda: recorder.ready()[0], what="it is seen")
+
+    assert seqs(store.disk.events("trade")) == whole(5_000)
+    assert seqs(store.disk.events("quote")) == whole(500)
+    assert store.largest <= 100 + 2_048
+    unavailable = [entry for entry in logs if entry["event"] == "recorder.store_unavailable"]
+    assert [(entry["kind"], entry["reason"]) for entry in unavailable] == [("trade", "memory: a row of trade cannot be stored")]
 
 
 async def test_a_stop_ends_though_the_store_is_away(client: Redis, valkey: str) -> None:

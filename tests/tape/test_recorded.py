@@ -149,21 +149,21 @@ async def test_what_was_fetched_is_found_when_it_was_made(recording: Recording, 
 
 async def test_commits_that_come_meanwhile_make_no_doubles(recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The border is where it was when reading began."""
-    from crosstape.tape import recorded
+    from crosstape.tape.newer import Newer
 
     for number in range(30):
         await recording.write(TRADES, trade(number), NOON + number * SECOND)
     await recording.record(TRADES, 10)
-    read = recorded._Newer.read
+    read = Newer.read
 
-    async def meanwhile(*args: Any) -> Any:
-        found = await read(*args)
+    async def meanwhile(*args: Any, **options: Any) -> Any:
+        found = await read(*args, **options)
         for number in range(30, 50):
             await recording.write(TRADES, trade(number), NOON + number * SECOND)
         await recording.record(TRADES)
         return found
 
-    monkeypatch.setattr(recorded._Newer, "read", meanwhile)
+    monkeypatch.setattr(Newer, "read", meanwhile)
     async with recording.tape(valkey) as tape:
         assert ids(await tape.history("trade", BTC, limit=25)) == [str(number) for number in range(5, 30)]
 

@@ -43,24 +43,13 @@ async def trades(request: web.Request) -> web.Response:
         if parts.store is None:
             raise RequestError(400, "bad_id", f"before = {wanted.before}: this gateway has no recorded history")
         return _answer("trades", Found([], False, "", ""), as_text, await older_trades(request, which, wanted, "", wanted.limit))
+    if wanted.after:
+        return _answer("trades", await _trades_after(request, which, stream, wanted), as_text)
     async with bus.large_read(request.app), bus.reading(parts):
-        first = await first_entry(request, stream) if wanted.after and parts.store is not None else ""
-    if wanted.after and parts.store is not None and (not first or parse_id(wanted.after) < parse_id(first)):
-        earlier = await next_trades(request, which, wanted, first)
-        if len(earlier) >= wanted.limit:
-            rows = earlier[: wanted.limit]
-            return _answer("trades", Found(rows, True, rows[0].id, rows[-1].id), as_text)
-        if earlier:
-            wanted = msgspec.structs.replace(wanted, limit=wanted.limit - len(earlier))
-    else:
-        earlier = []
-    async with bus.large_read(request.app), bus.reading(parts):
-        found = await (next_rows if wanted.after else newest_rows)(parts, stream, wanted, Budget())
-        border = "" if found.more or wanted.after or parts.store is None else await first_entry(request, stream)
-    if earlier:
-        found = Found([*earlier, *found.rows], found.more, earlier[0].id, found.newest)
-    if found.more or wanted.after or parts.store is None:
-        return _answer("trades", found, as_text)
+        found = await newest_rows(parts, stream, wanted, Budget())
+        if found.more or parts.store is None:
+            return _answer("trades", found, as_text)
+        border = found.oldest or await first_entry(request, stream)  # what was read may have left the stream meanwhile
     if wanted.before and (not border or parse_id(wanted.before) < parse_id(border)):
         border = wanted.before
     try:
@@ -70,6 +59,24 @@ async def trades(request: web.Request) -> web.Response:
             raise
         older = FoundTrades([], True, "")
     return _answer("trades", found, as_text, older)
+
+
+async def _trades_after(request: web.Request, which: str, stream: str, wanted: Range) -> Found:
+    """Return the oldest trades behind an id: what the stream has no more comes from the history. Raises `RequestError` if it is away."""
+    parts = request.app[PARTS]
+    async with bus.large_read(request.app), bus.reading(parts):
+        found = await next_rows(parts, stream, wanted, Budget())
+        if parts.store is None:
+            return found
+        first = await first_entry(request, stream)  # after reading: what was trimmed before that is looked for in the history
+    if first and parse_id(first) <= parse_id(wanted.after):
+        return found
+    earlier = await next_trades(request, which, wanted, found.oldest)
+    rows = [*earlier, *found.rows]
+    if len(rows) > wanted.limit:
+        rows = rows[: wanted.limit]
+        return Found(rows, True, rows[0].id, rows[-1].id)
+    return Found(rows, found.more, earlier[0].id if earlier else found.oldest, found.newest)
 
 
 async def bars(request: web.Request) -> web.Response:

@@ -8,21 +8,27 @@ trades are in the order of the time when they were made.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import structlog
 from aiohttp import web
 
+from crosstape.bus.client.call import execute
 from crosstape.errors import HistoryError
+from crosstape.history.border import check_tape
 from crosstape.history.query import Query
+from crosstape.history.store import Store
 from crosstape_gateway.errors import RequestError
 from crosstape_gateway.hub.item import parse_id
 from crosstape_gateway.parts import PARTS
 from crosstape_gateway.rest import bus
 from crosstape_gateway.rest.bars import FoundBars
 from crosstape_gateway.rest.entries import Range, Row, decode_head
+from crosstape_schemas.timeframes import close_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +54,9 @@ FEW: Final = (1 << 11) - 1
 
 
 PLACES: Final = web.AppKey("places_of_history", asyncio.Semaphore)
+
+TAPES: Final = web.AppKey("tapes_of_history", set[str])
+"""Ids of tapes whose history this is."""
 
 log = structlog.get_logger(__name__)
 
@@ -104,15 +113,22 @@ async def older_trades(request: web.Request, instrument: str, wanted: Range, bor
     if query.from_ts is not None and to_ts is not None and query.from_ts >= to_ts:
         return FoundTrades([], False, "")
     limit = need + 1 + (place.sent if place else 0)
-    while True:
-        rows = await _read(request, msgspec.structs.replace(query, limit=limit))
-        older = [row for row in rows if row.source != "tape" or (row.id_ms, row.id_n) < limit_id]
-        if place:
-            at = [row for row in older if row.ts == place.ts]
-            older = older[: len(older) - min(len(at), place.sent)]
-        if len(older) > need or len(rows) < limit or limit >= MOST_ROWS:
-            break
-        limit = min(MOST_ROWS, 4 * limit)
+    async with _asking(request) as store:
+        while True:
+            rows = await _read(store, msgspec.structs.replace(query, limit=limit))
+            older = [row for row in rows if _is_before(row, limit_id)]
+            if place:
+                at = [row for row in older if row.ts == place.ts]
+                older = older[: len(older) - min(len(at), place.sent)]
+            if len(older) > need or len(rows) < limit:
+                break
+            if limit < MOST_ROWS:
+                limit = min(MOST_ROWS, 4 * limit)
+                continue
+            if older:
+                break
+            next_ts = rows[0].ts + 1  # all of them are on the stream, or were sent: go on before them
+            query = msgspec.structs.replace(query, to_ts=next_ts if next_ts != query.to_ts else rows[0].ts)
     page = older[len(older) - need :] if need < len(older) else older
     if not page:
         return FoundTrades([], len(older) > need, "")
@@ -140,7 +156,8 @@ async def next_trades(request: web.Request, instrument: str, wanted: Range, bord
         last_ms = sorted(row.id_ms for row in found)[wanted.limit]
         return rows[-1].ts > last_ms * 1_000_000 + AHEAD_NS
 
-    await _read(request, query, is_enough)
+    async with _asking(request) as store:
+        await _read(store, query, is_enough)
     found.sort(key=lambda row: (row.id_ms, row.id_n))
     return [Row(f"{row.id_ms}-{row.id_n}", decode_head(row.data), row.data) for row in found[: wanted.limit + 1]]
 
@@ -149,12 +166,19 @@ async def with_recorded_bars(request: web.Request, query: Query, wanted: Range, 
     """Returns bars or candles of the stream and of the history: of each the newest revision. Those of the stream alone if the history
     cannot be read; then it says that there are more.
     """
-    if request.app[PARTS].store is None or (found.more and len(found.rows) >= wanted.limit):
+    times = [_decode(data).open_ts for data in found.rows]
+    from_ts = wanted.from_ts
+    if found.more and len(times) >= wanted.limit:
+        if query.timeframe is None or all(close_of(query.timeframe, open_ts) == after for open_ts, after in pairwise(times)):
+            return found
+        from_ts = times[0]  # those that are missing between them may have been fetched
+    if request.app[PARTS].store is None:
         return found
     limit = wanted.limit + 1
-    query = msgspec.structs.replace(query, venue=wanted.venue or None, from_ts=wanted.from_ts, to_ts=wanted.to_ts, limit=limit)
+    query = msgspec.structs.replace(query, venue=wanted.venue or None, from_ts=from_ts, to_ts=wanted.to_ts, limit=limit)
     try:
-        rows = await _read(request, query)
+        async with _asking(request) as store:
+            rows = await _read(store, query)
     except RequestError as exc:
         if not found.rows:
             raise
@@ -193,25 +217,47 @@ class _Bar(msgspec.Struct, frozen=True, gc=False):
 _decode: Final = msgspec.json.Decoder(_Bar).decode
 
 
-async def _read(request: web.Request, query: Query, is_enough: Callable[[list[_Row]], bool] = lambda _: False) -> list[_Row]:
+@contextlib.asynccontextmanager
+async def _asking(request: web.Request) -> AsyncIterator[Store]:
+    """Surrounds all that one request asks the history: one of `READS` places is its own. Raises `RequestError` (503)."""
     store = request.app[PARTS].store
     assert store is not None
-    rows: list[_Row] = []
-    places = request.app[PLACES]
     try:
-        async with asyncio.timeout(DEADLINE_S), places:
-            async for table in store.read(query):
-                part = await asyncio.to_thread(_rows, table)
-                rows += part
-                if is_enough(part):
-                    break
+        async with asyncio.timeout(DEADLINE_S), request.app[PLACES]:
+            await _check(request, store)
+            yield store
     except TimeoutError:
         text = "the recorded history did not answer in time: ask for less"
         raise RequestError(503, "history_slow", text, retry_after_s=RETRY_S) from None
     except HistoryError as exc:
         log.warning("gateway.history_failed", reason=str(exc))
         raise RequestError(503, "history_away", "the recorded history cannot be read at the moment", retry_after_s=RETRY_S) from exc
+
+
+async def _check(request: web.Request, store: Store) -> None:
+    """Check that the history is that of this tape, whose identity changes when the server loses all. Raises as `_asking`."""
+    parts, known = request.app[PARTS], request.app[TAPES]
+    async with bus.reading(parts):
+        found = await execute(parts.client, "HGET", parts.keys.identity(), "id")
+    tape_id = found.decode(errors="replace") if isinstance(found, bytes) else ""
+    if tape_id not in known:
+        await check_tape(store, tape_id)
+        known.add(tape_id)
+
+
+async def _read(store: Store, query: Query, is_enough: Callable[[list[_Row]], bool] = lambda _: False) -> list[_Row]:
+    rows: list[_Row] = []
+    async for table in store.read(query):
+        part = await asyncio.to_thread(_rows, table)
+        rows += part
+        if is_enough(part):
+            break
     return rows
+
+
+def _is_before(row: _Row, border: tuple[int, int]) -> bool:
+    """Whether a row is older than the stream: it left it, or it was fetched and made before."""
+    return (row.id_ms, row.id_n) < border if row.source == "tape" else row.ts < border[0] * 1_000_000
 
 
 def _rows(table: pa.Table) -> list[_Row]:

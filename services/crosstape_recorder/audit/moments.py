@@ -11,7 +11,7 @@ from crosstape_schemas import Cbbo, Depth
 
 FRESH_NS: Final = 10_000_000_000
 """An aggregator that has just started reads the last values of all streams one after the other …"""
-FRESH_LAG: Final = 3
+FRESH_LAG: Final = 2
 """… so that for this time it may be this many times as far behind."""
 
 RESUMED_NS: Final = 10_000_000_000

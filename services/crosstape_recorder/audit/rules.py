@@ -38,7 +38,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Composite → its limit."""
     parts: Mapping[str, tuple[str, ...]]
     """Composite → its parts."""
-    lag_ns: int = 2 * SECOND
+    lag_ns: int = 5 * SECOND
     """What was written to the tape this long before an event was computed had been read by the aggregator, unless its inputs show that
     it was behind."""
 

@@ -24,7 +24,7 @@ REWIND_MS: Final = 180_000
 """A new aggregator continues from a checkpoint: the windows of its first quote may lack the trades of this time."""
 REWIND: Final = 250_000
 """Most trades that are kept for that."""
-LATE_MS: Final = 28_000
+LATE_MS: Final = 25_000
 """Trades may be read this much later than the quotes that a quote names: an aggregator that is behind reads one stream after the other."""
 SPARE_S: Final = 300
 """The sums of seconds are kept for this long after the longest window has left them."""

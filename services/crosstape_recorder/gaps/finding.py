@@ -49,6 +49,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """`open_ts` of the closed candles."""
     signs: Mapping[str, Collection[int]] = {}
     """Venue → when it gave a sign of life."""
+    until_ts: int | None = None
+    """When the newest sign of life of any venue was recorded. What came later is not missing: it is not recorded yet. None: not known."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -69,6 +71,10 @@ class Findings(msgspec.Struct, frozen=True):
     """By feed and time. Those of one feed do not overlap."""
     settled: tuple[Part, ...] = ()
     """Reported gaps that nobody repaired, though the rows show what was missing in them: it is there, or is one of `gaps`."""
+    venues: frozenset[str] = frozenset()
+    """All venues of which anything was recorded."""
+    until_ts: int | None = None
+    """As that of `Recorded`."""
 
 
 def find(
@@ -89,7 +95,9 @@ def find(
             by_feed[part.feed].append(part)
         elif part in told.open:
             settled.append(part)
-    return Findings(tuple(gap for feed in sorted(by_feed) for gap in merged(feed, by_feed[feed])), tuple(settled))
+    gaps = tuple(gap for feed in sorted(by_feed) for gap in merged(feed, by_feed[feed]))
+    venues = frozenset({feed.venue for feed in recorded.feeds if wanted(feed)} | recorded.signs.keys())
+    return Findings(gaps, tuple(settled), venues, recorded.until_ts)
 
 
 def merged(feed: Feed, parts: Iterable[Part]) -> list[HistoryGap]:
@@ -166,7 +174,8 @@ def _all(
             yield from missing_candles(feed, opens, never)
     for venue, stamps in recorded.signs.items():
         explained = [_range(part) for part in told.all if _is_of_venue(part.feed, venue)]
-        for from_ts, to_ts in silences(stamps, explained, from_ts=span.from_ts, to_ts=span.to_ts):
+        until_ts = recorded.until_ts if span.to_ts is None else min(span.to_ts, recorded.until_ts or span.to_ts)
+        for from_ts, to_ts in silences(stamps, explained, from_ts=span.from_ts, to_ts=until_ts):
             everything = Part(Feed(venue, VENUE_WIDE, VENUE_WIDE), from_ts, to_ts, None, UNRECORDED, Seen.SILENCE)
             yield from _expanded(everything, recorded.feeds, told)
 

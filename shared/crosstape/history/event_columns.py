@@ -32,13 +32,15 @@ class EventColumns(msgspec.Struct, frozen=True):
     """The field that is the event's own time; of a trade it is one of two."""
     decimals: tuple[tuple[str, bool], ...]
     """Fields that are decimals, as texts in any case, and whether they may be null."""
-    inner: Callable[[Any], Iterable[str]]
-    """The decimals in lists and structs of an event."""
+    inner: Callable[[Any], Iterable[str]] | None
+    """The decimals in lists and structs of an event; None: it has none there."""
 
-    def values(self, events: Sequence[Any]) -> dict[str, Sequence[Any]]:
-        """Returns the columns that come from the events, and more."""
-        fields = zip(*map(msgspec.structs.astuple, events), strict=True) if events else repeat((), len(self.fields))
-        columns: dict[str, Sequence[Any]] = dict(zip(self.fields, fields, strict=True))
+    def values(self, events: Sequence[Any], known: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Sequence[Any]]:
+        """Returns the columns that come from the events, and more. `known`: the values of all fields, if they are known already."""
+        if known is None:
+            fields = zip(*map(msgspec.structs.astuple, events), strict=True) if events else repeat((), len(self.fields))
+            known = dict(zip(self.fields, fields, strict=True))
+        columns = dict(known)
         columns["ts"] = columns[self.own_ts]
         if self.kind == "trade":
             columns["ts"] = _trade_times(columns["venue_ts"], columns["received_ts"])
@@ -59,8 +61,9 @@ class EventColumns(msgspec.Struct, frozen=True):
             texts = columns[name]
             if not all_canonical([text for text in texts if text is not None] if nullable else texts):
                 odd.update(index for index, text in enumerate(texts) if text is not None and not is_canonical(text))
-        if not all_canonical(list(chain.from_iterable(map(self.inner, events)))):
-            odd.update(index for index, event in enumerate(events) if not all(map(is_canonical, self.inner(event))))
+        inner = self.inner
+        if inner is not None and not all_canonical(list(chain.from_iterable(map(inner, events)))):
+            odd.update(index for index, event in enumerate(events) if not all(map(is_canonical, inner(event))))
         if not all(exact):
             odd.update(index for index, one in enumerate(data) if not exact[index] and not one.isascii())
         return odd

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, Union, get_args, ge
 import msgspec
 
 import crosstape_schemas
+from crosstape.bus.read.entry import Decoded
 from crosstape_schemas import KINDS
 from crosstape_schemas.event import Level, type_tag
 
@@ -88,6 +89,28 @@ def encode_lines(events: Sequence[TextEvent]) -> bytes:
     return _encode_lines(events)
 
 
+def decode_all(data: Sequence[bytes]) -> Decoded | None:
+    """Returns the events of many entries and their columns, in half the time that `decode` takes. None: look at each.
+
+    It needs events of one kind without lists and structs within, each of which is all that its JSON has. That their JSON is equal to what
+    was decoded shows, too, that each came from an entry of its own: `{"a":1` and `"b":2}` are one event only together.
+    """
+    lines = b"\n".join(data)
+    try:
+        first = _decode(data[0])
+        if type(first) not in _FLAT or _encode(first) != data[0]:
+            return None  # so for most streams that are read so, nothing more is done in vain
+        events = _decode_lines(lines)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    cls = type(events[0])
+    again = _encode_lines(events)
+    if len(events) != len(data) or len(again) != len(lines) + 1 or not again.startswith(lines) or set(map(type, events)) != {cls}:
+        return None
+    columns = dict(zip(cls.__struct_fields__, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True))
+    return Decoded(events, data, columns, lines)
+
+
 def kind_of(event: TextEvent) -> str:
     """Returns the kind of an event: its tag."""
     return _KIND_OF[type(event)]
@@ -152,15 +175,22 @@ TEXT_KINDS: Final[dict[str, type[Any]]] = {kind: _text_struct(cls, tag_field=typ
 """Every kind of event, by its tag: the struct whose decimals are text."""
 _KIND_OF: Final = {cls: kind for kind, cls in TEXT_KINDS.items()}
 
-_decode: Callable[[bytes | str], Any] = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())]).decode  # noqa: UP007 - made at run time
+_decoder = msgspec.json.Decoder(Union[tuple(TEXT_KINDS.values())])  # noqa: UP007 - made at run time
+_decode: Callable[[bytes | str], Any] = _decoder.decode
+_decode_lines: Callable[[bytes], list[Any]] = _decoder.decode_lines
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]]:
-    """Returns a function that yields the texts in the nested fields of an event of this kind which are decimals by the schema."""
+def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]] | None:
+    """Returns a function that yields the texts in the nested fields of an event of this kind which are decimals by the schema.
+
+    None: there are none.
+    """
     hints = get_type_hints(KINDS[kind])
     nested = [(name, walk) for name, hint in hints.items() if not is_decimal(hint) and (walk := _walk_of(hint)) is not None]
+    if not nested:
+        return None
 
     def texts(event: TextEvent) -> Iterator[str]:
         found: list[str] = []
@@ -175,6 +205,17 @@ def is_decimal(hint: Any) -> bool:
     """Whether this is the type of a decimal, or of one that may be null."""
     return hint is Decimal or set(get_args(hint)) == {Decimal, type(None)}
 
+
+def _is_flat(hint: Any) -> bool:
+    """Whether a field of this type of the schema has no list, mapping or struct in it."""
+    parts = [part for part in get_args(hint) or (hint,) if part is not type(None)]
+    return all(isinstance(part, type) and get_origin(part) is None and not issubclass(part, msgspec.Struct) for part in parts) and (
+        get_origin(hint) in {None, types.UnionType, Union, Literal}
+    )
+
+
+_FLAT: Final = frozenset(TEXT_KINDS[kind] for kind, cls in KINDS.items() if all(map(_is_flat, get_type_hints(cls).values())))
+"""The structs of kinds whose fields all are columns."""
 
 _Walk = Callable[[Any, list[str]], None]
 """Adds each text in a value that is a decimal by the schema's type to a list."""

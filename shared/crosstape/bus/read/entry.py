@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -75,8 +76,47 @@ class Foreign(msgspec.Struct, frozen=True):
     """What is wrong with it, as a sentence."""
 
 
+class Decoded(msgspec.Struct, frozen=True):
+    """The events of several entries."""
+
+    events: Sequence[Any]
+    data: Sequence[bytes]
+    """Their JSON, byte for byte as it is on the tape."""
+    columns: Mapping[str, Sequence[Any]] | None = None
+    """Field → its value in each event, if all are of one kind and were decoded together. Then the events are all that their JSON has."""
+    lines: bytes = b""
+    """`data`, separated by line feeds, if there are `columns`."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Entries of one stream, in order: what a reader returns of it at once, without an object for each."""
+
+    stream: str
+    """As `Entry.stream`."""
+    ids: Sequence[bytes]
+    """As `Entry.id`, as the server writes them."""
+    decoded: Decoded
+    numberings: Set[tuple[str, int]] = frozenset()
+    """(venue, epoch) of its events, if `decoded` has columns."""
+
+    @classmethod
+    def of(cls, stream: str, entries: Sequence[Entry]) -> Run:
+        """Make one of entries of this stream."""
+        return cls(stream, [e.id.encode() for e in entries], Decoded([e.event for e in entries], [e.data for e in entries]))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def entries(self) -> list[Entry]:
+        """Return them one by one."""
+        parts = zip(self.ids, self.decoded.events, self.decoded.data, strict=True)
+        return [Entry(self.stream, entry_id.decode(), event, data) for entry_id, event, data in parts]
+
+
 class Fetched(msgspec.Struct, frozen=True):
     """The entries of one read, and the id up to which each of its streams was read."""
 
     entries: list[Entry]
     cursors: dict[str, str]
+    runs: list[Run] = []
+    """The entries, if they are wanted as runs."""

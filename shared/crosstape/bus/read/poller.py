@@ -19,7 +19,7 @@ from crosstape.bus.client.call import UNAVAILABLE, Client, socket_timeout_s
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Missed
-from crosstape.bus.read.entry import Entry, Fetched, Foreign, Start
+from crosstape.bus.read.entry import Decoded, Entry, Fetched, Foreign, Run, Start
 from crosstape.bus.read.followed import FollowedStream, RawEntries, parse_id
 from crosstape.bus.read.progress import ReadProgress
 from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look
@@ -40,6 +40,9 @@ log = get_log(__name__)
 
 Decode: TypeAlias = Callable[[bytes], Any]
 """Makes an event of an entry's bytes, with at least the fields of `Event`. Raises `ValueError` or `MsgspecError` for what is none."""
+
+DecodeAll: TypeAlias = Callable[[Sequence[bytes]], Decoded | None]
+"""Makes the events of several entries at once, with their columns. None: they are to be decoded one by one."""
 
 Raw: TypeAlias = Iterable[tuple[bytes, RawEntries]]
 
@@ -62,8 +65,10 @@ class Poller:
         callbacks: ReaderCallbacks,
         changed: Callable[[], None] = lambda: None,
         decode: Decode = decode,
+        *,
+        decode_all: DecodeAll | None = None,
     ) -> None:
-        """`changed` is called when the connection falls behind or has caught up; see `progress`."""
+        """`changed` is called when the connection falls behind or has caught up; see `progress`. `decode_all`: runs are wanted."""
         self.streams: dict[bytes, FollowedStream] = {}
         self._progress = ReadProgress[bytes](changed)
         self._client = client
@@ -71,6 +76,7 @@ class Poller:
         self._availability = availability
         self._callbacks = callbacks
         self._decode_event = decode
+        self._decode_all = decode_all
         self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
         self._busy: list[FollowedStream] = []
         self._busy_next = False
@@ -215,6 +221,7 @@ class Poller:
 
     def _decode_reply(self, reply: Raw, count: int) -> Fetched:
         entries: list[Entry] = []
+        runs: list[Run] = []
         cursors: dict[str, str] = {}
         busy: list[FollowedStream] = []
         for key, raw in reply:
@@ -223,14 +230,32 @@ class Poller:
                 continue  # removed meanwhile
             if stream.accounted is not None:
                 stream.accounted += len(raw)
-            self._decode(stream, raw, entries)
+            if self._decode_all is None:
+                self._decode(stream, raw, entries)
+            elif (run := self._run(stream, raw, self._decode_all)) is not None:
+                runs.append(run)
             stream.advance(raw)
             cursors[stream.name] = stream.id.decode()
             if len(raw) >= count:
                 busy.append(stream)
         self._busy = busy
-        self._callbacks.metrics.read(len(entries))
-        return Fetched(entries, cursors)
+        self._callbacks.metrics.read(len(entries) + sum(map(len, runs)))
+        return Fetched(entries, cursors, runs)
+
+    def _run(self, stream: FollowedStream, raw: RawEntries, decode_all: DecodeAll) -> Run | None:
+        """Returns the entries of a stream; None: there are none of use. Nearly always all can be decoded, and checked, together."""
+        ids, fields = zip(*raw, strict=True)
+        try:
+            data = [one for field, one in fields if field == b"d"]
+        except ValueError:  # more than one field
+            data = []
+        if len(data) == len(ids) and not stream.trimmed and (decoded := decode_all(data)) is not None and decoded.columns is not None:
+            columns = decoded.columns
+            if numberings := stream.continuity.check_all(columns["venue"], columns["epoch"], columns["seq"]):
+                return Run(stream.name, ids, decoded, numberings)
+        entries: list[Entry] = []
+        self._decode(stream, raw, entries)
+        return Run.of(stream.name, entries) if entries else None
 
     def _decode(self, stream: FollowedStream, raw: RawEntries, entries: list[Entry]) -> None:
         name, check, append, decode = stream.name, stream.continuity.check, entries.append, self._decode_event

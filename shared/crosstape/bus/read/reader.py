@@ -14,10 +14,10 @@ from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read.continuity import Missed
-from crosstape.bus.read.entry import Entry, Fetched, Foreign, Position, Start, check_position
+from crosstape.bus.read.entry import Entry, Fetched, Foreign, Position, Run, Start, check_position
 from crosstape.bus.read.followed import FollowedStream
 from crosstape.bus.read.life_watch import LifeWatch
-from crosstape.bus.read.poller import STREAMS, Decode, Poller, ReaderCallbacks
+from crosstape.bus.read.poller import STREAMS, Decode, DecodeAll, Poller, ReaderCallbacks
 from crosstape.errors import BusError
 from crosstape.liveness import Life
 from crosstape_schemas import Event, Keys, decode
@@ -48,18 +48,21 @@ class Reader:
         backoff_s: float = 5.0,
         availability: Availability | None = None,
         decode: Decode = decode,
+        decode_all: DecodeAll | None = None,
     ) -> None:
         """`signs_of_life`: follow them as well, from the first read on, so that `is_current` can answer; their entries are not returned.
 
         `on_life` (which implies it) is called for each connector and aggregator that starts or stops giving signs of life, at any time:
         also while no event comes, and between two reads. `availability`: shared with other readers of the client, so that an outage is
         logged once for all of them. `decode`: what makes the events of entries; an entry that it raises for is foreign.
+        `decode_all`: decodes many at once; then call `read_runs` in the place of `read`.
         """
         self.cursors: dict[str, str] = {}
         """Stream → id up to which its events were returned: where to start next time."""
         metrics = metrics or ReaderMetrics()
         self._client = client
         self._decode = decode
+        self._decode_all = decode_all
         self._keys = keys
         self._callbacks = ReaderCallbacks(on_gap or _ignore, on_foreign or _ignore, metrics)
         self._availability = availability or Availability(
@@ -73,6 +76,7 @@ class Reader:
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
         self._ready: deque[Entry] = deque()
+        self._runs: list[Run] = []
         self.turns = 0
         """Grows whenever a connection falls behind or has caught up again: then `behind` may return something else."""
         self._next_cursors: dict[str, str] = {}
@@ -115,6 +119,7 @@ class Reader:
                 if not poller.streams and (task := self._tasks.get(poller)) is not None:
                     task.cancel()
         self._ready = deque(entry for entry in self._ready if entry.stream in self._poller_of)
+        self._runs = [run for run in self._runs if run.stream in self._poller_of]
 
     @property
     def has_more(self) -> bool:
@@ -152,6 +157,15 @@ class Reader:
         self.cursors.update(self._next_cursors)
         self._next_cursors = {}
         return entries
+
+    async def read_runs(self, *, timeout_s: float | None) -> Sequence[Run]:
+        """Returns the next events as `read` does, those of each stream as a run. Only with `decode_all`, and without last values."""
+        if not self._runs:
+            await self._gather(timeout_s)
+        runs, self._runs = self._runs, []
+        self.cursors.update(self._next_cursors)
+        self._next_cursors = {}
+        return runs
 
     def __aiter__(self) -> AsyncIterator[Entry]:
         return self
@@ -217,8 +231,9 @@ class Reader:
                     continue  # by `add` or `remove`
                 batch = task.result()
                 self._next_cursors.update((name, at) for name, at in batch.cursors.items() if name in self._poller_of)
+                self._runs += [run for run in batch.runs if run.stream in self._poller_of]
                 entries += batch.entries if batch.cursors.keys() <= self._poller_of.keys() else self._wanted(batch)
-            if entries or not done:
+            if entries or self._runs or not done:
                 return entries
         return []
 
@@ -232,7 +247,9 @@ class Reader:
         for poller in pollers:
             if len(poller.streams) < STREAMS:
                 return poller
-        pollers.append(Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode))
+        pollers.append(
+            Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode, decode_all=self._decode_all)
+        )
         return pollers[-1]
 
     def _count_turn(self) -> None:
@@ -244,7 +261,7 @@ class Reader:
 
 
 def _has_result(task: asyncio.Task[Fetched]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None and bool(task.result().entries)
+    return task.done() and not task.cancelled() and task.exception() is None and bool(task.result().entries or task.result().runs)
 
 
 def _ignore(_: object) -> None:

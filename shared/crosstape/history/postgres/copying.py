@@ -20,6 +20,8 @@ from crosstape.history.postgres import layout
 
 ROWS: Final = 8_192
 """Rows of one part: a few ms of computing, then others have their turn."""
+RUN: Final = 256
+"""Rows of one instrument that follow each other, on average: then they are left as they are."""
 _OPTIONS: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 _ALWAYS_FITS: Final = 19
 """No decimal of so many characters is too long for a table of Arrow, however they are divided by the point."""
@@ -28,9 +30,10 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def parts(batch: Batch, keep_data: bool) -> Iterator[bytes]:
-    """Yields the rows of a batch, some at a time; their columns are `layout.column_names`. `keep_data`: with `d` for every row.
+    """Yields the rows of a batch, some at a time and in each part an instrument's together. Their columns are `layout.column_names`.
 
-    PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it, and the event's own bytes are kept in `d`.
+    `keep_data`: with `d` for every row. PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it,
+    and the event's own bytes are kept in `d`.
     """
     for start in range(0, len(batch), ROWS):
         part = _part(batch, slice(start, start + ROWS))
@@ -45,6 +48,15 @@ def _part(batch: Batch, rows: slice) -> Batch:
     return Batch(batch.kind, columns, batch.data[rows], batch.exact[rows])
 
 
+def _grouped(table: pa.Table) -> pa.Table:
+    """Return the rows with each instrument's together, as they came: those that one question is about are then in few pages."""
+    codes = table.column("instrument").combine_chunks().dictionary_encode().indices
+    different = pc.not_equal(codes[1:], codes[:-1])
+    if (pc.sum(different).as_py() or 0) * RUN <= len(codes):
+        return table
+    return table.take(pc.sort_indices(codes))
+
+
 def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
     described = layout.columns(batch.kind)
     arrays: list[Any] = [arrow.array_of(batch.columns[column.name], column.type) for column in described]
@@ -57,7 +69,8 @@ def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
     else:
         arrays.append(pa.nulls(len(batch), pa.string()))
     sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(pa.Table.from_arrays(arrays, layout.column_names(batch.kind)), sink, _OPTIONS)
+    table = pa.Table.from_arrays(arrays, layout.column_names(batch.kind))
+    pyarrow.csv.write_csv(table if batch.kind in layout.SMALL else _grouped(table), sink, _OPTIONS)
     written: bytes = sink.getvalue().to_pybytes()
     return written
 

@@ -4,6 +4,9 @@
 `marks` has one for each kind and stream. Each kind has a table of its own name, partitioned by UTC day of `ts`: `trade`, `trade_20261130`.
 It has no primary key, which would cost 85 bytes a row and half of the rate: an entry is there once because marks and rows are committed
 together.
+
+Its rows are found by the smallest and largest instrument and `ts` of each group of pages (BRIN). An index of every row would cost the
+server more than the rows themselves. Kinds with few rows have one of every row (`SMALL`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Final
 
 from crosstape.history.batch import Source
 from crosstape.history.columns import Column, ColumnType, columns_of
+from crosstape.history.same_rows import REVISED, SAME
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
@@ -23,14 +27,10 @@ MOST: Final = 2**63 - 1
 """What `bigint` holds."""
 DATA: Final = "d"
 """The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
-IDENTITY: Final = {
-    "trade": ("venue", "instrument", "trade_id"),
-    "candle": ("venue", "instrument", "timeframe", "ts"),
-    "bar": ("venue", "instrument", "timeframe", "ts"),
-}
-"""Kinds that may come from elsewhere than the tape → what two rows of the same trade, candle or bar have in common."""
-REVISED: Final = frozenset({"candle", "bar"})
-"""Kinds whose rows are replaced by a row with a higher revision."""
+SMALL: Final = REVISED | {"status", "gap"}
+"""Kinds with few rows, which come in no order."""
+PAGES: Final = 32
+"""Pages of 8 KiB, about 1,700 trades, that are read or passed over together."""
 
 # Any number of digits, and zeros behind the point, stay as they are in a `numeric` without precision.
 _TYPES: Final = {
@@ -106,11 +106,24 @@ def create_kind(schema: str, kind: str) -> list[str]:
     described = [f'"{c.name}" {_TYPES[c.type]}{" not null" if c.name in _ALWAYS else ""}' for c in columns(kind)]
     statements = [
         f"create table if not exists {name} ({', '.join(described)}, {DATA} bytea) partition by range (ts)",
-        f'create index if not exists "{kind}_instrument_ts" on {name} (instrument, ts)',
+        f'create index if not exists "{kind}_instrument_ts" on {name} (instrument, ts)'
+        if kind in SMALL
+        else f'create index if not exists "{kind}_pages" on {name} using brin (instrument, ts) with (pages_per_range = {PAGES})',
     ]
-    if kind in IDENTITY:  # so that a reader knows at once that there are none in a range
+    if kind in SAME:  # so that a reader knows at once that there are none in a range
         statements.append(f"create index if not exists \"{kind}_rest\" on {name} (instrument, ts) where source = '{Source.REST.value}'")
     return statements
+
+
+def summarize(schema: str, kind: str, days: Iterable[int]) -> str | None:
+    """Returns the statement that lets readers pass over the pages which were written last; None: the kind has no such index."""
+    if kind in SMALL:
+        return None
+    names = ", ".join(f"to_regclass('{partition(schema, kind, day)}')" for day in sorted(days))
+    return (
+        "select brin_summarize_new_values(c.oid) from pg_index join pg_class c on c.oid = indexrelid join pg_am a on a.oid = relam "
+        f"where indrelid in ({names}) and amname = 'brin' and pg_has_role(relowner, 'usage')"
+    )
 
 
 def add_columns(schema: str, kind: str, existing: Iterable[str]) -> list[str]:

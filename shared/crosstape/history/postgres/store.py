@@ -39,8 +39,11 @@ _FOR_WRITING: Final = (
     # what is committed is on the disk, whatever the server's default
     "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
 )
-_FOR_READING: Final = "set local jit = off; set local work_mem = '64MB'"
-"""A plan that takes milliseconds is not worth compiling; a day's rows of all instruments are to be sorted in memory."""
+_FOR_SUMMARIZING: Final = "set local lock_timeout = '50ms'; set local synchronous_commit = off"
+"""The server's own cleaning of the table goes first; the next commit extends the index for this one, too."""
+_FOR_READING: Final = "set local jit = off; set local work_mem = '64MB'; set local enable_seqscan = off"
+"""A plan that takes milliseconds is not worth compiling; a day's rows of all instruments are to be sorted in memory. For a new day the
+server has no statistics: it would read all pages, not those that the index names."""
 _numbers = msgspec.json.Decoder(tuple[tuple[str, int, int], ...])
 
 
@@ -125,14 +128,28 @@ class PostgresStore:
         for last_attempt in (False, True):
             await self._tables.prepare(batch.kind, days)
             try:
-                return await self._commit(batch, marks, after)
+                number = await self._commit(batch, marks, after)
             except HistoryError as exc:
                 self._in_doubt.add(batch.kind)
                 # No partition for a row, or no table: another process has deleted this day, or everything, since we made it.
                 if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError | asyncpg.UndefinedTableError):
                     raise
                 self._tables.forget(batch.kind)
+                continue
+            if number is not None and len(batch):
+                await self._summarize(batch.kind, days)
+            return number
         raise AssertionError("unreachable")
+
+    async def _summarize(self, kind: str, days: set[int]) -> None:
+        """Say in the index what the new pages have. Until it is done, by us or the server, readers read them all: no reason to fail."""
+        statement = layout.summarize(self._address.schema, kind, days)
+        if statement is None:
+            return
+        with contextlib.suppress(HistoryError):
+            async with self._connections.transaction("the index of the history cannot be extended") as connection:
+                await connection.execute(_FOR_SUMMARIZING)
+                await connection.execute(statement)
 
     async def _commit(self, batch: Batch, marks: Mapping[str, Bookmark], after: int) -> int | None:
         schema, kind = self._address.schema, batch.kind
@@ -180,7 +197,7 @@ class PostgresStore:
             for day in reading.days:
                 if (day + 1) * DAY <= ts:
                     continue
-                rows = await reading.rows(day * DAY, (day + 1) * DAY)
+                rows = await reading.rows(max(day * DAY, ts), (day + 1) * DAY)
                 statement = rows.within(
                     "select * from ({0}) as rows where (ts, id_ms, id_n) >= ({1}, {2}, {3}) " + IN_ORDER + " offset {4}::bigint",
                     ts, id_ms, id_n, skip,

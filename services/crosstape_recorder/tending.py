@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
@@ -34,19 +36,27 @@ async def tend(store: Store, settings: RecorderSettings) -> None:
 
 
 async def tend_once(store: Store, settings: RecorderSettings) -> None:
-    """Merge and delete once, as far as the settings ask for it."""
-    try:
-        if settings.compact_s:
+    """Merge and delete once, as far as the settings ask for it. Old days are deleted also where merging fails."""
+    if settings.compact_s:
+        with _logged("merging"):
             merged = await store.compact()
             metrics.MERGED.inc(merged)
             if merged:
                 log.info("recorder.compacted", commits=merged)
-        if settings.keep_days or settings.keep_bytes:
+    if settings.keep_days or settings.keep_bytes:
+        with _logged("deleting"):
             before_ts = time.time_ns() - settings.keep_days * DAY_NS if settings.keep_days else None
             rows = await store.expire(before_ts=before_ts, max_bytes=settings.keep_bytes or None)
             metrics.EXPIRED.inc(rows)
             if rows:
                 log.info("recorder.expired", rows=rows)
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Log that the block fails; the next round does its work."""
+    try:
+        yield
     except HistoryError as exc:
         metrics.STORE_ERRORS.inc()
-        log.warning("recorder.tending_failed", reason=str(exc))
+        log.warning("recorder.tending_failed", what=what, reason=str(exc))

@@ -165,6 +165,20 @@ def test_an_id_that_no_column_holds_is_refused() -> None:
     assert {one.id for one in builder.refused} == {f"8-{2**63}", f"{2**64 - 1}-0"}
 
 
+@pytest.mark.parametrize("name", [b"binance", b"BTC-USDT"])
+def test_a_name_that_no_store_can_look_up_is_refused(name: bytes) -> None:
+    """A Parquet file has no statistics of long texts, PostgreSQL no index: one such row would make the file one that cannot be read."""
+    builder = BatchBuilder("trade")
+    for number, length in enumerate((3, 1_000, 1_001, 10_000)):
+        data = TRADE.replace(name, b"X" * length)
+        builder.add(8, number, text_events.decode(data), data)
+
+    made = builder.build()
+
+    assert {one.id for one in builder.refused} == {"8-2", "8-3"}
+    assert list(made.columns["id_n"]) == [0, 1]
+
+
 def test_json_that_is_not_utf_8_is_refused() -> None:
     """A decoder skips the bytes of a field that it does not know; a text column of a file cannot hold them."""
     wrong = TRADE.replace(b'"seq"', b'"x":"\xff","seq"')

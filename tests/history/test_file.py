@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import duckdb
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -179,3 +180,19 @@ def test_empty_commits_are_files() -> None:
         file = bytes_of(schema_of(kind).empty_table(), MARKS)
         assert read_footer(file, "here").marks == MARKS
         assert len(read_table(file, "here")) == 0
+
+
+def test_marks_of_many_streams_take_little_of_a_commit() -> None:
+    """Each commit has those of all streams: of 2,000 they are a small part of their JSON, and in the file once."""
+    marks = {
+        f"tape:trade:COIN{number}-USDT": Bookmark(f"{1_796_077_813_540 + number * 7_919 % 10_000}-0", tuple(
+            (venue, 1_796_077_800_000_000_000, number * 104_729 % 1_000_003) for venue in ("binance", "kraken")
+        ))
+        for number in range(2_000)
+    }  # fmt: skip
+    empty = schema_of("trade").empty_table()
+
+    made = bytes_of(empty, marks)
+
+    assert read_footer(made, "one").marks == marks
+    assert len(made) - len(bytes_of(empty, {})) < 50_000 < len(msgspec.json.encode(marks)) / 4

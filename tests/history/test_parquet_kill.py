@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -15,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from crosstape.history.parquet.catalogue import day_ts
 from crosstape.history.parquet.file import added, sums_of
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.history.query import Query
-from tests.history.batches import ids, trade
-from tests.history.parquet_worker import STREAM, stop_file
+from tests.history.batches import DAY, NOON, ids, trade
+from tests.history.parquet_worker import ROWS_OF_A_DAY, STREAM, stop_file
 from tests.waiting import wait_until
 
 KILLS = 40
@@ -122,3 +124,39 @@ async def test_each_row_is_there_once_whoever_is_killed(workers: Workers, tmp_pa
     assert (result.rows, result.findings) == (entries, ())
     assert len(seen) > 5
     assert entries > 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_days_are_deleted_as_a_whole_whoever_is_killed(workers: Workers, tmp_path: Path) -> None:
+    """Writers, mergers and two that delete old days, 20 of each killed: what is of the days that are kept is there once."""
+    store = ParquetStore(LocalFolder(tmp_path / "history"))
+    roles = ("write", "write", "compact", "compact", "expire", "expire")
+    for role in roles:
+        await workers.start(role)
+    killed = dict.fromkeys(roles, 0)
+    while min(killed.values()) < KILLS / 2:
+        await asyncio.sleep(random.uniform(0.02, 0.2))
+        pid, role = random.choice(list(workers.running.items()))
+        workers.kill(pid)
+        killed[role] += 1
+        await workers.start(role)
+        found = [int(one) for one in await ids(store, TRADES)]
+        assert all(one < other for one, other in itertools.pairwise(found))
+    stop_file(tmp_path / "history").touch()
+    writers = [pid for pid, role in workers.running.items() if role == "write"]
+    await wait_until(lambda: all(map(workers.ended, writers)), what="both writers have come to their end", timeout_s=60)
+    for pid in list(workers.running):
+        workers.kill(pid)
+
+    entries = int((await store.position("trade")).marks[STREAM].id.partition("-")[0])
+    (expired,) = {max(path.name for path in (tmp_path / "history/trade/expired").iterdir())}
+    await store.compact()
+    await store.expire(before_ts=day_ts(expired))
+    rows = [int(one) for one in await ids(store, TRADES)]
+    result = await store.check()
+    await store.aclose()
+    kept = [number for number in range(1, entries + 1) if NOON + number * DAY // ROWS_OF_A_DAY >= day_ts(expired)]
+    assert rows == kept
+    assert (result.rows, result.findings) == (len(kept), ())
+    assert entries > 3 * ROWS_OF_A_DAY

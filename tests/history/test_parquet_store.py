@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +19,7 @@ from crosstape.bus import Bookmark
 from crosstape.errors import HistoryError
 from crosstape.history.parquet import planning, reading
 from crosstape.history.parquet.catalogue import Catalogue
+from crosstape.history.parquet.file import FOOTER
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.history.query import Query
@@ -146,6 +148,30 @@ async def test_a_torn_file_stops_neither_merging_nor_expiry_of_others(store: Par
     with pytest.raises(HistoryError, match=r"000000004\.parquet: is torn"):
         await store.expire(before_ts=NOON + 2 * DAY)
     assert await read(store, Query(kind="candle")) == []
+
+
+async def test_a_file_of_a_newer_version_stops_nothing(store: ParquetStore, tmp_path: Path) -> None:
+    """Its known columns are read. It is not merged here, where the new ones would be lost; others are, and old days are deleted."""
+    await fill(store, 60)
+    for number in (4, 14, 24, 34):
+        path = tmp_path / f"trade/commits/{number:09}.parquet"
+        footer = {FOOTER: pq.read_metadata(path).metadata[FOOTER]}
+        table = pq.read_table(path)
+        table = table.append_column("liquidity", pa.array(["maker"] * len(table)))
+        with pq.ParquetWriter(path, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata(footer)
+
+    assert await store.compact() == 20
+    assert await store.compact() == 0
+
+    assert await ids(store, TRADES) == [str(number) for number in range(120)]
+    candles = await store.candles(Query(kind="trade", instrument="BTC-USDT"), "1h")
+    assert candles.column("trades").to_pylist() == [120]
+    assert await store.last(TRADES) is not None
+    result = await store.check()
+    assert (result.rows, result.findings) == (120, ())
+    assert await store.expire(before_ts=NOON + 2 * DAY) == 120
 
 
 async def test_reading_goes_on_while_files_are_merged_and_deleted(store: ParquetStore, tmp_path: Path, clock: Clock) -> None:

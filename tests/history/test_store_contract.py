@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from crosstape.bus import Bookmark
@@ -201,6 +202,30 @@ async def test_a_closed_candle_counts_rather_than_an_open_one(store_factory: Sto
     await store.append(rest, {}, after=1)
 
     assert await read(store, Query(kind="candle")) == [tape.data[1], rest.data[1]]
+
+
+async def test_what_a_venue_has_changed_counts_in_each_question(store_factory: StoreFactory) -> None:
+    """The tape has a candle, and a later revision came by REST: reading and the newest event agree."""
+    store = await store_factory()
+    await store.append(batch([candle(1)]), {}, after=0)
+    rest = batch([candle(1), candle(1, revision=1, close=Decimal("1.9"))], source=Source.REST, first_ms=9_000)
+    await store.append(rest, {}, after=1)
+    of_one = Query(kind="candle", instrument="BTC-USDT", venue="kraken", timeframe="1m")
+
+    assert await read(store, of_one) == [rest.data[1]]
+    assert await store.last(of_one) == rest.data[1]
+    assert len(await read(store, msgspec.structs.replace(of_one, newest_revisions=False))) == 2
+
+
+async def test_a_trade_that_was_fetched_twice_counts_once_in_neighbouring_ranges(store_factory: StoreFactory) -> None:
+    """The venue gave it with two times: it is in the range of the one that was fetched first."""
+    store = await store_factory()
+    await store.append(batch([trade(1)], source=Source.REST, first_ms=1_000), {}, after=0)
+    await store.append(batch([trade(1, ts=NOON + 2 * SECOND)], source=Source.REST, first_ms=2_000), {}, after=1)
+    border = NOON + 3 * SECOND // 2
+
+    assert await ids(store, Query(kind="trade", instrument="BTC-USDT", to_ts=border)) == ["1"]
+    assert await ids(store, Query(kind="trade", instrument="BTC-USDT", from_ts=border)) == []
 
 
 async def test_events_are_kept_as_they_were_where_columns_cannot_give_them_back(store_factory: StoreFactory) -> None:

@@ -54,6 +54,8 @@ class MemoryStore:
         """Whether it raises, and does nothing."""
         self.refuses: set[str] = set()
         """Kinds of which it takes no rows, as a database that cannot hold one of them."""
+        self.cannot_compact = False
+        """Whether merging fails, as with a torn file."""
         self.loses_answers = 0
         """How many more times it does what it is asked, and raises."""
         self.open = asyncio.Event()
@@ -139,6 +141,8 @@ class MemoryStore:
     async def compact(self) -> int:
         """Counted."""
         self._check()
+        if self.cannot_compact:
+            raise HistoryError("memory: a file is torn")
         self._compacting.set()
         await self._release.wait()
         self.compacted += 1

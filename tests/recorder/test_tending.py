@@ -43,6 +43,17 @@ async def test_a_round_that_fails_is_logged() -> None:
     assert store.compacted == 1
 
 
+async def test_old_days_are_deleted_though_merging_fails() -> None:
+    """A torn file, which stays, would else fill the disk."""
+    store = MemoryStore()
+    store.cannot_compact = True
+    with structlog.testing.capture_logs() as logs:
+        await tend_once(store, RecorderSettings(keep_days=3))
+
+    assert [(entry["event"], entry.get("what")) for entry in logs] == [("recorder.tending_failed", "merging"), ("recorder.expired", None)]
+    assert len(store.expired) == 1
+
+
 async def test_commits_do_not_wait_for_merging(client: Redis, valkey: str) -> None:
     """A round takes as long as it takes."""
     store, settings = MemoryStore(), settings_of(valkey, compact_s=0.05)

@@ -15,12 +15,10 @@ from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
+from crosstape.history.same_rows import MARGIN_NS
 from crosstape.history.store import Store
 from crosstape_schemas import Candle, Trade, decode, encode
 from crosstape_schemas.trade_time import counts_at
-
-MARGIN_NS: Final = 60_000_000_000
-"""A trade is looked for so far around its time: by REST some venues give it in whole seconds, or by another clock than on the stream."""
 
 ATTEMPTS: Final = 1_000
 """How often a commit is tried that others come before."""

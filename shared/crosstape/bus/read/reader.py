@@ -247,7 +247,9 @@ class Reader:
         for poller in pollers:
             if len(poller.streams) < STREAMS:
                 return poller
-        pollers.append(Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode, self._decode_all))
+        pollers.append(
+            Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode, decode_all=self._decode_all)
+        )
         return pollers[-1]
 
     def _count_turn(self) -> None:

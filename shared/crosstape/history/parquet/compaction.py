@@ -37,6 +37,10 @@ CHUNK_BYTES: Final = 64 << 20
 log = get_log(__name__)
 
 
+class NewerFile(HistoryError):
+    """A newer version has written a file, with columns that would be lost here. That version merges it."""
+
+
 class Source(msgspec.Struct, frozen=True):
     """One file of those to merge."""
 
@@ -63,6 +67,8 @@ class Compaction:
         self._clock = clock
         self.bytes_written = 0
         self._stopped = threading.Event()
+        self._newer: dict[str, set[tuple[int, int]]] = {}
+        """Kind → first and last commit of the blocks in which a newer version has written a file."""
 
     def stop(self) -> None:
         """Ends what runs within some seconds: a merge that is not finished is given up, as if this process were killed."""
@@ -71,28 +77,43 @@ class Compaction:
     def steps(self) -> Iterator[int]:
         """Merges and deletes, a block after the other. Yields after each how many commits were merged.
 
-        Where one cannot be merged, as with a torn file, the others are; then the error is raised.
+        Where one cannot be merged, as with a torn file, narrower ones within it and the others are; then the error is raised. Files of a
+        newer version are left as they are.
         """
-        errors: list[HistoryError] = []
+        errors: dict[str, HistoryError] = {}
         for kind in self._catalogue.kinds():
-            listing = self._catalogue.listing(kind)
-            for merge in merges(listing.cover, listing.sizes):
-                try:
-                    self._merge(listing, merge)
-                except FileNotFoundError:  # another process has merged and deleted it
-                    continue
-                except HistoryError as exc:
-                    errors.append(exc)
-                    if len(errors) >= MOST_ERRORS or self._stopped.is_set():
-                        raise
-                    continue
-                yield merge.last - merge.first + 1
+            failed: set[tuple[int, int]] = set()
+            while (done := self._step(kind, failed, errors)) is not None:
+                yield done
             self._sweep(kind)
             yield 0
         old = self._clock() - KEPT_S * 10**9
         self._folder.delete(found.name for found in self._folder.leftovers() if found.changed_ts < old)
-        if errors:
-            raise errors[0]
+        for error in errors.values():
+            raise error
+
+    def _step(self, kind: str, failed: set[tuple[int, int]], errors: dict[str, HistoryError]) -> int | None:
+        """Merge one block; returns how many commits it has, or None if there is no block to merge. Notes a block that cannot be merged."""
+        listing = self._catalogue.listing(kind)
+        newer = self._newer.setdefault(kind, set())
+        for merge in merges(listing.cover, listing.sizes, without=failed | newer):
+            block = merge.first, merge.last
+            failed.add(block)  # it is tried once
+            try:
+                self._merge(listing, merge)
+            except FileNotFoundError:  # another process has merged and deleted it
+                return 0
+            except NewerFile as exc:
+                newer.add(block)
+                log.warning("history.not_merged", kind=kind, first=merge.first, last=merge.last, reason=str(exc))
+                return 0
+            except HistoryError as exc:
+                errors[str(exc)] = exc
+                if len(errors) >= MOST_ERRORS or self._stopped.is_set():
+                    raise
+                return 0
+            return merge.last - merge.first + 1
+        return None
 
     def _merge(self, listing: Listing, merge: Merge) -> None:
         sources = [
@@ -197,7 +218,7 @@ class Compaction:
                 continue
             with self._catalogue.open(source.path) as file, reading(self._folder, source.path):
                 if newer := set(file.schema_arrow.names) - set(schema.names):
-                    raise HistoryError(
+                    raise NewerFile(
                         f"{self._folder.url}/{source.path}: a newer version has written it, with {min(newer)}: merge it with that"
                     )
                 table = conformed(file.read_row_groups(chosen), kind, schema.names)

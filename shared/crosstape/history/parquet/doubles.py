@@ -1,4 +1,4 @@
-"""Leaves out rows that say what another row says: trades and candles fetched by REST that the tape has too, and earlier revisions."""
+"""Leaves out rows that say what another row says, by the rule of `same_rows`: fetched ones that the tape has too, and earlier revisions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.history.batch import Source
+from crosstape.history.same_rows import REVISED, SAME
 
-MARGIN_NS: Final = 60 * 10**9
-"""How far apart in time two rows of one trade may be: by REST some venues give its time in seconds."""
-SAME: Final[dict[str, tuple[str, ...]]] = {
-    "trade": ("venue", "instrument", "trade_id"),
-    "candle": ("venue", "instrument", "timeframe", "ts"),
-    "bar": ("venue", "instrument", "timeframe", "ts"),
-}
-"""Kind → the columns in which two rows of the same trade, candle or bar agree."""
-REVISED: Final = frozenset({"candle", "bar"})
 _SEPARATOR: Final = "\x1f"
 
 
@@ -36,7 +28,7 @@ def has_rest(table: pa.Table) -> bool:
 def without_doubles(table: pa.Table, kind: str, neighbourhood: pa.Table) -> pa.Table:
     """Returns the rows without those from REST that the tape has too; of a trade that was fetched twice, the row that was fetched first.
 
-    `neighbourhood`: all rows, REST and tape, from `MARGIN_NS` before the first to `MARGIN_NS` behind the last.
+    `neighbourhood`: all rows, REST and tape, from `same_rows.MARGIN_NS` before the first to `MARGIN_NS` behind the last.
     """
     rest = _is_rest(table)
     tape = neighbourhood.filter(pc.invert(_is_rest(neighbourhood)))

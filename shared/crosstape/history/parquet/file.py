@@ -7,6 +7,7 @@ footer, key `crosstape`, has what makes a file a commit: see `Footer`. Pages hav
 from __future__ import annotations
 
 import decimal
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -23,10 +24,11 @@ from crosstape.bus import Bookmark
 from crosstape.errors import HistoryError
 from crosstape.history.arrow import DATA, KIND, scale_name, schema_of
 from crosstape.history.columns import ColumnType, columns_of
+from crosstape.history.parquet.cuts import MOST, cuts
 from crosstape_schemas import KINDS
 
 ROW_GROUP: Final = 100_000
-"""Rows in a row group at most."""
+"""Rows in a row group at most, where a file is written at once; see `cuts` for merged files."""
 ROW_GROUP_BYTES: Final = 64_000_000
 """About the most bytes of a row group in memory: with long JSON it has fewer rows."""
 DICTIONARY_BYTES: Final = 2_000_000
@@ -36,6 +38,9 @@ LEVEL: Final = 3
 ORDER: Final = tuple((name, "ascending") for name in ("instrument", "ts", "id_ms", "id_n"))
 FOOTER: Final = b"crosstape"
 """The key of the footer in a file's metadata."""
+MOST_MARKS_BYTES: Final = 1 << 30
+"""Marks are no larger: a million streams have a tenth of it."""
+_CODEC: Final = "zstd"
 _FEW_INTS: Final = frozenset({"epoch", "depth", "levels", "venues", "interval_s", "revision"})
 """Integers of few different values."""
 _DIGITS: Final = decimal.Context(prec=100, traps=[decimal.Inexact])
@@ -56,6 +61,18 @@ class Footer(msgspec.Struct, frozen=True):
     """Stream → how far it is recorded with this commit; of all streams of the kind."""
     sums: Mapping[str, Decimal]
     """Column → exact sum of its decimals. A check compares it with the rows, and that of a merged file with its sources (`added`)."""
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """A footer as a file has it. Marks are those of all streams, in each commit, and much of their text repeats: they are compressed."""
+
+    kind: str
+    rows: int
+    sums: Mapping[str, Decimal]
+    marks_bytes: int
+    """Of the marks as JSON."""
+    marks: str
+    """The same, compressed, in base 64."""
 
 
 class RowGroup(msgspec.Struct, frozen=True):
@@ -85,11 +102,12 @@ def bytes_of(table: pa.Table, marks: Mapping[str, Bookmark], *, row_group: int =
         raise HistoryError(f"a table cannot be written: its columns are not those of a kind of events ({kind or 'no kind'!r})")
     table = table.take(pc.sort_indices(table, ORDER))
     footer = Footer(kind, len(table), marks, sums_of(table))
-    table = table.replace_schema_metadata({KIND: kind.encode(), FOOTER: msgspec.json.encode(footer)})
     if len(table):
         row_group = max(1, min(row_group, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes)))
     file = BytesIO()
-    pq.write_table(table, file, row_group_size=row_group, **_options(kind))
+    with pq.ParquetWriter(file, table.schema, **_options(kind)) as writer:
+        writer.write_table(table, row_group)
+        writer.add_key_value_metadata({FOOTER: _packed(footer)})  # in the schema's metadata it would be in the file twice
     return file.getvalue()
 
 
@@ -113,12 +131,16 @@ class FileWriter:
         table = table.take(pc.sort_indices(table, ORDER))
         self.rows += len(table)
         self.sums = added([self.sums, sums_of(table)])
-        self._writer.write_table(table, max(1, min(ROW_GROUP, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes))))
+        most = max(1, min(MOST, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes)))
+        first = 0
+        for rows in cuts(pc.value_counts(table.column("instrument")).field("counts").to_pylist(), most):
+            self._writer.write_table(table.slice(first, rows), rows)
+            first += rows
 
     def finish(self, marks: Mapping[str, Bookmark]) -> bytes:
         """Returns the file."""
         sums = self.sums or sums_of(self._schema.empty_table())
-        self._writer.add_key_value_metadata({FOOTER: msgspec.json.encode(Footer(self.kind, self.rows, marks, sums))})
+        self._writer.add_key_value_metadata({FOOTER: _packed(Footer(self.kind, self.rows, marks, sums))})
         self._writer.close()
         return self._file.getvalue()
 
@@ -186,14 +208,30 @@ def _footer(file: pq.ParquetFile, name: str) -> Footer:
     if found is None:
         raise HistoryError(f"{name}: no file of crosstape's history: its metadata has no {FOOTER.decode()!r}")
     try:
-        footer = msgspec.json.decode(found, type=Footer)
-    except msgspec.MsgspecError as exc:
+        footer = _unpacked(found)
+    except (msgspec.MsgspecError, pa.ArrowException, ValueError, OSError) as exc:
         raise HistoryError(f"{name}: no file of crosstape's history: {exc}") from exc
     if footer.kind not in KINDS:
         raise HistoryError(f"{name}: events of an unknown kind, {footer.kind!r:.50}")
     if footer.rows != file.metadata.num_rows:
         raise HistoryError(f"{name}: it has {file.metadata.num_rows} rows, and its footer says {footer.rows}")
     return footer
+
+
+def _packed(footer: Footer) -> bytes:
+    """Return a footer as text: other programs print what a file's metadata have."""
+    marks = msgspec.json.encode(footer.marks)
+    packed = pa.compress(marks, codec=_CODEC, asbytes=True)
+    return msgspec.json.encode(_Written(footer.kind, footer.rows, footer.sums, len(marks), b64encode(packed).decode()))
+
+
+def _unpacked(data: bytes) -> Footer:
+    """Return the footer that `_packed` has made. Raises `msgspec.MsgspecError`, `pa.ArrowException`, `ValueError` or `OSError`."""
+    written = msgspec.json.decode(data, type=_Written)
+    if not 0 <= written.marks_bytes <= MOST_MARKS_BYTES:
+        raise ValueError(f"marks of {written.marks_bytes} bytes")
+    marks = pa.decompress(b64decode(written.marks), decompressed_size=written.marks_bytes, codec=_CODEC, asbytes=True)
+    return Footer(written.kind, written.rows, msgspec.json.decode(marks, type=dict[str, Bookmark]), written.sums)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ overlap in part, so that any number of processes may merge at once, each by anot
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,8 +29,16 @@ class Merge(msgspec.Struct, frozen=True):
     """What holds them now."""
 
 
-def merges(cover: Cover, sizes: Mapping[Name, int], blocks: Sequence[int] = BLOCKS, most_bytes: int = MOST_BYTES) -> list[Merge]:
-    """Returns what to merge: each block that is full, the widest that are not too large."""
+def merges(
+    cover: Cover,
+    sizes: Mapping[Name, int],
+    blocks: Sequence[int] = BLOCKS,
+    most_bytes: int = MOST_BYTES,
+    without: Collection[tuple[int, int]] = (),
+) -> list[Merge]:
+    """Returns what to merge: each block that is full, the widest that are not too large. `without`: first and last commit of blocks that
+    cannot be merged; narrower ones within them are.
+    """
     found: list[Merge] = []
     done: set[int] = set()  # first commits of what is in a wider block already
     for size in sorted(blocks, reverse=True):
@@ -40,7 +48,7 @@ def merges(cover: Cover, sizes: Mapping[Name, int], blocks: Sequence[int] = BLOC
         for block, stretches in by_block.items():
             first, last = block * size + 1, (block + 1) * size
             small = size == min(blocks) or _bytes_of_a_day(stretches, sizes) <= most_bytes
-            if stretches[0].first in done or not small or not _can_be_merged(cover, first, last, stretches):
+            if stretches[0].first in done or (first, last) in without or not small or not _can_be_merged(cover, first, last, stretches):
                 continue
             found.append(Merge(first, last, tuple(stretches)))
             done.update(stretch.first for stretch in stretches)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from crosstape.history.parquet import doubles
 from crosstape.history.parquet.catalogue import DAY_NS, Catalogue, Footer, Group, day_ts
 from crosstape.history.parquet.extents import Files
 from crosstape.history.parquet.names import Name
 from crosstape.history.query import Query
+from crosstape.history.same_rows import MARGIN_NS
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -73,12 +73,12 @@ def _may_have(name: Name, query: Query) -> bool:
     if not name.is_merged:
         return True
     day = day_ts(name.day)
-    margin = doubles.MARGIN_NS
+    margin = MARGIN_NS
     return (query.from_ts is None or day + DAY_NS > query.from_ts - margin) and (query.to_ts is None or day < query.to_ts + margin)
 
 
 def _groups(footer: Footer, query: Query) -> Iterable[Group]:
-    margin = doubles.MARGIN_NS if query.kind == "trade" else 0
+    margin = MARGIN_NS if query.kind == "trade" else 0
     for group in footer.groups:
         if query.from_ts is not None and group.to_ts < query.from_ts - margin:
             continue

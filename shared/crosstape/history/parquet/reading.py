@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,7 @@ from crosstape.history.parquet.rows import each, rows_of
 from crosstape.history.parquet.slices import Span, slices
 from crosstape.history.parquet.spool import Spool
 from crosstape.history.query import Query
+from crosstape.history.same_rows import MARGIN_NS, REVISED, SAME
 
 SLICE_ROWS: Final = 250_000
 """Rows of a slice, about."""
@@ -121,11 +122,23 @@ def _spans(plan: Plan) -> list[Span]:
 def _slice(catalogue: Catalogue, plan: Plan, query: Query, span: tuple[int, int], table: pa.Table) -> pa.Table:
     """Return the rows of a slice of time, in their order, without those that do not count. Raises as `rows_of`."""
     kind = query.kind
-    if kind in doubles.SAME and len(table) and doubles.has_rest(table):
-        margin = doubles.MARGIN_NS if kind == "trade" else 0
+    if kind in SAME and len(table) and doubles.has_rest(table):
+        margin = MARGIN_NS if kind == "trade" else 0
         around = span[0] - margin, span[1] + margin
         near = rows_of(catalogue, plan.overlapping(*around), query, around, doubles.columns_needed(kind))
         table = doubles.without_doubles(table, kind, near)
-    if query.newest_revisions and kind in doubles.REVISED:
+    if query.newest_revisions and kind in REVISED:
         table = doubles.newest_revisions(table, kind)
-    return table.sort_by([(name, "ascending") for name in ORDER])
+    return table.combine_chunks() if _is_in_order(table) else table.sort_by([(name, "ascending") for name in ORDER])
+
+
+def _is_in_order(table: pa.Table) -> bool:
+    """Whether the first columns of `ORDER` grow from row to row, as in a file of one instrument. It takes less time than to sort."""
+    if len(table) < 2:
+        return True
+    grows: Any = pa.scalar(False)
+    for name in ("id_n", "id_ms", "ts"):
+        column = table.column(name)
+        one, next_one = column.slice(0, len(column) - 1), column.slice(1)
+        grows = pc.or_(pc.less(one, next_one), pc.and_(pc.equal(one, next_one), grows))
+    return bool(pc.all(grows).as_py())

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from crosstape.history.arrow import schema_of
-from crosstape.history.parquet.doubles import MARGIN_NS, REVISED, SAME
 from crosstape.history.parquet.extents import Extent, Files, Group
 from crosstape.history.query import Query
+from crosstape.history.same_rows import MARGIN_NS, REVISED, SAME
 
 _TYPES: Final = {
     pa.int64(): "BIGINT",
@@ -88,7 +88,7 @@ def _counting(sql: str, query: Query) -> str:
     Rows of one candle have one `ts`, so that a condition on it never parts them.
     """
     same = f"PARTITION BY {', '.join(SAME[query.kind])}"
-    sql = f"{sql} QUALIFY source <> 'rest' OR NOT bool_or(source <> 'rest' AND closed) OVER ({same})"
+    sql = f"{sql} QUALIFY source <> 'rest' OR NOT bool_or(source <> 'rest' AND closed) OVER ({same}, revision)"
     if query.newest_revisions:
         newest = "closed DESC, revision DESC, id_ms DESC, id_n DESC"
         return f"SELECT * FROM ({sql}) QUALIFY row_number() OVER ({same} ORDER BY {newest}) = 1"

@@ -18,6 +18,7 @@ from typing import Final
 
 from crosstape.history.batch import Source
 from crosstape.history.columns import Column, ColumnType, columns_of
+from crosstape.history.same_rows import REVISED, SAME
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY
 
@@ -26,14 +27,6 @@ MOST: Final = 2**63 - 1
 """What `bigint` holds."""
 DATA: Final = "d"
 """The column of the event's JSON: `bytea`, since `text` cannot hold every byte that JSON may."""
-IDENTITY: Final = {
-    "trade": ("venue", "instrument", "trade_id"),
-    "candle": ("venue", "instrument", "timeframe", "ts"),
-    "bar": ("venue", "instrument", "timeframe", "ts"),
-}
-"""Kinds that may come from elsewhere than the tape → what two rows of the same trade, candle or bar have in common."""
-REVISED: Final = frozenset({"candle", "bar"})
-"""Kinds whose rows are replaced by a row with a higher revision."""
 SMALL: Final = REVISED | {"status", "gap"}
 """Kinds with few rows, which come in no order."""
 PAGES: Final = 32
@@ -117,7 +110,7 @@ def create_kind(schema: str, kind: str) -> list[str]:
         if kind in SMALL
         else f'create index if not exists "{kind}_pages" on {name} using brin (instrument, ts) with (pages_per_range = {PAGES})',
     ]
-    if kind in IDENTITY:  # so that a reader knows at once that there are none in a range
+    if kind in SAME:  # so that a reader knows at once that there are none in a range
         statements.append(f"create index if not exists \"{kind}_rest\" on {name} (instrument, ts) where source = '{Source.REST.value}'")
     return statements
 

@@ -15,6 +15,7 @@ from crosstape.history.postgres import layout, selecting
 from crosstape.history.postgres.selecting import Statement
 from crosstape.history.postgres.tables import Tables
 from crosstape.history.query import Query
+from crosstape.history.same_rows import SAME
 from crosstape_schemas import KINDS
 from crosstape_schemas.timeframes import DAY, SECOND
 
@@ -64,7 +65,7 @@ class Reading:
         """Returns the statement of the query's rows in this range; `names`: what to select of each, without it all columns."""
         query = self._narrowed(from_ts, to_ts)
         rest = False
-        if query.kind in layout.IDENTITY:
+        if query.kind in SAME:
             any_rest = selecting.any_rest(self._schema, query)
             rest = await self._connection.fetchval(any_rest.sql, *any_rest.arguments)
         return selecting.rows(self._schema, query, names or self._names, rest=rest)
@@ -138,10 +139,8 @@ class Reading:
         if self._query.kind in layout.SMALL:
             return [day * DAY]
         name = layout.partition(self._schema, self._query.kind, day)
-        near = await self._connection.fetchval(
-            f"select max(ts) from {name} where ctid >= format('(%s,0)', greatest(0, pg_relation_size('{name}') "
-            f"/ current_setting('block_size')::int - {layout.PAGES}))::tid"
-        )
+        pages = await self._connection.fetchval(f"select pg_relation_size('{name}') / current_setting('block_size')::int")
+        near = await self._connection.fetchval(f"select max(ts) from {name} where ctid >= '({max(0, pages - layout.PAGES)},0)'::tid")
         near = (day + 1) * DAY if near is None else near
         near, found, length = min(near, end), [], SECOND
         while near - length > day * DAY:

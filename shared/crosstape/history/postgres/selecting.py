@@ -13,11 +13,10 @@ from crosstape.history.batch import Source
 from crosstape.history.columns import ColumnType, columns_of
 from crosstape.history.postgres import layout
 from crosstape.history.query import Query
+from crosstape.history.same_rows import MARGIN_NS, REVISED, SAME
 
 LEAST: Final = layout.LEAST
 MOST: Final = layout.MOST
-SAME_TRADE_NS: Final = 60 * 1_000_000_000
-"""How far apart in time two rows of one trade may be: by REST some venues give its time in seconds."""
 IN_ORDER: Final = "order by ts, id_ms, id_n"
 NEWEST_FIRST: Final = "order by ts desc, id_ms desc, id_n desc"
 REST: Final = f"'{Source.REST.value}'"
@@ -79,10 +78,10 @@ def rows(schema: str, query: Query, names: str, *, rest: bool) -> Statement:
     source = f"{table} where {of.sql}"
     arguments = of.arguments
     if rest:
-        margin = SAME_TRADE_NS if query.kind == "trade" else 0
+        margin = MARGIN_NS if query.kind == "trade" else 0
         arguments = (*arguments, *_bounds(query, margin))
         source = f"({_of_tape(table, of)} union all {_of_rest(table, query.kind, of)}) as once"
-    if query.kind in layout.REVISED and query.newest_revisions:
+    if query.kind in REVISED and query.newest_revisions:
         key = "ts, venue, instrument, timeframe"
         source = f"(select distinct on ({key}) * from {source} order by {key}, closed desc, revision desc, id_ms desc, id_n desc) as newest"
     return Statement(f"select {names} from {source}", arguments)
@@ -99,18 +98,19 @@ def _of_rest(table: str, kind: str, of: Statement) -> str:
     A trade without an id is like no other.
     """
     fetched = f"select * from {table} where {of.sql} and source = {REST}"
-    identity = layout.IDENTITY[kind]
+    identity = SAME[kind]
     same = " and ".join(f"t.{name} = r.{name}" for name in identity)
     first, last = f"${len(of.arguments) + 1}", f"${len(of.arguments) + 2}"
     around = of.sql.replace("$1", first).replace("$2", last)  # the same conditions in the wider range
     # of a candle that the tape has only while it was open, REST has the end; what a venue has changed since comes as a later revision
-    closed = " and t.closed and t.revision = r.revision" if kind in layout.REVISED else ""
+    closed = " and t.closed and t.revision = r.revision" if kind in REVISED else ""
     missing = f"not exists (select from {table} t where {around} and source <> {REST} and {same}{closed})"
     if kind != "trade":
         return f"select * from ({fetched}) as r where {missing}"
     key = ", ".join(identity)
-    named = f"select distinct on ({key}) * from ({fetched} and trade_id <> '') as fetched order by {key}, id_ms, id_n"
-    return f"select * from ({named}) as r where {missing} union all {fetched} and trade_id = ''"
+    near = f"select * from {table} where {around} and source = {REST} and trade_id <> ''"  # the first one may be outside of the range
+    named = f"select distinct on ({key}) * from ({near}) as near order by {key}, id_ms, id_n, ts"
+    return f"select * from (select * from ({named}) as first where {of.sql}) as r where {missing} union all {fetched} and trade_id = ''"
 
 
 def names(kind: str, existing: set[str]) -> str:

@@ -184,10 +184,10 @@ async def with_recorded_bars(request: web.Request, query: Query, wanted: Range, 
             raise
         log.warning("gateway.history_away", reason=str(exc))
         return FoundBars(found.rows, True)
-    best: dict[int, tuple[tuple[bool, bool, int], bytes]] = {}
+    best: dict[int, tuple[tuple[bool, int, bool], bytes]] = {}
     for data, on_tape in (*((row.data, row.source == "tape") for row in rows), *((data, True) for data in found.rows)):
         bar = _decode(data)
-        rank = (bar.closed, on_tape, bar.revision)
+        rank = (bar.closed, bar.revision, on_tape)
         if bar.open_ts not in best or rank >= best[bar.open_ts][0]:
             best[bar.open_ts] = rank, data
     ordered = [best[open_ts][1] for open_ts in sorted(best)]

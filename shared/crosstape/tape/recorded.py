@@ -14,6 +14,7 @@ from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
 from crosstape.history.border import START, Border, border_of, check_tape
 from crosstape.history.opening import open_store
+from crosstape.history.own_time import own_time
 from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape.log import get_log
@@ -21,6 +22,7 @@ from crosstape.settings import RecorderSettings, Settings
 from crosstape.settings.load import load
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.history import History, Range
+from crosstape.tape.last import last_by_venue
 from crosstape.tape.newer import Found, Newer
 from crosstape.tape.selection import VENUE_KINDS, Selection
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Bar, Candle, Gap, Trade, decode
@@ -87,6 +89,8 @@ async def joined_history(connection: TapeConnection, store: Store, selection: Se
     border, newer = await _read_newer(connection, store, stream, selection, wanted)
     if newer.enough_ts is not None:  # of the store only what was fetched, or came late, can be among them
         query = msgspec.structs.replace(query, from_ts=max(newer.enough_ts, wanted.from_ts or 0))
+    if timeframe:
+        newer.found += await _last_candles(connection, selection, wanted)
     limit = None if wanted.limit is None else wanted.limit + 1
     while True:
         rows, older = 0, []
@@ -121,6 +125,16 @@ async def _read_newer(connection: TapeConnection, store: Store, stream: str, sel
         border = await border_of(store, tag, stream)
         newer = await Newer.read(connection, stream, selection, wanted, border, whole=True)
     return border, newer
+
+
+async def _last_candles(connection: TapeConnection, selection: Selection, wanted: Range) -> list[Found]:
+    """Return the last candle of each venue. While it is open it is not recorded, and in a quiet market it is before the border."""
+    found = await last_by_venue(connection, selection.kind, selection.instruments[0])
+    return [
+        Found(ts, (0, 0), event)
+        for event in found.values()
+        if selection.venue in (None, event.venue) and selection.wants(event) and wanted.has(ts := own_time(event))
+    ]
 
 
 async def _reported(store: Store, query: Query, kind: str, stream: str, from_ts: int | None) -> list[Missed]:
@@ -162,10 +176,11 @@ def _merged(older: list[Found], newer: list[Found]) -> list[Found]:
     return sorted([*kept, *newer], key=lambda one: (one.ts, one.id))
 
 
-def _rank(one: Found) -> tuple[bool, bool, int]:
+def _rank(one: Found) -> tuple[bool, int, bool]:
+    """Return what makes a candle count, as in the store: what a venue has changed since was fetched as a later revision."""
     event = one.event
     assert isinstance(event, Candle | Bar)
-    return event.closed, not one.fetched, event.revision
+    return event.closed, event.revision, not one.fetched
 
 
 async def _begins_later(store: Store, query: Query, border: Border, chosen: list[Found]) -> bool:

@@ -163,6 +163,16 @@ async def test_candles_that_were_repaired_fill_the_holes_of_the_stream(recording
     assert answer.json["more"]
 
 
+async def test_what_a_venue_has_changed_since_counts(recording: Recording, valkey: str) -> None:
+    """It was fetched as a later revision; what was fetched as it was on the tape is that of the tape."""
+    for number in range(3):
+        await recording.write(CANDLES, candle(number), NOON + (number + 1) * MINUTE)
+    await recording.fetch(candle(0), candle(1, revision=1))
+    async with serving(valkey, store=recording.store) as gateway:
+        rows = await gateway.rows("/api/candles", "candles", symbol="BTC-USDT", venue="kraken")
+    assert [(row["revision"], row["seq"]) for row in rows] == [(0, 1), (1, 0), (0, 3)]
+
+
 async def test_one_deadline_holds_for_all_that_a_request_asks(recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it has to ask: and others are answered meanwhile."""
     await write(recording, range(100))

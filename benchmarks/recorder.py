@@ -22,6 +22,7 @@ import uuid
 import harness
 import redis
 import uvloop
+from process_cpu import cpu_s
 from recorded_trades import trades
 
 from crosstape.bus import connect
@@ -88,13 +89,15 @@ async def record(settings: Settings, store: Store, count: int) -> tuple[float, f
     return took
 
 
-async def one_round(url: str, store_url: str, count: int) -> dict[str, float]:
+async def one_round(url: str, store_url: str, count: int, postmaster: int = 0) -> dict[str, float]:
     """Record to an empty store; returns the figures."""
     recorder = RecorderSettings(store=store_url, kinds=("trade",), commit_s=1.0)
     settings = Settings(bus=BusSettings(url=url), recorder=recorder)
     server = harness.server_cpu_s(url)
     async with open_store(settings) as store:
+        postgres = cpu_s(postmaster)
         wall, cpu = await record(settings, store, count)
+        postgres = cpu_s(postmaster) - postgres
         server = harness.server_cpu_s(url) - server
         rows = 0
         async for table in store.read(Query(kind="trade")):
@@ -103,7 +106,8 @@ async def one_round(url: str, store_url: str, count: int) -> dict[str, float]:
     if rows != count:
         raise SystemExit(f"{rows} of {count} trades are in the history")
     micros = 1e6 / count
-    return {
+    of_postgres = {"postgres_cpu_us": round(postgres * micros, 2)} if postmaster else {}
+    return of_postgres | {
         "trades_a_second": round(1 / wall),
         "cpu_us": round(cpu * 1e6, 2),
         "server_cpu_us": round(server * micros, 2),
@@ -118,6 +122,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--store", default="", help="postgresql://…, each round in a schema of its own; empty: a temporary folder")
     parser.add_argument("--bus", default="", help="redis://… of a server that may be emptied; empty: an embedded one")
+    parser.add_argument("--postmaster", type=int, default=0, metavar="PID", help="of the store's PostgreSQL server, to say its CPU time")
     options = parser.parse_args()
     lifecycle.tune_gc()
     with harness.server(options.bus) as url:
@@ -125,7 +130,7 @@ def main() -> None:
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as folder:
                 store = f"{options.store}?schema=bench_{uuid.uuid4().hex}" if options.store else folder
-                print(json.dumps(uvloop.run(one_round(url, store, options.trades))), flush=True)
+                print(json.dumps(uvloop.run(one_round(url, store, options.trades, options.postmaster))), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -116,7 +115,6 @@ async def _print_rows(settings: Settings, query: Query, format_: Format, output:
                     out.write(table)
                     rows += len(table)
         except BrokenPipeError:  # the reader of our output has closed the pipe, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit.OK
         if not rows:
             sys.stderr.write(f"crosstape: {await _nothing(settings, store, query, from_trades=from_trades)}\n")

@@ -92,26 +92,43 @@ def _with_decimals(table: pa.Table) -> pa.Table:
 def opened(format_: Format, output: str) -> Iterator[Output]:
     """Opens the output for the length of the block: standard output, or a file that gets its name when it is complete.
 
-    Raises `StorageError` for a file that cannot be written.
+    Raises `StorageError` for a file that cannot be written, and `BrokenPipeError` where the reader of standard output is gone.
     """
     if output == STDOUT:
-        yield _made(format_, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    path = Path(output)
-    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
         try:
-            with part.open("xb") as file:
-                made = _made(format_, file)
-                yield made
-                if isinstance(made, ParquetFile):
-                    made.close()
-            os.replace(part, path)  # noqa: PTH105
-        finally:
-            part.unlink(missing_ok=True)
+            yield _made(format_, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        except OSError as exc:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it holds cannot be written when the process ends, either
+            if isinstance(exc, BrokenPipeError):
+                raise
+            raise StorageError(f"standard output cannot be written: {exc.strerror or exc}") from exc
+        return
+    try:
+        with _file(Path(output)) as file:
+            made = _made(format_, file)
+            yield made
+            if isinstance(made, ParquetFile):
+                made.close()
     except OSError as exc:
         raise StorageError(f"--output {output}: it cannot be written: {exc.strerror or exc}") from exc
+
+
+@contextlib.contextmanager
+def _file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing, which gets its name when it is complete. What is there and is no file, as a pipe or a device, is written."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = path.resolve()  # a link stays one
+    part = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        with part.open("xb") as file:
+            yield file
+        os.replace(part, path)  # noqa: PTH105
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _made(format_: Format, file: IO[bytes]) -> Output:

@@ -17,7 +17,7 @@ from crosstape_gateway.access.server_log import hide_contents
 from crosstape_gateway.parts import PARTS, Parts
 from crosstape_gateway.rest.bus import LARGE, LARGE_READS
 from crosstape_gateway.rest.closed_bars import CLOSED_BARS, ClosedBars, keeping
-from crosstape_gateway.rest.recorded import PLACES, READS
+from crosstape_gateway.rest.recorded import PLACES, READS, TAPES
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes that a request may send."""
@@ -30,6 +30,7 @@ def make_app(parts: Parts) -> web.Application:
     app[ACCESS] = access = Access(parts.settings)
     app[LARGE] = asyncio.Semaphore(LARGE_READS)
     app[PLACES] = asyncio.Semaphore(READS)
+    app[TAPES] = set()
     app.add_routes([*rest.routes, *session_routes.routes, *streams.routes, *openapi.routes])
     for route in app.add_routes(page.routes):
         if route.resource is not None:

@@ -8,7 +8,7 @@ from typing import cast
 from crosstape.bus import Bookmark
 from crosstape.bus.read.entry import Run
 from crosstape.history.columns import TextEntry
-from crosstape.history.text_events import kind_of, text_type
+from crosstape.history.text_events import TextEvent, kind_of, text_type
 from crosstape_recorder.mark import oldest
 from crosstape_recorder.waiting_rows import WaitingRows
 
@@ -49,8 +49,8 @@ class Feed:
                 self._accept_for_some(entry)
             return
         mark = rows.marks[self.stream]
-        if (columns := decoded.columns) is not None:  # for each event of the tape nothing more than must be
-            mark.newest.update(zip(zip(columns["venue"], columns["epoch"], strict=True), decoded.events, strict=True))
+        if decoded.columns is not None:  # for each event of the tape nothing more than must be
+            mark.newest.update(_newest(run))
             rows.builder.extend_run(run)
         else:
             mark.newest.update({(event.venue, event.epoch): event for event in decoded.events})
@@ -77,3 +77,13 @@ class Feed:
             mark = rows.marks[self.stream]
             if mark.move(entry_id):
                 rows.note(self.stream, mark, 0)
+
+
+def _newest(run: Run) -> dict[tuple[str, int], TextEvent]:
+    """Return the last event of each numbering; they are among the last of the run."""
+    found: dict[tuple[str, int], TextEvent] = {}
+    for event in reversed(run.decoded.events):
+        found.setdefault((event.venue, event.epoch), event)
+        if len(found) == len(run.numberings):
+            break
+    return found

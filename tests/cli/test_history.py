@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -157,3 +158,46 @@ def test_a_reader_that_stops_is_no_error(history: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 0
+
+
+def test_odd_text_comes_through_csv(history: Path, tmp_path: Path) -> None:
+    """Commas, quotes, line ends; an empty text is not null."""
+    texts = ["a,b", 'say "no"', "two\nlines", "\u2603", "", "=1+1"]
+
+    async def write() -> None:
+        store = ParquetStore(LocalFolder(history))
+        await store.append(batch([trade(number, trade_id=text) for number, text in enumerate(texts)], first_ms=9_000), {}, after=2)
+        await store.aclose()
+
+    asyncio.run(write())
+    out = tmp_path / "odd.csv"
+    assert main(["history", "trade", "BTC-USDT", "--output", str(out)]) == 0
+    written = out.read_text(encoding="utf-8")
+    assert set(texts) <= {row["trade_id"] for row in csv.DictReader(io.StringIO(written, newline=""))}
+    assert ',"",' in written
+
+
+def test_a_device_is_written_and_not_replaced(history: Path, tmp_path: Path) -> None:
+    """A pipe that has a name stays one; so does a link, whose file is written."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert main(["history", "trade", "BTC-USDT", "--output", str(pipe)]) == 0
+        assert main(["history", "trade", "BTC-USDT", "--output", str(link)]) == 0
+        assert reader.stdout is not None
+        assert reader.stdout.read() == target.read_bytes() != b""
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("options", [[], ["--format", "csv"]])
+def test_a_full_disk_behind_standard_output_is_named(history: Path, options: list[str]) -> None:
+    """No traceback, and no success."""
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "crosstape_cli", "history", "trade", "BTC-USDT", *options]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 6
+    assert b"standard output cannot be written: No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from redis.asyncio import Redis
 
+from crosstape import HistoryError, Tape
 from crosstape.history import text_events
 from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.tape.newer import Newer
 from crosstape_schemas import Gap, GapCause, encode
-from tests.bus.tape import BTC, TRADES
+from tests.bus.tape import BTC, KEYS, TRADES
 from tests.history.batches import MINUTE, NOON, SECOND, candle, trade
 from tests.tape.test_recorded import CANDLES, Recording, ids
 
@@ -211,3 +214,80 @@ async def test_the_join_is_the_truth_at_any_moment(recording: Recording, valkey:
             assert len(set(ids(found))) == len(found)
             assert found.more is (limit is not None and len(wanted) > limit)
             assert not found.missed
+
+
+async def test_a_history_of_the_settings_that_cannot_be_opened_hides_no_stream(
+    recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program without the extra reads the streams, as before the tape was recorded. A history that it names itself is another matter."""
+    await recording.write(TRADES, trade(1), NOON)
+    monkeypatch.setenv("CROSSTAPE_BUS__URL", valkey)
+    monkeypatch.setenv("CROSSTAPE_RECORDER__STORE", str(recording.folder))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pyarrow" else find(name, *rest))
+
+    with structlog.testing.capture_logs() as logs:
+        async with Tape() as tape:
+            assert ids(await tape.history("trade", BTC)) == ["1"]
+    assert [one["event"] for one in logs].count("tape.no_history") == 1
+    with pytest.raises(HistoryError, match=r"crosstape\[history\]"):
+        async with Tape(valkey, history=str(recording.folder)):
+            pass
+
+
+async def test_an_open_candle_before_the_border_is_there(recording: Recording, valkey: str) -> None:
+    """It is not recorded, and in a quiet market its last change is older than the last commit. A closed one comes once."""
+    for number, closed in ((0, True), (1, False)):
+        for venue in ("kraken", "okx"):
+            one = candle(number, venue=venue, closed=closed)
+            await recording.write(CANDLES, one, NOON + number * MINUTE)
+            await recording.client.hset(KEYS.last("candle:1m", BTC), venue, encode(one))
+    await recording.record(CANDLES)
+
+    async with recording.tape(valkey) as tape:
+        found = await tape.history("candle:1m", BTC)
+        assert [(*opened([one]), one.venue, one.closed) for one in found] == [
+            (0, "kraken", True), (0, "okx", True), (1, "kraken", False), (1, "okx", False),
+        ]  # fmt: skip
+        assert opened(await tape.history("candle:1m", BTC, venue="okx", limit=1)) == [1]
+        assert opened(await tape.history("candle:1m", BTC, to_ts=NOON + MINUTE, venue="okx")) == [0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_candles_are_the_truth_at_any_moment(recording: Recording, valkey: str, seed: int) -> None:
+    """Of each the newest revision, whatever was fetched, recorded and trimmed."""
+    dice = random.Random(seed)
+    best: dict[tuple[int, str], int] = {}
+    for step in range(150):
+        number, venue = max(0, step // 3 - dice.choice((0, 0, 0, 1, 2, 30))), dice.choice(("kraken", "okx"))
+        key = (NOON + number * MINUTE, venue)
+        revision = best.get(key, -1) + 1
+        one = candle(number, venue=venue, revision=revision)
+        if dice.random() < 0.1 and recording.committed.get("candle"):
+            await recording.fetch(one)
+        else:
+            await recording.write(CANDLES, one, NOON + step * 20 * SECOND)
+        best[key] = revision
+        if dice.random() < 0.07:
+            await recording.record(CANDLES, dice.randrange(1, 30))
+        if dice.random() < 0.05 and CANDLES in recording._ids:
+            await recording.client.xtrim(CANDLES, minid=recording._ids[CANDLES], approximate=False)
+
+    async with recording.tape(valkey) as tape:
+        for _ in range(10):
+            start, end = sorted(dice.sample(range(-5, 60), 2))
+            query: dict[str, Any] = {"from_ts": NOON + start * MINUTE} if dice.random() < 0.6 else {}
+            query |= {"to_ts": NOON + end * MINUTE} if dice.random() < 0.6 else {}
+            query |= {"venue": "okx"} if dice.random() < 0.4 else {}
+            wanted = [
+                (*key, revision)
+                for key, revision in sorted(best.items())
+                if query.get("from_ts", 0) <= key[0] < query.get("to_ts", 2**63) and query.get("venue", key[1]) == key[1]
+            ]
+            limit = dice.choice((None, 1, 4, 20, 500))
+            found = await tape.history("candle:1m", BTC, limit=limit, **query)
+            assert [(one.open_ts, one.venue, one.revision) for one in found] == (wanted if limit is None else wanted[-limit:]), (
+                query,
+                limit,
+            )
+            assert found.more is (limit is not None and len(wanted) > limit)

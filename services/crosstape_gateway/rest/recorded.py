@@ -17,7 +17,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from crosstape.bus.client.call import execute
 from crosstape.errors import HistoryError
+from crosstape.history.border import check_tape
 from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape_gateway.errors import RequestError
@@ -52,6 +54,9 @@ FEW: Final = (1 << 11) - 1
 
 
 PLACES: Final = web.AppKey("places_of_history", asyncio.Semaphore)
+
+TAPES: Final = web.AppKey("tapes_of_history", set[str])
+"""Ids of tapes whose history this is."""
 
 log = structlog.get_logger(__name__)
 
@@ -179,10 +184,10 @@ async def with_recorded_bars(request: web.Request, query: Query, wanted: Range, 
             raise
         log.warning("gateway.history_away", reason=str(exc))
         return FoundBars(found.rows, True)
-    best: dict[int, tuple[tuple[bool, bool, int], bytes]] = {}
+    best: dict[int, tuple[tuple[bool, int, bool], bytes]] = {}
     for data, on_tape in (*((row.data, row.source == "tape") for row in rows), *((data, True) for data in found.rows)):
         bar = _decode(data)
-        rank = (bar.closed, on_tape, bar.revision)
+        rank = (bar.closed, bar.revision, on_tape)
         if bar.open_ts not in best or rank >= best[bar.open_ts][0]:
             best[bar.open_ts] = rank, data
     ordered = [best[open_ts][1] for open_ts in sorted(best)]
@@ -219,6 +224,7 @@ async def _asking(request: web.Request) -> AsyncIterator[Store]:
     assert store is not None
     try:
         async with asyncio.timeout(DEADLINE_S), request.app[PLACES]:
+            await _check(request, store)
             yield store
     except TimeoutError:
         text = "the recorded history did not answer in time: ask for less"
@@ -226,6 +232,17 @@ async def _asking(request: web.Request) -> AsyncIterator[Store]:
     except HistoryError as exc:
         log.warning("gateway.history_failed", reason=str(exc))
         raise RequestError(503, "history_away", "the recorded history cannot be read at the moment", retry_after_s=RETRY_S) from exc
+
+
+async def _check(request: web.Request, store: Store) -> None:
+    """Check that the history is that of this tape, whose identity changes when the server loses all. Raises as `_asking`."""
+    parts, known = request.app[PARTS], request.app[TAPES]
+    async with bus.reading(parts):
+        found = await execute(parts.client, "HGET", parts.keys.identity(), "id")
+    tape_id = found.decode(errors="replace") if isinstance(found, bytes) else ""
+    if tape_id not in known:
+        await check_tape(store, tape_id)
+        known.add(tape_id)
 
 
 async def _read(store: Store, query: Query, is_enough: Callable[[list[_Row]], bool] = lambda _: False) -> list[_Row]:

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import groupby
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from crosstape.errors import HistoryError
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.columns import BatchBuilder, ColumnType, columns_of, is_nested
+from crosstape.history.lines import Lines, Same
 from crosstape_schemas import KINDS
 
 PRECISION: Final = 38
@@ -75,7 +77,7 @@ def table_of(batch: Batch, keep_data: bool = False) -> pa.Table:
         data = pa.nulls(len(batch), pa.string())
     else:
         data = [None if is_exact else one for is_exact, one in zip(exact, batch.data, strict=True)]
-    arrays.append(data if isinstance(data, pa.Array) else pa.array(data, pa.string()))
+    arrays.append(data if isinstance(data, pa.Array) else array_of(data, ColumnType.TEXT))
     return pa.Table.from_arrays(arrays, schema=schema_of(batch.kind))
 
 
@@ -83,7 +85,20 @@ def array_of(values: Sequence[object], type_: ColumnType) -> pa.Array:
     """Returns the values of a batch's column as Arrow has them; decimals as their texts."""
     if isinstance(values, array):
         return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+    if isinstance(values, Lines):
+        made = [one for type_of, pieces in groupby(values.pieces, type) for one in _pieces(type_of, list(pieces))]
+        return pa.concat_arrays(made) if made else pa.array([], pa.string())
     return pa.array(values, pa.string() if type_ is ColumnType.DECIMAL else _TYPES[type_])
+
+
+def _pieces(type_of: type, pieces: list[Any]) -> Iterator[pa.Array]:
+    """Yield the texts of pieces of `Lines` that are of one type."""
+    if type_of is bytes:
+        yield pc.split_pattern(pa.array([b"\n".join(pieces)], pa.binary()), b"\n").values.cast(pa.string())
+    elif type_of is Same:
+        yield from (pa.repeat(pa.scalar(same.value, pa.string()), same.count) for same in pieces)
+    else:
+        yield from (pa.array(values, pa.string()) for values in pieces)
 
 
 def _decimals(texts: pa.Array) -> tuple[pa.Array, pa.Array, list[int]]:

@@ -25,8 +25,8 @@ class Batch(msgspec.Struct):
     kind: str
     """A tag of `crosstape_schemas.KINDS`: `trade`, and `candle` or `bar` for all timeframes."""
     columns: Mapping[str, Sequence[object]]
-    """Column → values, without `d`. Integers are an `array` of 64 bits where none is null."""
-    data: list[bytes]
+    """Column → values, without `d`. Integers are an `array` of 64 bits where none is null; texts may be `Lines`."""
+    data: Sequence[bytes]
     """The events' JSON, byte for byte."""
     exact: list[bool]
     """Whether the columns alone give an event back byte for byte. If not, or with `keep = "events"`, a store keeps `data` as column `d`."""

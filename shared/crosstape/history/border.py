@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crosstape.bus.read.followed import parse_id
+from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
 from crosstape.history.store import Store
 
@@ -55,3 +56,12 @@ async def border_of(store: Store, kind: str, stream: str) -> Border:
     for venue, epoch, seq in mark.numbers:
         numbers[venue, epoch] = max(seq, numbers.get((venue, epoch), 0))
     return Border(parse_id(mark.id.encode()), numbers)
+
+
+async def check_tape(store: Store, tape_id: str) -> None:
+    """Check that a store is not bound to another tape: its events must not get among those of this one. Raises `HistoryError`.
+
+    `tape_id`: as the server has it; empty: it has none yet.
+    """
+    if tape_id and (tapes := await store.tapes()) and tape_id not in {one.id for one in tapes}:
+        raise HistoryError("the recorded history is that of another tape: check recorder.store, or `Tape(history=…)`, and bus.url")

@@ -14,9 +14,10 @@ Lists and structs within an event are no columns; such an event's JSON is always
 
 from __future__ import annotations
 
+import contextlib
 import types
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
@@ -24,10 +25,11 @@ from typing import Any, Final, Literal, Protocol, Union, cast, get_args, get_ori
 
 import msgspec
 
-from crosstape.bus.read.entry import Run
+from crosstape.bus.read.entry import Decoded, Run
 from crosstape.history import text_events
 from crosstape.history.batch import Batch, Source
 from crosstape.history.event_columns import BEST, WITH_LEVELS, event_columns
+from crosstape.history.lines import Lines
 from crosstape.history.text_events import MOST, TextEvent
 from crosstape_schemas import KINDS
 
@@ -131,6 +133,17 @@ class Refused(msgspec.Struct, frozen=True):
     """What is wrong with it, as a sentence."""
 
 
+class _Rows(msgspec.Struct):
+    """Rows on their way to the columns."""
+
+    ids_ms: list[int] | array[int]
+    """An array if none has more than 63 bits."""
+    ids_n: list[int] | array[int]
+    events: Sequence[Any]
+    data: Sequence[bytes]
+    sources: list[Source]
+
+
 _numbers = msgspec.json.Decoder(list[int]).decode
 AT_ONCE: Final = 512
 """Events that become columns together: few enough that they are in the processor's cache, and that their memory is used again."""
@@ -183,10 +196,10 @@ class BatchBuilder:
             self.extend(cast("list[TextEntry]", run.entries()))
             return
         self._flush()
-        ids = _numbers(b"[%b]" % b",".join(run.ids).replace(b"-", b","))
-        self._move(
-            ids[::2], ids[1::2], [*decoded.events], [*decoded.data], [Source.TAPE] * len(ids[::2]), [True] * len(run), decoded.columns
-        )
+        ids: Any = _numbers(b"[%b]" % b",".join(run.ids).replace(b"-", b","))
+        with contextlib.suppress(OverflowError):
+            ids = array("q", ids)
+        self._move(_Rows(ids[::2], ids[1::2], decoded.events, decoded.data, [Source.TAPE] * len(run)), decoded)
 
     def build(self) -> Batch:
         """Returns what was added since the last call, in that order, without what `refused` then names."""
@@ -197,10 +210,8 @@ class BatchBuilder:
         return made
 
     def _begin(self) -> None:
-        self._columns: dict[str, list[Any] | array[int]] = {
-            column.name: array("q") if column.type is ColumnType.INT else [] for column in columns_of(self.kind)
-        }
-        self._data: list[bytes] = []
+        self._columns: dict[str, Lines | list[Any] | array[int]] = {column.name: _empty(column.type) for column in columns_of(self.kind)}
+        self._data = Lines(are_bytes=True)
         self._exact: list[bool] = []
 
     def _flush(self) -> None:
@@ -208,7 +219,7 @@ class BatchBuilder:
         rows, self._rows = self._rows, []
         if rows:
             ids_ms, ids_n, events, data, sources = map(list, zip(*rows, strict=True))
-            self._move(ids_ms, ids_n, events, data, sources)
+            self._move(_Rows(ids_ms, ids_n, events, data, sources))
         entries, self._entries = self._entries, []
         if entries:
             self._move_entries(entries)
@@ -216,59 +227,70 @@ class BatchBuilder:
     def _move_entries(self, entries: list[TextEntry]) -> None:
         ids = _numbers(f"[{','.join([entry.id for entry in entries])}]".replace("-", ","))
         events, data = [entry.event for entry in entries], [entry.data for entry in entries]
-        self._move(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(entries))
+        self._move(_Rows(ids[::2], ids[1::2], events, data, [Source.TAPE] * len(entries)))
 
-    def _move(
-        self,
-        ids_ms: list[int],
-        ids_n: list[int],
-        events: list[Any],
-        data: list[bytes],
-        sources: list[Source],
-        exact: list[bool] | None = None,
-        fields: Mapping[str, Sequence[Any]] | None = None,
-    ) -> None:
-        """Append these rows to the batch. `exact`, `fields`: if they are known."""
+    def _move(self, rows: _Rows, decoded: Decoded | None = None) -> None:
+        """Append these rows to the batch. `decoded`: where they come from, with their columns."""
         plan = self._plan
-        if exact is None:
-            exact = _exact(events, data) if not is_nested(self.kind) else [False] * len(events)
-        columns = plan.values(events, fields)
-        odd = plan.odd_rows(events, data, columns, exact)
-        if max(map(len, {*columns["instrument"], *columns["venue"]})) > LONGEST_NAME:
-            odd.update(index for index, event in enumerate(events) if _is_long(event))
-        if max(ids_ms) > MOST or max(ids_n) > MOST:  # whoever writes to the bus may choose the id of an entry
-            odd.update(index for index, parts in enumerate(zip(ids_ms, ids_n, strict=True)) if max(parts) > MOST)
+        if decoded is not None:
+            exact = [True] * len(rows.events)
+        else:
+            exact = _exact(rows.events, rows.data) if not is_nested(self.kind) else [False] * len(rows.events)
+        columns = plan.values(rows.events, None if decoded is None else decoded.columns)
+        odd = plan.odd_rows(rows.events, rows.data, columns, exact)
+        if max(map(len, rows.data), default=0) > LONGEST_NAME:  # an event is longer than its names
+            odd.update(index for index, event in enumerate(rows.events) if _is_long(event))
+        if isinstance(rows.ids_ms, list) and max(map(max, rows.ids_ms, rows.ids_n)) > MOST:
+            # whoever writes to the bus may choose the id of an entry
+            odd.update(index for index, parts in enumerate(zip(rows.ids_ms, rows.ids_n, strict=True)) if max(parts) > MOST)
         if odd:
-            for index in sorted(odd, reverse=True):
-                exact[index] = False
-                try:
-                    if max(ids_ms[index], ids_n[index]) > MOST:
-                        raise ValueError("its id has more than 63 bits")
-                    if _is_long(events[index]):
-                        raise ValueError(f"its instrument or venue has more than {LONGEST_NAME} characters")
-                    data[index].decode()
-                    events[index] = plan.storable(text_events.respelled(data[index]))
-                except (ValueError, msgspec.MsgspecError) as exc:
-                    self._found.append(Refused(f"{ids_ms[index]}-{ids_n[index]}", str(exc)))
-                    for part in (ids_ms, ids_n, events, data, sources, exact):
-                        del part[index]
-            columns = plan.values(events)
-        columns |= {"id_ms": ids_ms, "id_n": ids_n, "source": _texts(sources)}
+            self._mend(rows, exact, odd)
+            columns = plan.values(rows.events)
+        if not rows.data:
+            return
+        columns |= {"id_ms": rows.ids_ms, "id_n": rows.ids_n, "source": _texts(rows.sources)}
         for name in self._columns:
             self._collect(name, columns[name])
-        self._data += data
+        if decoded is not None and not odd:
+            self._data.extend_lines(decoded.lines, len(rows.data))
+        else:
+            self._data.extend(rows.data)
         self._exact += exact
+
+    def _mend(self, rows: _Rows, exact: list[bool], odd: set[int]) -> None:
+        """Make these odd rows such as a store can hold, and leave out those that cannot be made so."""
+        events, data = rows.events, rows.data = [*rows.events], [*rows.data]
+        for index in sorted(odd, reverse=True):
+            exact[index] = False
+            try:
+                if max(rows.ids_ms[index], rows.ids_n[index]) > MOST:
+                    raise ValueError("its id has more than 63 bits")
+                if _is_long(events[index]):
+                    raise ValueError(f"its instrument or venue has more than {LONGEST_NAME} characters")
+                data[index].decode()
+                events[index] = self._plan.storable(text_events.respelled(data[index]))
+            except (ValueError, msgspec.MsgspecError) as exc:
+                self._found.append(Refused(f"{rows.ids_ms[index]}-{rows.ids_n[index]}", str(exc)))
+                for part in (rows.ids_ms, rows.ids_n, events, data, rows.sources, exact):
+                    del part[index]
 
     def _collect(self, name: str, values: Sequence[Any]) -> None:
         """Append these values to a column."""
         collected = self._columns[name]
         if isinstance(collected, array):
             try:
-                collected.extend(array("q", values))
+                collected.extend(values if isinstance(values, array) else array("q", values))
             except TypeError:  # there is a null
                 self._columns[name] = [*collected, *values]
         else:
             collected.extend(values)
+
+
+def _empty(type_: ColumnType) -> Lines | list[Any] | array[int]:
+    """Return a column without values."""
+    if type_ is ColumnType.INT:
+        return array("q")
+    return [] if type_ is ColumnType.BOOL else Lines()
 
 
 def _is_long(event: Any) -> bool:

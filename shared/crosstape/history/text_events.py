@@ -95,7 +95,7 @@ def decode_all(data: Sequence[bytes]) -> Decoded | None:
     It needs events of one kind without lists and structs within, each of which is all that its JSON has. That their JSON is equal to what
     was decoded shows, too, that each came from an entry of its own: `{"a":1` and `"b":2}` are one event only together.
     """
-    lines = b"\n".join([*data, b""])
+    lines = b"\n".join(data)
     try:
         first = _decode(data[0])
         if type(first) not in _FLAT or _encode(first) != data[0]:
@@ -104,10 +104,11 @@ def decode_all(data: Sequence[bytes]) -> Decoded | None:
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return None
     cls = type(events[0])
-    if len(events) != len(data) or list(map(type, events)).count(cls) != len(events) or _encode_lines(events) != lines:
+    again = _encode_lines(events)
+    if len(events) != len(data) or len(again) != len(lines) + 1 or not again.startswith(lines) or set(map(type, events)) != {cls}:
         return None
     columns = dict(zip(cls.__struct_fields__, zip(*map(msgspec.structs.astuple, events), strict=True), strict=True))
-    return Decoded(events, data, columns)
+    return Decoded(events, data, columns, lines)
 
 
 def kind_of(event: TextEvent) -> str:

@@ -45,11 +45,20 @@ class History(list[E], Generic[E]):
     def __init__(self, events: list[E], *, trimmed: bool = False, more: bool = False, missed: tuple[Missed, ...] = ()) -> None:
         super().__init__(events)
         self.trimmed: bool = trimmed
-        """Whether the tape does not go back as far as was asked: the server keeps a number of entries of each stream (`bus.max_len`)."""
+        """Whether the tape does not go back as far as was asked: the server keeps a number of entries of each stream (`bus.max_len`).
+
+        With a recorded history: whether that begins later, or lacks what left the streams unread. Of recorded candles and bars the
+        beginning is known with `from_ts` only.
+        """
         self.more: bool = more
         """Whether there are older ones in the range, left out by `limit`."""
         self.missed: tuple[Missed, ...] = missed
-        """Events within the range that are not on the tape, by their numbers."""
+        """Events within the range that are not on the tape, by their numbers.
+
+        With a recorded history: those that the recorder reported as missed, and those that are missing since; `count` is None where it is
+        not known. What was fetched later in their place is not subtracted, and what a venue did not send has no numbers: `crosstape gaps`
+        says all that is missing.
+        """
 
     def __repr__(self) -> str:
         return f"History({super().__repr__()}, trimmed={self.trimmed}, more={self.more}, missed={self.missed})"

@@ -12,14 +12,17 @@ import msgspec
 from crosstape.bus import Missed
 from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
-from crosstape.history.border import START, Border, border_of
+from crosstape.history.border import START, Border, border_of, check_tape
 from crosstape.history.opening import open_store
+from crosstape.history.own_time import own_time
 from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape.log import get_log
 from crosstape.settings import RecorderSettings, Settings
+from crosstape.settings.load import load
 from crosstape.tape.connection import TapeConnection
 from crosstape.tape.history import History, Range
+from crosstape.tape.last import last_by_venue
 from crosstape.tape.newer import Found, Newer
 from crosstape.tape.selection import VENUE_KINDS, Selection
 from crosstape_schemas import VENUE_WIDE, AnyEvent, Bar, Candle, Gap, Trade, decode
@@ -54,6 +57,23 @@ async def recorded_store(where: str | RecorderSettings | Settings | None) -> Asy
         yield store
 
 
+@contextlib.asynccontextmanager
+async def store_of_tape(history: str | RecorderSettings | None, *, found: bool) -> AsyncIterator[Store | None]:
+    """Opens the store that a program names; with `found`, the one that the settings name. None: there is none.
+
+    Raises as `recorded_store`. But a store of the settings that cannot be opened here is no reason not to read the streams.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        store = None
+        try:
+            store = await stack.enter_async_context(recorded_store(load() if found else history))
+        except HistoryError as exc:
+            if not found:
+                raise
+            log.warning("tape.no_history", reason=str(exc), effect="history and frame go back as far as the streams do")
+        yield store
+
+
 async def joined_history(connection: TapeConnection, store: Store, selection: Selection, wanted: Range) -> History[AnyEvent]:
     """Returns the newest events of the range, by their own time. Raises `BusError`, `HistoryError`, `SettingsError`, `ValueError`."""
     if selection.is_open and not (selection.kind in VENUE_KINDS and selection.venue is not None):
@@ -64,10 +84,13 @@ async def joined_history(connection: TapeConnection, store: Store, selection: Se
     query = Query(
         kind=tag, instrument=instrument, venue=selection.venue, timeframe=timeframe or None, from_ts=wanted.from_ts, to_ts=wanted.to_ts
     )
-    await _check_tape(connection, store)
+    found = await connection.call("HGET", connection.keys.identity(), "id")
+    await check_tape(store, found.decode(errors="replace") if isinstance(found, bytes) else "")
     border, newer = await _read_newer(connection, store, stream, selection, wanted)
     if newer.enough_ts is not None:  # of the store only what was fetched, or came late, can be among them
         query = msgspec.structs.replace(query, from_ts=max(newer.enough_ts, wanted.from_ts or 0))
+    if timeframe:
+        newer.found += await _last_candles(connection, selection, wanted)
     limit = None if wanted.limit is None else wanted.limit + 1
     while True:
         rows, older = 0, []
@@ -102,6 +125,16 @@ async def _read_newer(connection: TapeConnection, store: Store, stream: str, sel
         border = await border_of(store, tag, stream)
         newer = await Newer.read(connection, stream, selection, wanted, border, whole=True)
     return border, newer
+
+
+async def _last_candles(connection: TapeConnection, selection: Selection, wanted: Range) -> list[Found]:
+    """Return the last candle of each venue. While it is open it is not recorded, and in a quiet market it is before the border."""
+    found = await last_by_venue(connection, selection.kind, selection.instruments[0])
+    return [
+        Found(ts, (0, 0), event)
+        for event in found.values()
+        if selection.venue in (None, event.venue) and selection.wants(event) and wanted.has(ts := own_time(event))
+    ]
 
 
 async def _reported(store: Store, query: Query, kind: str, stream: str, from_ts: int | None) -> list[Missed]:
@@ -143,10 +176,11 @@ def _merged(older: list[Found], newer: list[Found]) -> list[Found]:
     return sorted([*kept, *newer], key=lambda one: (one.ts, one.id))
 
 
-def _rank(one: Found) -> tuple[bool, bool, int]:
+def _rank(one: Found) -> tuple[bool, int, bool]:
+    """Return what makes a candle count, as in the store: what a venue has changed since was fetched as a later revision."""
     event = one.event
     assert isinstance(event, Candle | Bar)
-    return event.closed, not one.fetched, event.revision
+    return event.closed, event.revision, not one.fetched
 
 
 async def _begins_later(store: Store, query: Query, border: Border, chosen: list[Found]) -> bool:
@@ -166,14 +200,3 @@ async def _begins_later(store: Store, query: Query, border: Border, chosen: list
         key = (one.event.venue, one.event.epoch)
         first[key] = min(one.event.seq, first.get(key, one.event.seq))
     return any(seq > 1 for seq in first.values())
-
-
-async def _check_tape(connection: TapeConnection, store: Store) -> None:
-    """Raise `HistoryError` if the store is bound to another tape: its events must not get among those of this one."""
-    tapes = await store.tapes()
-    if not tapes:
-        return
-    found = await connection.call("HGET", connection.keys.identity(), "id")
-    here = found.decode(errors="replace") if isinstance(found, bytes) else ""
-    if here and here not in {one.id for one in tapes}:
-        raise HistoryError("the recorded history is that of another tape: check recorder.store, or `Tape(history=…)`, and bus.url")

@@ -21,7 +21,7 @@ from crosstape.tape.followed_queue import FollowedQueue
 from crosstape.tape.history import History, Moment, history_of, range_of
 from crosstape.tape.last import last_by_venue
 from crosstape.tape.losses import OnMissed
-from crosstape.tape.recorded import joined_history, recorded_store
+from crosstape.tape.recorded import joined_history, store_of_tape
 from crosstape.tape.selection import ALL, VENUE_KINDS, select
 from crosstape.tape.source import Starts
 from crosstape.tape.subscription import Subscription
@@ -46,7 +46,8 @@ class Tape(ByKind):
 
     `history`: where the tape is recorded (see `crosstape recorder`): a folder, `s3://BUCKET/PREFIX` or `postgresql://HOST/DATABASE`, or all
     settings of the recorder. Then `history` and `frame` reach back beyond the streams. Without it, it is the store that the settings name
-    (`recorder.store`, or where `recorder.enabled`), if `bus` is not given either; else there is none. It needs the extra `history`.
+    (`recorder.store`, or where `recorder.enabled`), if `bus` is not given either; else there is none. It needs the extra `history`, `s3` or
+    `postgres`: without it a named history raises `HistoryError`, and one of the settings is left out, with a warning.
 
     It connects at the first read, and every subscription has a connection of its own. While the server is away subscriptions wait;
     `last`, `history` and `frame` raise `BusError`. All of it belongs to one event loop; for threads there is `SyncTape`.
@@ -77,8 +78,7 @@ class Tape(ByKind):
             raise BusError("this tape is open already: make another one")
         settings = bus_settings(self._bus)
         async with contextlib.AsyncExitStack() as stack:
-            where = load() if self._history is None and self._bus is None else self._history
-            store = await stack.enter_async_context(recorded_store(where))
+            store = await stack.enter_async_context(store_of_tape(self._history, found=self._history is None and self._bus is None))
             connection = await stack.enter_async_context(TapeConnection.open(settings))
             stack.push_async_callback(self._callbacks.aclose)
             self._callbacks.open(connection)
@@ -224,16 +224,16 @@ class Tape(ByKind):
 
         `from_ts` and `to_ts`: those that were received (`received_ts`) from this time on, and before this one; for candles and bars those
         that opened then, the newest revision of each, sorted by `open_ts` and venue. ns since the epoch, or datetimes with a time zone.
-        With `to_ts`, an event that came onto the tape more than 5 minutes late, after an outage, may not be found.
+        With `to_ts`, an event that came onto the tape more than 5 minutes late may not be found.
         `venue`: of this venue; else of all (and, for bars, the consolidated ones). With a venue, the instrument `*` of statuses and gaps is
         the whole venue.
         `limit`: the newest of them, at most so many. Without it the server's `bus.max_len` is the limit, 250,000 trades by default.
 
         Where a tape has a recorded history (see `Tape`), events come from it and from the streams, each once, in the order of their own
         time. Then `from_ts` and `to_ts` are this time, too: of a trade when it was made, so that what was fetched later is found where it
-        belongs; of a candle or bar its `open_ts`, of a computed event its `ts`, of a gap its `from_ts`, of all others `received_ts`. What
-        the recorder could not read in time is told by `gap` events. All of the range is held in memory: read long ones with
-        `crosstape history`.
+        belongs; of a candle or bar its `open_ts`, of a computed event its `ts`, of a gap its `from_ts`, of all others `received_ts`. With
+        `limit`, an event that came onto the tape more than 5 minutes after its own time, and is not recorded yet, may be left out. All of
+        the range is held in memory: read long ones with `crosstape history`.
 
         The server keeps a part of the past only: `History.trimmed` and `History.missed` say what is not there any more, `History.more`
         whether `limit` left out older ones. What the tape does not have gives an empty list, and a warning as of `events`. Raises

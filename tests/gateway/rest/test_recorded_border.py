@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from crosstape.bus.spool.tape_identity import Identity
 from crosstape.errors import HistoryError
+from crosstape.history.parquet.folder import LocalFolder
 from crosstape_gateway.rest import recorded
 from crosstape_gateway.rest.entries import newest_rows, next_rows
-from tests.bus.tape import TRADES
+from tests.bus.tape import KEYS, TRADES
 from tests.gateway.rest.served import serving
 from tests.history.batches import MINUTE, NOON, SECOND, candle, trade
 from tests.tape.test_recorded import CANDLES, Recording
@@ -160,6 +163,16 @@ async def test_candles_that_were_repaired_fill_the_holes_of_the_stream(recording
     assert answer.json["more"]
 
 
+async def test_what_a_venue_has_changed_since_counts(recording: Recording, valkey: str) -> None:
+    """It was fetched as a later revision; what was fetched as it was on the tape is that of the tape."""
+    for number in range(3):
+        await recording.write(CANDLES, candle(number), NOON + (number + 1) * MINUTE)
+    await recording.fetch(candle(0), candle(1, revision=1))
+    async with serving(valkey, store=recording.store) as gateway:
+        rows = await gateway.rows("/api/candles", "candles", symbol="BTC-USDT", venue="kraken")
+    assert [(row["revision"], row["seq"]) for row in rows] == [(0, 1), (1, 0), (0, 3)]
+
+
 async def test_one_deadline_holds_for_all_that_a_request_asks(recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it has to ask: and others are answered meanwhile."""
     await write(recording, range(100))
@@ -201,3 +214,49 @@ async def test_an_id_is_never_passed_while_the_history_is_away(recording: Record
         assert (answer.status, answer.json["error"]["code"]) == (503, "history_away")
         answer = await gateway.get("/api/trades", instrument="BTC-USDT", after=f"{NOON // 10**6 + 17_000}-0")
         assert numbers(answer) == [18, 19]
+
+
+async def test_the_history_of_another_tape_is_not_sent(recording: Recording, valkey: str) -> None:
+    """Simulated and live events do not mix, whatever the settings name."""
+    await write(recording, range(20))
+    await recording.record(TRADES)
+    await recording.client.xtrim(TRADES, maxlen=5, approximate=False)
+    await recording.client.hset(KEYS.identity(), "id", "abc")
+    await recording.store.bind(Identity("other", "live"), after=0)
+    async with serving(valkey, store=recording.store) as gateway:
+        answer = await gateway.get("/api/trades", instrument="BTC-USDT")
+        assert (numbers(answer), answer.json["more"]) == ([15, 16, 17, 18, 19], True)
+        answer = await gateway.get("/api/trades", instrument="BTC-USDT", before=answer.json["before"])
+        assert (answer.status, answer.json["error"]["code"]) == (503, "history_away")
+        await recording.client.hset(KEYS.identity(), "id", "other")
+        assert numbers(await gateway.get("/api/trades", instrument="BTC-USDT")) == list(range(20))
+
+
+async def test_a_store_that_hangs_takes_few_threads_and_nothing_else(
+    recording: Recording, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network disk does: its calls cannot be ended. Once they end, the history is there again."""
+    await write(recording, range(20))
+    await recording.record(TRADES)
+    await recording.client.xtrim(TRADES, maxlen=5, approximate=False)
+    files, released = LocalFolder.files, threading.Event()
+
+    def hanging(*args: Any) -> Any:
+        assert released.wait(60)
+        return files(*args)
+
+    monkeypatch.setattr(recorded, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(LocalFolder, "files", hanging)
+    async with serving(valkey, store=recording.store) as gateway:
+        try:
+            before = threading.active_count()
+            asked = [asyncio.create_task(gateway.get("/api/trades", instrument="BTC-USDT", before="1-0")) for _ in range(30)]
+            streams = [await gateway.get("/api/trades", instrument="BTC-USDT", limit=5) for _ in range(3)]
+            answers = await asyncio.gather(*asked)
+            assert {one.status for one in answers} == {503}
+            assert [numbers(one) for one in streams] == [[15, 16, 17, 18, 19]] * 3
+            assert threading.active_count() - before <= 8
+        finally:
+            released.set()
+        monkeypatch.setattr(recorded, "DEADLINE_S", 20.0)
+        assert numbers(await gateway.get("/api/trades", instrument="BTC-USDT")) == list(range(20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -75,16 +76,20 @@ class Continuity:
             return True
         return Missed(self._stream, event.venue, event.epoch, expected, seq - expected)
 
-    def check_all(self, venues: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]) -> bool:
-        """Whether each of these events is the next one of a numbering that is known. If not, nothing is noted: `check` each."""
-        following = self._next.copy()
-        get = following.get
-        for key, seq in zip(zip(venues, epochs, strict=True), seqs, strict=True):
-            if get(key) != seq:
-                return False
-            following[key] = seq + 1
-        self._next = following
-        return True
+    def check_all(self, venues: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]) -> set[tuple[str, int]]:
+        """Returns the (venue, epoch) of these events if each is the next one of a numbering that is known.
+
+        If not, it returns nothing, and notes nothing: `check` each.
+        """
+        numbers = {key: count(seq) for key, seq in self._next.items()}
+        try:
+            expected = tuple(map(next, map(numbers.__getitem__, zip(venues, epochs, strict=True))))
+        except KeyError:
+            return set()
+        if expected != tuple(seqs):
+            return set()
+        before, self._next = self._next, {key: next(following) for key, following in numbers.items()}
+        return {key for key, seq in self._next.items() if seq != before[key]}
 
     def _was_there(self, event: Event) -> bool:
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -84,6 +84,8 @@ class Decoded(msgspec.Struct, frozen=True):
     """Their JSON, byte for byte as it is on the tape."""
     columns: Mapping[str, Sequence[Any]] | None = None
     """Field → its value in each event, if all are of one kind and were decoded together. Then the events are all that their JSON has."""
+    lines: bytes = b""
+    """`data`, separated by line feeds, if there are `columns`."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -94,6 +96,8 @@ class Run(msgspec.Struct, frozen=True):
     ids: Sequence[bytes]
     """As `Entry.id`, as the server writes them."""
     decoded: Decoded
+    numberings: Set[tuple[str, int]] = frozenset()
+    """(venue, epoch) of its events, if `decoded` has columns."""
 
     @classmethod
     def of(cls, stream: str, entries: Sequence[Entry]) -> Run:

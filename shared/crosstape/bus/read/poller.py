@@ -65,6 +65,7 @@ class Poller:
         callbacks: ReaderCallbacks,
         changed: Callable[[], None] = lambda: None,
         decode: Decode = decode,
+        *,
         decode_all: DecodeAll | None = None,
     ) -> None:
         """`changed` is called when the connection falls behind or has caught up; see `progress`. `decode_all`: runs are wanted."""
@@ -250,8 +251,8 @@ class Poller:
             data = []
         if len(data) == len(ids) and not stream.trimmed and (decoded := decode_all(data)) is not None and decoded.columns is not None:
             columns = decoded.columns
-            if stream.continuity.check_all(columns["venue"], columns["epoch"], columns["seq"]):
-                return Run(stream.name, ids, decoded)
+            if numberings := stream.continuity.check_all(columns["venue"], columns["epoch"], columns["seq"]):
+                return Run(stream.name, ids, decoded, numberings)
         entries: list[Entry] = []
         self._decode(stream, raw, entries)
         return Run.of(stream.name, entries) if entries else None

@@ -19,8 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.history.exact_candles import COLUMNS, ID_DIGITS, NUMBERS, PricedTrade, candles_of, multiplied, plain, summed
+from crosstape.history.parquet import whole
 from crosstape.history.parquet.extents import Files, extents_of, matching
 from crosstape.history.parquet.relation import Relation, around, rows_of, source_of
+from crosstape.history.parquet.whole import Rule, scales_of
 from crosstape.history.query import Query
 from crosstape_schemas.timeframes import DAY, LENGTHS
 
@@ -53,10 +55,17 @@ def candles(made: duckdb.DuckDBPyConnection, files: Files, query: Query, timefra
     names = tuple(dict.fromkeys(group.file for group in near))
     source = source_of(made, files, extents, query.kind, names)
     relation = rows_of(made, source, query, groups)
-    known = [group.scale for group in groups if group.scale is not None]
-    scale = max(known) if len(known) == len(groups) else MOST_SCALE
     odd = _odd(made, relation, timeframe) if any(group.odd for group in groups) else pa.array([], pa.int64())
-    table = _summed(made, relation, timeframe, scale)
+    scales = scales_of(groups)
+    rule = Rule(_opens(timeframe), _PLACE, _USABLE)
+    numbers = None if scales is None else whole.summed(made, relation, groups, scales, rule)
+    if numbers is not None:
+        table = pa.Table.from_arrays(
+            [numbers["open_ts"], *(_texts(numbers[name]) for name in whole.NUMBERS), numbers["trades"]], schema=SCHEMA
+        )
+    else:
+        known = [group.prices.scale for group in groups if group.prices is not None]
+        table = _summed(made, relation, timeframe, max(known) if len(known) == len(groups) else MOST_SCALE)
     if table is None:
         table = _in_python(made, relation, timeframe, None)
     elif len(odd):

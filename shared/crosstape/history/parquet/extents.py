@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from crosstape.errors import HistoryError
+from crosstape.history.arrow import scale_name
 from crosstape.history.query import Query
 
 KEPT_GROUPS: Final = 200_000
@@ -38,6 +40,15 @@ class Files(msgspec.Struct, frozen=True):
     """Address of the history."""
 
 
+class Numbers(msgspec.Struct, frozen=True):
+    """What the statistics say of the numbers of a column."""
+
+    most: Decimal
+    """The greatest."""
+    scale: int
+    """Most digits behind the point."""
+
+
 class Group(msgspec.Struct, frozen=True):
     """A row group: what its statistics say."""
 
@@ -47,8 +58,9 @@ class Group(msgspec.Struct, frozen=True):
     last_ts: int
     instruments: tuple[str, str] | None
     """The lowest and the highest; None: not known."""
-    scale: int | None
-    """Most digits behind the point of a price; None: not known."""
+    prices: Numbers | None
+    """None: not known."""
+    sizes: Numbers | None
     odd: bool
     """Whether a price or size may be null, because its digits do not fit."""
     fetched: bool
@@ -118,14 +130,19 @@ def _group(name: str, group: Any, places: dict[str, int]) -> Group:
         found = None if place is None else group.column(place).statistics
         return found if found is not None and found.has_min_max else None
 
-    ts, instrument, source, scale = map(statistics, ("ts", "instrument", "source", "price_scale"))
+    def numbers(column: str) -> Numbers | None:
+        most, scale = statistics(column), statistics(scale_name(column))
+        return None if most is None or scale is None else Numbers(most.max, scale.max)
+
+    ts, instrument, source = map(statistics, ("ts", "instrument", "source"))
     return Group(
         name,
         group.num_rows,
         -(2**63) if ts is None else ts.min,
         2**63 - 1 if ts is None else ts.max,
         None if instrument is None else (instrument.min, instrument.max),
-        None if scale is None else scale.max,
+        numbers("price"),
+        numbers("size"),
         any(_may_have_null(group, places.get(column)) for column in ("price", "size")),
         source is None or source.min <= "rest" <= source.max,
     )

@@ -24,10 +24,11 @@ from crosstape.bus import Bookmark
 from crosstape.errors import HistoryError
 from crosstape.history.arrow import DATA, KIND, scale_name, schema_of
 from crosstape.history.columns import ColumnType, columns_of
+from crosstape.history.parquet.cuts import MOST, cuts
 from crosstape_schemas import KINDS
 
 ROW_GROUP: Final = 100_000
-"""Rows in a row group at most."""
+"""Rows in a row group at most, where a file is written at once; see `cuts` for merged files."""
 ROW_GROUP_BYTES: Final = 64_000_000
 """About the most bytes of a row group in memory: with long JSON it has fewer rows."""
 DICTIONARY_BYTES: Final = 2_000_000
@@ -130,7 +131,11 @@ class FileWriter:
         table = table.take(pc.sort_indices(table, ORDER))
         self.rows += len(table)
         self.sums = added([self.sums, sums_of(table)])
-        self._writer.write_table(table, max(1, min(ROW_GROUP, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes))))
+        most = max(1, min(MOST, ROW_GROUP_BYTES * len(table) // max(1, table.nbytes)))
+        first = 0
+        for rows in cuts(pc.value_counts(table.column("instrument")).field("counts").to_pylist(), most):
+            self._writer.write_table(table.slice(first, rows), rows)
+            first += rows
 
     def finish(self, marks: Mapping[str, Bookmark]) -> bytes:
         """Returns the file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -129,4 +129,16 @@ def _slice(catalogue: Catalogue, plan: Plan, query: Query, span: tuple[int, int]
         table = doubles.without_doubles(table, kind, near)
     if query.newest_revisions and kind in REVISED:
         table = doubles.newest_revisions(table, kind)
-    return table.sort_by([(name, "ascending") for name in ORDER])
+    return table.combine_chunks() if _is_in_order(table) else table.sort_by([(name, "ascending") for name in ORDER])
+
+
+def _is_in_order(table: pa.Table) -> bool:
+    """Whether the first columns of `ORDER` grow from row to row, as in a file of one instrument. It takes less time than to sort."""
+    if len(table) < 2:
+        return True
+    grows: Any = pa.scalar(False)
+    for name in ("id_n", "id_ms", "ts"):
+        column = table.column(name)
+        one, next_one = column.slice(0, len(column) - 1), column.slice(1)
+        grows = pc.or_(pc.less(one, next_one), pc.and_(pc.equal(one, next_one), grows))
+    return bool(pc.all(grows).as_py())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crosstape.history.arrow import schema_of
-from crosstape.history.parquet.catalogue import Catalogue, reading
+from crosstape.history.parquet.catalogue import Catalogue, Group, reading
 from crosstape.history.parquet.planning import Unit
 from crosstape.history.query import Query
 from crosstape.history.text_events import LEAST, MOST
@@ -27,22 +27,24 @@ def rows_of(
 
 def each(catalogue: Catalogue, units: Sequence[Unit], query: Query, span: tuple[int, int], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yields the rows of a query in `[from, to)`, of a row group after the other, with the columns of a schema. Raises as `rows_of`."""
-    by_path: dict[str, list[int]] = {}
+    by_path: dict[str, list[Group]] = {}
     for unit in units:
-        by_path.setdefault(unit.path, []).append(unit.group.index)
+        by_path.setdefault(unit.path, []).append(unit.group)
     wanted = list(dict.fromkeys([*_filter_columns(query), *schema.names]))
     for path, groups in by_path.items():
         with catalogue.open(path) as file, reading(catalogue.folder, path):
             for group in groups:
                 if query.instrument is None or _has_instrument(file, group, query.instrument):
-                    table = conformed(file.read_row_group(group, columns=wanted), query.kind, wanted)
+                    table = conformed(file.read_row_group(group.index, columns=wanted), query.kind, wanted)
                     table = table.filter(_mask(table, query, *span)).select(schema.names)
                     yield table.replace_schema_metadata(schema.metadata)
 
 
-def _has_instrument(file: Any, group: int, instrument: str) -> bool:
+def _has_instrument(file: Any, group: Group, instrument: str) -> bool:
     """Whether a row group, whose instruments may be many, has this one: its column costs little beside all others."""
-    column = file.read_row_group(group, columns=["instrument"]).column(0)
+    if instrument in (group.first_instrument, group.last_instrument):
+        return True
+    column = file.read_row_group(group.index, columns=["instrument"]).column(0)
     return bool(pc.any(pc.equal(column, instrument)).as_py())
 
 

@@ -6,10 +6,7 @@ escapes what must be, and tells an empty text from null by its quotes.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,7 +21,7 @@ from crosstape.history.postgres import layout
 ROWS: Final = 8_192
 """Rows of one part: a few ms of computing, then others have their turn."""
 RUN: Final = 256
-"""Rows of one instrument that shall follow each other, on average: those of one question are then in few pages."""
+"""Rows of one instrument that follow each other, on average: then they are left as they are."""
 _OPTIONS: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 _ALWAYS_FITS: Final = 19
 """No decimal of so many characters is too long for a table of Arrow, however they are divided by the point."""
@@ -33,14 +30,13 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def parts(batch: Batch, keep_data: bool) -> Iterator[bytes]:
-    """Yields the rows of a batch, some at a time, each instrument's together. Their columns are `layout.column_names`.
+    """Yields the rows of a batch, some at a time and in each part an instrument's together. Their columns are `layout.column_names`.
 
-    `keep_data`: with `d` for every row. PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it, and the event's own bytes are kept in `d`.
+    `keep_data`: with `d` for every row. PostgreSQL's `text` cannot hold the character NUL. It is replaced where an event has it,
+    and the event's own bytes are kept in `d`.
     """
-    order = _order(batch)
     for start in range(0, len(batch), ROWS):
-        rows = slice(start, start + ROWS)
-        part = _part(batch, rows) if order is None else _picked(batch, order[rows])
+        part = _part(batch, slice(start, start + ROWS))
         made = _csv(part, _kept(part, keep_data))
         if b"\0" in made:
             made = _csv(part, _kept(_without_nul(part), keep_data))
@@ -52,31 +48,13 @@ def _part(batch: Batch, rows: slice) -> Batch:
     return Batch(batch.kind, columns, batch.data[rows], batch.exact[rows])
 
 
-def _order(batch: Batch) -> list[int] | None:
-    """Return the rows in an order that has each instrument's together, as they came; None: they are so already, or nearly."""
-    if batch.kind in layout.SMALL:
-        return None
-    instruments = batch.columns["instrument"]
-    if sum(1 for _ in groupby(instruments)) * RUN <= len(batch) or len(batch) <= RUN:
-        return None
-    rows: dict[object, list[int]] = {}
-    for row, instrument in enumerate(instruments):
-        if (found := rows.get(instrument)) is None:
-            rows[instrument] = [row]
-        else:
-            found.append(row)
-    return [row for of in rows.values() for row in of]
-
-
-def _picked(batch: Batch, rows: list[int]) -> Batch:
-    if len(rows) == 1:
-        return _part(batch, slice(rows[0], rows[0] + 1))
-    pick = itemgetter(*rows)
-
-    def picked(values: Sequence[Any]) -> Any:
-        return array("q", pick(values)) if isinstance(values, array) else list(pick(values))
-
-    return Batch(batch.kind, {name: picked(values) for name, values in batch.columns.items()}, picked(batch.data), picked(batch.exact))
+def _grouped(table: pa.Table) -> pa.Table:
+    """Return the rows with each instrument's together, as they came: those that one question is about are then in few pages."""
+    codes = table.column("instrument").combine_chunks().dictionary_encode().indices
+    different = pc.not_equal(codes[1:], codes[:-1])
+    if (pc.sum(different).as_py() or 0) * RUN <= len(codes):
+        return table
+    return table.take(pc.sort_indices(codes))
 
 
 def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
@@ -91,7 +69,8 @@ def _csv(batch: Batch, kept: list[bytes | None]) -> bytes:
     else:
         arrays.append(pa.nulls(len(batch), pa.string()))
     sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(pa.Table.from_arrays(arrays, layout.column_names(batch.kind)), sink, _OPTIONS)
+    table = pa.Table.from_arrays(arrays, layout.column_names(batch.kind))
+    pyarrow.csv.write_csv(table if batch.kind in layout.SMALL else _grouped(table), sink, _OPTIONS)
     written: bytes = sink.getvalue().to_pybytes()
     return written
 

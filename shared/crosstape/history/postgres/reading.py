@@ -139,10 +139,8 @@ class Reading:
         if self._query.kind in layout.SMALL:
             return [day * DAY]
         name = layout.partition(self._schema, self._query.kind, day)
-        near = await self._connection.fetchval(
-            f"select max(ts) from {name} where ctid >= format('(%s,0)', greatest(0, pg_relation_size('{name}') "
-            f"/ current_setting('block_size')::int - {layout.PAGES}))::tid"
-        )
+        pages = await self._connection.fetchval(f"select pg_relation_size('{name}') / current_setting('block_size')::int")
+        near = await self._connection.fetchval(f"select max(ts) from {name} where ctid >= '({max(0, pages - layout.PAGES)},0)'::tid")
         near = (day + 1) * DAY if near is None else near
         near, found, length = min(near, end), [], SECOND
         while near - length > day * DAY:

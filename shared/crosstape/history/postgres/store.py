@@ -39,6 +39,8 @@ _FOR_WRITING: Final = (
     # what is committed is on the disk, whatever the server's default
     "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
 )
+_FOR_SUMMARIZING: Final = "set local lock_timeout = '50ms'; set local synchronous_commit = off"
+"""The server's own cleaning of the table goes first; the next commit extends the index for this one, too."""
 _FOR_READING: Final = "set local jit = off; set local work_mem = '64MB'; set local enable_seqscan = off"
 """A plan that takes milliseconds is not worth compiling; a day's rows of all instruments are to be sorted in memory. For a new day the
 server has no statistics: it would read all pages, not those that the index names."""
@@ -126,16 +128,30 @@ class PostgresStore:
         for last_attempt in (False, True):
             await self._tables.prepare(batch.kind, days)
             try:
-                return await self._commit(batch, marks, after, days)
+                number = await self._commit(batch, marks, after)
             except HistoryError as exc:
                 self._in_doubt.add(batch.kind)
                 # No partition for a row, or no table: another process has deleted this day, or everything, since we made it.
                 if last_attempt or not isinstance(exc.__cause__, asyncpg.CheckViolationError | asyncpg.UndefinedTableError):
                     raise
                 self._tables.forget(batch.kind)
+                continue
+            if number is not None and len(batch):
+                await self._summarize(batch.kind, days)
+            return number
         raise AssertionError("unreachable")
 
-    async def _commit(self, batch: Batch, marks: Mapping[str, Bookmark], after: int, days: set[int]) -> int | None:
+    async def _summarize(self, kind: str, days: set[int]) -> None:
+        """Say in the index what the new pages have. Until it is done, by us or the server, readers read them all: no reason to fail."""
+        statement = layout.summarize(self._address.schema, kind, days)
+        if statement is None:
+            return
+        with contextlib.suppress(HistoryError):
+            async with self._connections.transaction("the index of the history cannot be extended") as connection:
+                await connection.execute(_FOR_SUMMARIZING)
+                await connection.execute(statement)
+
+    async def _commit(self, batch: Batch, marks: Mapping[str, Bookmark], after: int) -> int | None:
         schema, kind = self._address.schema, batch.kind
         async with self._connections.transaction("a commit of the history cannot be made") as connection:
             await connection.execute(_FOR_WRITING)
@@ -151,8 +167,6 @@ class PostgresStore:
                 await connection.copy_to_table(
                     kind, schema_name=schema, columns=layout.column_names(kind), format="csv", source=self._parts(batch)
                 )
-                if (summarize := layout.summarize(schema, kind, days)) is not None:
-                    await connection.execute(summarize)
             await connection.execute(
                 f'insert into "{schema}".marks select $1, * from unnest($2::text[], $3::text[], $4::text[]::jsonb[]) '
                 "on conflict (kind, stream) do update set id = excluded.id, numbers = excluded.numbers",

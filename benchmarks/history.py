@@ -4,7 +4,8 @@
 
 The trades are those of `recorded_trades`, of six instruments and five venues, about a day of them. They are committed 50,000 at a time and
 merged, as a recorder does. Each question is asked of a store that was opened before; the first time is printed, too, since it reads the
-footers of files. Prints JSON lines: ms by the wall clock, first and median, and of CPU; bytes a row.
+footers of files. Prints JSON lines: ms by the wall clock, first and median, and of CPU, and of each run; bytes a row. `answer` is what was
+found: bytes of the last trade, rows of the hour, candles. BTC-USDT has 40 % of the trades and ADA-USDT, the least, 4 %.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ async def timed(what: str, rounds: int, ask: Callable[[], Awaitable[int]]) -> No
         took.append((time.perf_counter() - began) * 1000)
         cpu.append((time.process_time() - used) * 1000)
     figures = {"ms": statistics.median(took[1:]), "first_ms": took[0], "cpu_ms": statistics.median(cpu[1:])}
-    print(json.dumps({"question": what} | {name: round(ms, 1) for name, ms in figures.items()} | {"answer": size}), flush=True)
+    runs = {"runs_ms": [round(ms, 1) for ms in took[1:]], "runs_cpu_ms": [round(ms, 1) for ms in cpu[1:]]}
+    print(json.dumps({"question": what} | {name: round(ms, 1) for name, ms in figures.items()} | {"answer": size} | runs), flush=True)
 
 
 async def run(path: Path, count: int, rounds: int) -> None:
@@ -124,7 +126,8 @@ async def run(path: Path, count: int, rounds: int) -> None:
     print(json.dumps({"merged_s": round(time.perf_counter() - began, 2), "bytes_a_row": round(size / count, 2)}), flush=True)
     await timed("last price", rounds, last)
     await timed("an hour of one instrument", rounds, hour)
-    await timed("candles of 1m of one instrument", rounds, lambda: candles(instrument="BTC-USDT"))
+    await timed("candles of 1m of the instrument with the most trades", rounds, lambda: candles(instrument="BTC-USDT"))
+    await timed("candles of 1m of the instrument with the fewest trades", rounds, lambda: candles(instrument="ADA-USDT"))
     await timed("candles of 1m of all", rounds, candles)
     await store.aclose()
 

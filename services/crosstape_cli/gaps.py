@@ -75,8 +75,13 @@ async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach:
     if lines:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(table(lines))
     else:
-        is_new = not any([(await store.position(kind)).number for kind in wanted.kinds])
-        text = "nothing was recorded yet" if is_new else "nothing is missing, as far as the history can show it"
-        sys.stdout.write(f"{shown(history_url(settings))}: {text}\n")
+        sys.stdout.write(f"{await nothing_missing(settings, store, wanted)}\n")
     if found.until_ts is not None and found.until_ts < wanted.to_ts:
         sys.stdout.write(f"recorded up to {to_seconds(found.until_ts)}\n")
+
+
+async def nothing_missing(settings: Settings, store: Store, wanted: Selection) -> str:
+    """Return what to say where nothing is missing. Raises `HistoryError`."""
+    is_new = not any([(await store.position(kind)).number for kind in wanted.kinds])
+    text = "nothing was recorded yet" if is_new else "nothing is missing, as far as the history can show it"
+    return f"{shown(history_url(settings))}: {text}"

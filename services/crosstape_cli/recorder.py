@@ -79,10 +79,9 @@ async def _check(settings: Settings) -> Exit:
         result = await store.check()
     for found in result.findings:
         print(f"{found.where}: {found.what}")
-    print(
-        f"{where}: read {counted(result.rows, 'row')} in {counted(result.commits, 'commit')}: "
-        + (f"{counted(len(result.findings), 'finding')}" if result.findings else "nothing is wrong")
-    )
+    verdict = counted(len(result.findings), "finding") if result.findings else "nothing is wrong"
+    read = f"read {counted(result.rows, 'row')} in {counted(result.commits, 'commit')}"
+    print(f"{where}: {f'{read}: {verdict}' if result.commits or result.findings else 'nothing was recorded yet'}")
     return Exit.FAILED if result.findings else Exit.OK
 
 

@@ -81,7 +81,8 @@ async def _repair(settings: Settings, wanted: Selection, *, dry_run: bool) -> Ex
 
 
 async def _fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection) -> None:
-    from crosstape_cli.gaps_view import outcome  # noqa: PLC0415 - after `open_store` has said which extra is missing
+    from crosstape_cli.gaps import nothing_missing  # noqa: PLC0415 - after `open_store` has said which extra is missing
+    from crosstape_cli.gaps_view import outcome  # noqa: PLC0415
 
     count = 0
     async for done in fill(settings, store, pasts, wanted):
@@ -89,7 +90,7 @@ async def _fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Sel
         sys.stdout.write(f"{outcome(done)}\n")
         sys.stdout.flush()
     if not count:
-        sys.stdout.write("nothing is missing, as far as the history can show it\n")
+        sys.stdout.write(f"{await nothing_missing(settings, store, wanted)}\n")
 
 
 async def fill(

@@ -114,11 +114,23 @@ async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:
     assert b"nothing is missing, as far as the history can show it" in other.out
 
 
-async def test_a_history_without_rows_says_so(tmp_path: Path) -> None:
-    """It lacks nothing, because nothing was recorded."""
-    done = await run(tmp_path, "gaps")
+@pytest.mark.parametrize("command", [("gaps",), ("repair",), ("recorder", "check")])
+async def test_a_history_without_rows_says_so(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """It lacks nothing, because nothing was recorded; a wrong address looks like that, too, and is named."""
+    done = await run(tmp_path, *command)
 
-    assert (done.code, done.out.endswith(b"nothing was recorded yet\n")) == (Exit.OK, True)
+    assert (done.code, done.out.decode()) == (Exit.OK, f"{tmp_path / 'history'}: nothing was recorded yet\n")
+
+
+@pytest.mark.parametrize("command", [("gaps",), ("recorder", "check"), ("history", "trade", "BTC-USDT")])
+async def test_a_history_that_is_a_file_is_refused(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """It is no empty folder: the address is wrong."""
+    (tmp_path / "history").write_text("notes")
+
+    done = await run(tmp_path, *command)
+
+    assert done.code not in (Exit.OK, Exit.USAGE)
+    assert "Not a directory" in done.err
 
 
 async def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:

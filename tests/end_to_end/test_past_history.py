@@ -348,7 +348,13 @@ async def test_a_backfill_beside_a_live_connector_keeps_the_limit_and_costs_it_n
                 one.made.drop_connections(venue)
             await asyncio.wait_for(filling, 120)
             assert await client.exists(*(keys.requests(limit.name) for limit in VENUES[venue].rest_limits))
-            await asyncio.sleep(3)  # the connector's own repair after the last loss of its connection
+
+            async def is_repaired() -> bool:
+                """Whether the connector has fetched what it missed when it lost its connection."""
+                found = {int(event.trade_id) for event in await tape(client, "trade", one.name) if isinstance(event, Trade)}
+                return found >= {fill.trade_id for _, fill in one.pair.past if min(found) <= fill.trade_id <= max(found)}
+
+            await wait_until(is_repaired, what="the trades that the connector missed", timeout_s=60)
         for name, (most, capacity) in most_in_a_window(one).items():
             assert most <= capacity, name
         ids = [int(event.trade_id) for event in await tape(client, "trade", one.name) if isinstance(event, Trade)]

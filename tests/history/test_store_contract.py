@@ -14,7 +14,7 @@ from crosstape.errors import HistoryError
 from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.query import Query
-from crosstape.history.store import Position
+from crosstape.history.store import CheckResult, Position
 from tests.history.batches import DAY, MINUTE, NOON, SECOND, batch, candle, ids, read, trade
 from tests.history.stores import StoreFactory
 
@@ -98,6 +98,9 @@ async def test_marks_alone_can_be_written(store_factory: StoreFactory) -> None:
 
     assert await store.position("trade") == Position(1, {BTC: Bookmark("5-0")})
     assert await read(store, TRADES) == []
+    assert await store.last(TRADES) is None
+    assert await store.expire(before_ts=NOON) == 0
+    assert await store.check() == CheckResult(1, 0, ())
 
 
 async def test_rows_come_in_the_order_of_their_time(store_factory: StoreFactory) -> None:

@@ -162,6 +162,10 @@ class Reader:
         """Returns the next events as `read` does, those of each stream as a run. Only with `decode_all`, and without last values."""
         if not self._runs:
             await self._gather(timeout_s)
+        if self.has_more and not self._closed:
+            self._fetch(asyncio.get_running_loop())  # the server makes the next answer while the caller works on this one
+            for _ in range(2):  # the task writes in its turn, and the loop sends at the end of that
+                await asyncio.sleep(0)
         runs, self._runs = self._runs, []
         self.cursors.update(self._next_cursors)
         self._next_cursors = {}
@@ -217,10 +221,7 @@ class Reader:
             except TimeoutError:
                 return []
         while not self._closed:
-            for pollers in self._pollers.values():
-                for poller in pollers:
-                    if poller.streams and poller not in self._tasks:
-                        self._tasks[poller] = loop.create_task(poller.fetch(), name="bus.reader")
+            self._fetch(loop)
             changed = self._changed = loop.create_future()
             left = None if deadline is None else max(0.0, deadline - loop.time())
             done, _ = await asyncio.wait({*self._tasks.values(), changed}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -236,6 +237,13 @@ class Reader:
             if entries or self._runs or not done:
                 return entries
         return []
+
+    def _fetch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask on each connection for what comes next."""
+        for pollers in self._pollers.values():
+            for poller in pollers:
+                if poller.streams and poller not in self._tasks:
+                    self._tasks[poller] = loop.create_task(poller.fetch(), name="bus.reader")
 
     def _wanted(self, batch: Fetched) -> list[Entry]:
         return [entry for entry in batch.entries if entry.stream in self._poller_of]

@@ -149,8 +149,12 @@ class LocalFolder:
     def _walk(self, prefix: str) -> Iterator[Found]:
         try:
             entries = os.scandir(self.path / prefix)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return
+        except NotADirectoryError:
+            if self.path.is_dir():  # a file with the name of a kind; else the history itself is said to be in a file
+                return
+            raise
         with entries:
             for entry in entries:
                 name = f"{prefix}/{entry.name}" if prefix else entry.name

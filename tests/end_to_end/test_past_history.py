@@ -284,6 +284,22 @@ def test_the_command_says_what_is_wrong(arguments: tuple[tuple[str, str], dict[s
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize("refusal", ["listed", "reached"])
+async def test_a_venue_that_gives_nothing_is_one_error(tmp_path: Path, refusal: str) -> None:
+    """Nothing is complete, and the same command would not go on: no summary says so."""
+    async with place("bitstamp", tmp_path) as one:
+        if refusal == "reached":
+            one.file.write_text(one.file.read_text().replace(one.made.servers["bitstamp"].rest_url, "http://127.0.0.1:1"))
+        name = "BTC-UDS" if refusal == "listed" else one.name
+        done = await crosstape("backfill", "bitstamp", name, "--from", "-1h", "--settings", str(one.file))
+
+    assert done.code == 1
+    assert done.out == b""
+    assert ("BTC-UDS is not listed; near: BTC-USD" if refusal == "listed" else "the list of instruments cannot be fetched") in done.err
+    assert "stopped" not in done.err
+    assert "Traceback" not in done.err
+
+
 async def test_what_a_venue_cannot_give_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     """The error says what can be had."""
     async with place("bitstamp", tmp_path) as one:

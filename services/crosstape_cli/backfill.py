@@ -119,6 +119,7 @@ class Backfill:
         tapes = await self._store.tapes()
         bound = str(tapes[-1].origin) if tapes else ""
         with BackfillView(self._title, wanted.from_ts, wanted.to_ts) as view:
+            self._pasts.waiting = view.waiting
             try:
                 for one in spans:
                     await self._fetch(one, view, bound)

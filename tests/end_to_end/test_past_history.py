@@ -402,6 +402,20 @@ async def test_a_ban_that_a_backfill_meets_holds_the_connector_too(tmp_path: Pat
         assert await one.trades() == one.truth(one.start_ts - 3 * HOUR, one.start_ts - 2 * HOUR)
 
 
+async def test_a_wait_for_the_limit_is_said(tmp_path: Path, valkey: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a small backfill beside a tape seems to hang."""
+    from crosstape.bus import connect
+    from crosstape.bus.request_budget import RequestBudget
+
+    async with place("binance", tmp_path, valkey) as one:
+        async with connect(BusSettings(url=valkey)) as bus:
+            await RequestBudget(bus, Keys(), "binance").hold(VENUES["binance"].rest_limits[0], 3)
+        await one.run(one.wanted(one.start_ts - HOUR, one.start_ts - HOUR // 2))
+
+    said = capsys.readouterr().err
+    assert "binance BTC-USDT trade: waiting for the limit of requests of binance (connector.backfill_share), 3s" in said
+
+
 def test_progress_files_of_odd_names_do_not_leave_their_folder(tmp_path: Path) -> None:
     """A name is a name, whatever is in it."""
     one = ProgressFile(tmp_path, "binance", "../../etc/BTC", "trade", "store")

@@ -68,8 +68,8 @@ def history(
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="history")
     chosen = format_of(format, output)
     if files:
-        return main(lambda: _print_files(loaded, query))
-    return main(lambda: _print_rows(loaded, query, chosen, output, from_trades=from_trades))
+        return main(lambda: _print_files(loaded, query), short=True)
+    return main(lambda: _print_rows(loaded, query, chosen, output, from_trades=from_trades), short=True)
 
 
 def _query(kind: str, instrument: str | None, venue: str | None, timeframe: str | None, limit: int | None, *, files: bool) -> Query:

@@ -83,7 +83,7 @@ def backfill(
     if note := short_lived(loaded.recorder.keep_days, from_ts, now_ts):
         sys.stderr.write(f"crosstape: {note}\n")
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="warning"), service="backfill")
-    return main(lambda: run(loaded, wanted, again=again))
+    return main(lambda: run(loaded, wanted, again=again), short=True)
 
 
 def short_lived(keep_days: int, from_ts: int, now_ts: int) -> str:

@@ -10,9 +10,10 @@ import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+import structlog
 from _pytest.nodeid import coerce_node_id
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
@@ -111,6 +112,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     using = [item for item in items if "engine" in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=[item for item in items if item not in using])
     items[:] = using
+
+
+@pytest.fixture(autouse=True)
+def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that a test runs in this process configures logging: later tests find it as it was, also loggers that were in use."""
+    configure, before, was_configured = structlog.configure, structlog.get_config(), structlog.is_configured()
+
+    def configure_uncached(*args: Any, **options: Any) -> None:
+        configure(*args, **{**options, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_uncached)
+    yield
+    if was_configured:
+        configure(**before)
+    elif structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", autouse=True)

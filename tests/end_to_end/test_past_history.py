@@ -289,7 +289,7 @@ async def test_a_venue_that_gives_nothing_is_one_error(tmp_path: Path, refusal: 
     """Nothing is complete, and the same command would not go on: no summary says so."""
     async with place("bitstamp", tmp_path) as one:
         if refusal == "reached":
-            one.file.write_text(one.file.read_text().replace(one.made.servers["bitstamp"].rest_url, "http://127.0.0.1:1"))
+            one.file.write_text(one.file.read_text().replace(str(one.made.servers["bitstamp"].rest_url), "http://127.0.0.1:1"))
         name = "BTC-UDS" if refusal == "listed" else one.name
         done = await crosstape("backfill", "bitstamp", name, "--from", "-1h", "--settings", str(one.file))
 

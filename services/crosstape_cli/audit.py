@@ -63,7 +63,7 @@ def audit(
         raise SettingsError(f"--show {show}: it cannot be below 0")
     name = None if instrument is None else InstrumentNames(()).meant(instrument)
     begin_logging(loaded, service="audit")
-    return main(lambda: _audit(loaded, name, Span(from_ts, to_ts), kind or AUDITED, show))
+    return main(lambda: _audit(loaded, name, Span(from_ts, to_ts), kind or AUDITED, show), short=True)
 
 
 async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds: tuple[str, ...], show: int | None) -> Exit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -23,11 +23,12 @@ from crosstape_recorder.audit.findings import Audit as Findings
 from crosstape_recorder.audit.findings import Difference
 from crosstape_recorder.audit.reading import AUDITED, Span, needed
 from crosstape_recorder.audit.reading import audit as audit_store
-from crosstape_recorder.audit.rules import Rules
+from crosstape_recorder.audit.rules import MS, Rules
 
 Kind = Literal["cbbo", "window", "bar", "depth", "edge"]
-MOST_INPUTS = 20
+MOST_INPUTS: Final = 20
 """Inputs that are printed with one difference."""
+MOST_FIRSTS: Final = 20
 
 
 def audit(
@@ -37,7 +38,10 @@ def audit(
     from_text: From = None,
     to_text: To = None,
     kind: Annotated[tuple[Kind, ...], Parameter(negative="", help="What to audit; may be given several times. Default: all.")] = (),
-    show: Annotated[int, Parameter(help="How many differences to print, with their inputs.")] = 20,
+    show: Annotated[
+        int | None,
+        Parameter(help="How many differences to print with their inputs. Default: the first of each kind and instrument, 20 at most."),
+    ] = None,
     settings: SettingsFile = None,
 ) -> Exit:
     """Compute what was published again, from the recorded events and the texts of the methods, and compare it digit by digit.
@@ -46,22 +50,23 @@ def audit(
     history must have them and their inputs: recorder.kinds with trade, quote, book, status, gap and what is audited. The settings must be
     those of the aggregator (aggregator.*) at that time.
 
-    Each difference is printed with the events that it was computed from. Exits with 1 if there is any, and with 5 if there was nothing to
-    compare.
+    Differences are counted for each kind and instrument, and the first of each is printed with the events that it was computed from. Exits
+    with 1 if there is any, and with 5 if there was nothing to compare. Later events than the recorder has committed are not audited: a line
+    says up to when it went.
     """
     loaded = load(settings)
     now_ts = time.time_ns()
     from_ts, to_ts = span(from_text, to_text, now_ts)
     if from_ts is None:
         raise SettingsError("--from is missing: an audit needs a time from which on, as --from -1h")
-    if show < 0:
+    if show is not None and show < 0:
         raise SettingsError(f"--show {show}: it cannot be below 0")
     name = None if instrument is None else InstrumentNames(()).meant(instrument)
     begin_logging(loaded, service="audit")
     return main(lambda: _audit(loaded, name, Span(from_ts, to_ts), kind or AUDITED, show), short=True)
 
 
-async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds: tuple[str, ...], show: int) -> Exit:
+async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds: tuple[str, ...], show: int | None) -> Exit:
     began = time.monotonic()
     asked_ts = wanted.to_ts
     async with open_store(settings) as store:
@@ -73,10 +78,9 @@ async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds
             sys.stdout.write(f"nothing to compare: the recorder has committed all kinds only up to {iso(wanted.to_ts)}, before --from\n")
             return Exit.UNPROVEN
         found = await audit_store(store, wanted, Rules.of(settings.aggregator), instrument=instrument, kinds=kinds)
-    for one in found.differences[:show]:
+    sys.stdout.write(groups(found))
+    for one in printed(found, show):
         sys.stdout.write(text_of(one))
-    if len(found.differences) > show or found.differs.total() > len(found.differences):
-        sys.stdout.write(f"… and {found.differs.total() - min(show, len(found.differences))} more\n\n")
     console = Console()
     console.print(summary(found, kinds))
     if found.unchecked:
@@ -91,6 +95,24 @@ async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds
         sys.stdout.write("nothing was published in this time, or recorder.kinds does not have it\n")
         return Exit.UNPROVEN
     return Exit.FAILED if found.differs.total() else Exit.OK
+
+
+def groups(found: Findings) -> str:
+    """Return a line for each kind and instrument that has differences: how many, and from when to when."""
+    lines = [
+        f"{kind} {instrument}: {counted(one.count, 'difference')} from {iso(one.first.ms * MS)} to {iso(one.last_ms * MS)}"
+        for (kind, instrument), one in found.groups.items()
+    ]
+    return "\n".join((*lines, "", "")) if lines else ""
+
+
+def printed(found: Findings, show: int | None) -> list[Difference]:
+    """Return the differences to print in full: the first of each kind and instrument, then, if `show` is given, others in their order."""
+    firsts = [group.first for group in found.groups.values()]
+    if show is None:
+        return firsts[:MOST_FIRSTS]
+    others = [one for one in found.differences if all(one is not first for first in firsts)]
+    return (firsts + others)[:show]
 
 
 def text_of(one: Difference) -> str:

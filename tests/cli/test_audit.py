@@ -93,3 +93,23 @@ async def test_an_audit_ends_where_the_recorder_has_committed_all_kinds(tmp_path
     assert b"\naudited up to 2026-" in done.out
     assert late.code == Exit.UNPROVEN
     assert b"before --from" in late.out
+
+
+@pytest.mark.slow
+async def test_differences_of_one_cause_are_grouped(tmp_path: Path) -> None:
+    """One changed trade shows in many windows and bars: each kind has a line, and its first difference is printed."""
+    rows = list(tape(3, 900))
+    trades = [index for index, row in enumerate(rows) if isinstance(row.event, Trade)]
+    index = trades[len(trades) // 2]
+    trade = rows[index].event
+    assert isinstance(trade, Trade)
+    rows[index] = rows[index]._replace(event=msgspec.structs.replace(trade, size=trade.size + 1))
+
+    done = await run(tmp_path, rows, "--from", str(START - 1), "--to", str(START + 10**12))
+
+    text = done.out.decode()
+    first = text.partition("\n\n")[0].splitlines()
+    assert done.code == Exit.FAILED
+    assert sorted(line.partition(":")[0] for line in first) == [f"bar {NAME}", f"window {NAME}"]
+    assert all(" differences from 2026-" in line for line in first)
+    assert text.count("    published  ") == 2

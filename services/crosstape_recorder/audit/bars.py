@@ -191,7 +191,9 @@ class Bars:
             if interval.lacks(until_ms) and open_ts > max(self._first_ms * MS, self.known_from_ts):
                 where, texts = f"bar:{timeframe} {self._name} {venue} open_ts {open_ts}", tuple(_texts(interval))
                 self._audit.differ(
-                    Difference("bar", where, "closed", "no bar", f"a bar of {interval.total} trades", texts, interval.waiting[0].ms)
+                    Difference(
+                        "bar", where, "closed", "no bar", f"a bar of {interval.total} trades", texts, interval.waiting[0].ms, self._name
+                    )
                 )
             return
         check = Check(self._audit, "bar", bar, f"{interval.bar_ms}-0")

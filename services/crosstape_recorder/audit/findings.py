@@ -31,6 +31,16 @@ class Difference(msgspec.Struct, frozen=True):
     """The events that it was computed from: id and JSON."""
     ms: int = 0
     """The id (ms) of the published event."""
+    instrument: str = ""
+
+
+class Group(msgspec.Struct):
+    """The differences of one kind and instrument: one cause usually shows in many of them."""
+
+    first: Difference
+    count: int
+    last_ms: int
+    """The id (ms) of the last event that differs."""
 
 
 class Audit:
@@ -39,6 +49,8 @@ class Audit:
     def __init__(self) -> None:
         self.differences: list[Difference] = []
         """The first `KEPT` of them."""
+        self.groups: dict[tuple[str, str], Group] = {}
+        """Kind and instrument → all their differences, in the order of their first ones."""
         self.differs: Counter[str] = Counter()
         """Kind → number of differences."""
         self.exact: Counter[str] = Counter()
@@ -51,8 +63,9 @@ class Audit:
         """Kind → published events."""
 
     def add(self, other: Audit) -> None:
-        """Add the findings of another audit."""
+        """Add the findings of another audit, of another instrument."""
         self.differences += other.differences[: KEPT - len(self.differences)]
+        self.groups.update(other.groups)
         for mine, its in ((self.differs, other.differs), (self.exact, other.exact), (self.justified, other.justified)):
             mine.update(its)
         self.unchecked.update(other.unchecked)
@@ -65,12 +78,24 @@ class Audit:
         for one in taken:
             self.differs[one.kind] -= 1
             self.unchecked[one.kind, reason] += 1
+            self._leave(one)
         self.differs += Counter()  # without those that are 0
+
+    def _leave(self, taken: Difference) -> None:
+        """Take a difference out of its group: those that stay are older."""
+        group = self.groups[taken.kind, taken.instrument]
+        group.count -= 1
+        if not group.count:
+            del self.groups[taken.kind, taken.instrument]
+        elif group.last_ms >= taken.ms:
+            stay = (one.ms for one in self.differences if (one.kind, one.instrument) == (taken.kind, taken.instrument))
+            group.last_ms = max(stay, default=group.first.ms)
 
     def only(self, kinds: Collection[str]) -> Audit:
         """Return the findings of these kinds."""
         found = Audit()
         found.differences = [one for one in self.differences if one.kind in kinds]
+        found.groups = {key: group for key, group in self.groups.items() if key[0] in kinds}
         for mine, its in (
             (self.differs, found.differs), (self.exact, found.exact), (self.justified, found.justified), (self.events, found.events),
         ):  # fmt: skip
@@ -86,6 +111,11 @@ class Audit:
     def differ(self, found: Difference) -> None:
         """Add a difference."""
         self.differs[found.kind] += 1
+        group = self.groups.get((found.kind, found.instrument))
+        if group is None:
+            self.groups[found.kind, found.instrument] = Group(found, 1, found.ms)
+        else:
+            group.count, group.last_ms = group.count + 1, max(group.last_ms, found.ms)
         if len(self.differences) < KEPT:
             self.differences.append(found)
 
@@ -128,7 +158,9 @@ class Check:
         """Note a difference."""
         found = self._inputs() if inputs is None else inputs
         event = named(self._event, self._id)
-        self._audit.differ(Difference(self._kind, event, field, shown(published), shown(computed), tuple(found), self._ms))
+        self._audit.differ(
+            Difference(self._kind, event, field, shown(published), shown(computed), tuple(found), self._ms, self._event.instrument)
+        )
 
     def unchecked(self, reason: str, count: int = 1) -> None:
         """Note values that cannot be checked."""

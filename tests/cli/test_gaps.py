@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from crosstape.history import text_events
+from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
@@ -100,6 +101,35 @@ async def test_a_time_in_which_nobody_recorded_is_one_line(tmp_path: Path) -> No
     assert (line["from_ts"], line["to_ts"]) == (T0 + 19 * S, T0 + 30 * S)
 
 
+async def test_what_the_recorder_missed_is_named_so_and_bars_are_not_counted(tmp_path: Path) -> None:
+    """The numbers of a stream of bars are those of open ones, too, of which none is kept: how many bars are missing is not known."""
+    lost = [
+        Gap(venue, "BTC-USDT", None, T0 + 50 * S, kind, T0 + 3 * S, T0 + 37 * S, 90, GapCause.BUS, epoch=7, seq=9)
+        for venue, kind in (("consolidated", "bar:1m"), ("binance", "quote"))
+    ]
+    store = ParquetStore(LocalFolder(tmp_path / "history"))
+    builder = BatchBuilder("gap")
+    for number, gap in enumerate(lost):
+        data = encode(gap)
+        builder.add(gap.received_ts // 10**6, number, text_events.decode(data), data, Source.RECORDER)
+    await store.append(builder.build(), {}, after=0)
+    await store.aclose()
+
+    shown = await run(tmp_path, "gaps", "--to", str(T0 + 60 * S))
+    lines = await run(tmp_path, "gaps", "--to", str(T0 + 60 * S), "--format", "jsonl")
+
+    rows = [" ".join(line.split()) for line in shown.out.decode().splitlines()]
+    assert any("bar:1m BTC-USDT consolidated" in row and " 34.0s ? recorder away with its" in row for row in rows), rows
+    assert "recorder away: the recorder was away or behind; entries left the tape before it had read them" in rows
+    assert any("quote BTC-USDT binance" in row and " 34.0s 90 recorder away no: a state" in row for row in rows), rows
+    assert max(map(len, shown.out.decode().splitlines())) <= 100
+    found = {one["kind"]: one for one in map(msgspec.json.decode, lines.out.splitlines())}
+    assert (found["bar"]["missing"], found["quote"]["missing"]) == (None, 90)
+    assert found["bar"]["causes"] == ["recorder_away"]
+    assert found["bar"]["seen"] == ["the recorder was away or behind"]
+    assert "two minutes later `crosstape repair`" in found["bar"]["why_not"]
+
+
 async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:
     """By kind, instrument, venue, and time."""
     await history(tmp_path)
@@ -111,7 +141,7 @@ async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:
 
     assert kinds == ["quote"]
     assert (later.code, later.out) == (Exit.OK, b"")
-    assert b"nothing is missing, as far as the history can show it" in other.out
+    assert b"nothing is missing up to 2026-08-06T07:07:39Z, as far as the history can show it" in other.out
 
 
 @pytest.mark.parametrize("command", [("gaps",), ("repair",), ("recorder", "check")])

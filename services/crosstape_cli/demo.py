@@ -19,11 +19,12 @@ from rich.console import Console
 from crosstape.bus import Client, connect
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.errors import CrosstapeError, SettingsError, StorageError
+from crosstape.history.opening import check_store
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.ports import check_free
 from crosstape.runtime.telemetry import configure_logging
-from crosstape.settings import BusSettings, TelemetrySettings
+from crosstape.settings import BusSettings, RecorderSettings, Settings, TelemetrySettings
 from crosstape_cli.demo_services import DRAIN_S, LOOPBACK, Stand
 from crosstape_cli.follow import Quotes
 from crosstape_cli.keep_server import keep_running
@@ -94,6 +95,8 @@ def demo(
         raise SettingsError(f"--page {page}: that is the port of --port; choose another")
     if record is not None and (record.is_file() or (record.is_dir() and any(record.iterdir()))):
         raise SettingsError(f"--record {record}: it is not empty; a store has the history of one tape, so choose a new folder")
+    if record is not None:
+        check_store(Settings(recorder=RecorderSettings(store=str(record.absolute()))))
     if (seconds is not None and not seconds > 0) or not rate > 0:
         raise SettingsError("--seconds and --rate must be above 0")
     configure_logging(TelemetrySettings(log_level="warning", log_format="console"), service="demo")

@@ -61,8 +61,8 @@ class Stand(msgspec.Struct, frozen=True):
         environ |= {f"{PREFIX}VENUES__{venue.upper()}__PROXY": "" for venue in self.venues}  # they are on this machine
         environ |= outputs(list(self.venues))
         environ |= {"CROSSTAPE_GATEWAY__HOST": LOOPBACK, "CROSSTAPE_GATEWAY__PORT": str(self.page)}
-        environ["CROSSTAPE_RECORDER__STORE"] = str((self.record or directory / "history").absolute())  # not the user's DATABASE_URL
-        environ["CROSSTAPE_RECORDER__COMMIT_S"] = f"{COMMIT_S:g}"
+        if self.record is not None:  # else the gateway has no history, and needs no extra for one
+            environ |= {"CROSSTAPE_RECORDER__STORE": str(self.record.absolute()), "CROSSTAPE_RECORDER__COMMIT_S": f"{COMMIT_S:g}"}
         file = str(self.settings_file(directory))
         options = [option for venue, port in self.venues.items() for option in ("--venue", venue, "--port", f"{venue}={port}")]
         option = ("--settings", file)

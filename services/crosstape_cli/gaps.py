@@ -51,7 +51,7 @@ def gaps(
     now_ts = time.time_ns()
     wanted = selection(loaded, instrument, venue, kind, times=span(from_, to, now_ts), now_ts=now_ts)
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="gaps")
-    return main(lambda: _list(loaded, wanted, now_ts, as_lines=format == "jsonl"))
+    return main(lambda: _list(loaded, wanted, now_ts, as_lines=format == "jsonl"), short=True)
 
 
 async def _list(settings: Settings, wanted: Selection, now_ts: int, *, as_lines: bool) -> Exit:

@@ -19,6 +19,7 @@ from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings, shown
 from crosstape.tape.selection import FRAMED, select
+from crosstape_cli.history_absent import why_nothing
 from crosstape_cli.instrument_names import InstrumentNames
 from crosstape_cli.moments import From, To, span
 from crosstape_cli.options import SettingsFile, load
@@ -43,7 +44,9 @@ def history(
     venue: Annotated[str | None, Parameter(help="Venue, or `consolidated`; default: all.")] = None,
     limit: Annotated[int | None, Parameter(help="The newest rows, at most so many.")] = None,
     timeframe: Annotated[str | None, Parameter(help="Of candles and bars, if KIND does not name it: 1m.")] = None,
-    from_trades: Annotated[bool, Parameter(negative="", help="Compute candles from the recorded trades.")] = False,
+    from_trades: Annotated[
+        bool, Parameter(negative="", help="Compute candles from the recorded trades: of --venue, else of all together alone.")
+    ] = False,
     revisions: Annotated[bool, Parameter(negative="", help="All recorded revisions of candles and bars, not the newest alone.")] = False,
     format: Annotated[Format | None, Parameter(help="jsonl, csv or parquet; default: by the name of --output.")] = None,  # noqa: A002
     output: Annotated[str, Parameter(help="File to write; - is standard output.")] = STDOUT,
@@ -56,8 +59,9 @@ def history(
     computed event the time for which it is true, of all others when they were received. What was received within the last
     recorder.commit_s may not be in the store yet; the streams of the tape have it.
 
-    With --from-trades, `candle:1m` and `bar:1m` are candles of the recorded trades, of one venue or of all together, exact, by the method
-    of bars (bar/1); intervals without trades have none. They are those that opened within --from and --to, each with all its trades.
+    With --from-trades, `candle:1m` and `bar:1m` are candles of the recorded trades, exact, by the method of bars (bar/1): of the venue that
+    --venue names; without it of all together, as `consolidated`, and not of each. Intervals without trades have none. They are those that
+    opened within --from and --to, each with all its trades.
     """
     loaded = load(settings)
     query = _query(kind, instrument, venue, timeframe, limit, files=files)
@@ -68,8 +72,8 @@ def history(
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="error"), service="history")
     chosen = format_of(format, output)
     if files:
-        return main(lambda: _print_files(loaded, query))
-    return main(lambda: _print_rows(loaded, query, chosen, output, from_trades=from_trades))
+        return main(lambda: _print_files(loaded, query), short=True)
+    return main(lambda: _print_rows(loaded, query, chosen, output, from_trades=from_trades), short=True)
 
 
 def _query(kind: str, instrument: str | None, venue: str | None, timeframe: str | None, limit: int | None, *, files: bool) -> Query:
@@ -117,7 +121,7 @@ async def _print_rows(settings: Settings, query: Query, format_: Format, output:
         except BrokenPipeError:  # the reader of our output has closed the pipe, as `head` does
             return Exit.OK
         if not rows:
-            sys.stderr.write(f"crosstape: {await _nothing(settings, store, query, from_trades=from_trades)}\n")
+            sys.stderr.write(f"crosstape: {await why_nothing(settings, store, query, from_trades=from_trades)}\n")
     return Exit.OK
 
 
@@ -152,19 +156,6 @@ def _next_open(timeframe: str, ts: int) -> int:
     """Return when the first interval begins that does not begin before `ts`."""
     open_ts = open_of(timeframe, ts)
     return open_ts if open_ts == ts else close_of(timeframe, open_ts)
-
-
-async def _nothing(settings: Settings, store: Store, query: Query, *, from_trades: bool) -> str:
-    """Return why there is no row, as far as it is known."""
-    where, kind = shown(history_url(settings)), "trade" if from_trades else query.kind
-    if not (await store.position(kind)).number:
-        text = f"{where}: no {kind} was recorded yet; `crosstape recorder` records the kinds of recorder.kinds"
-    else:
-        wanted = f"{kind}:{query.timeframe}" if query.timeframe and not from_trades else kind
-        text = f"{where}: no {wanted} of {query.instrument}{f' at {query.venue}' if query.venue else ''} in this range"
-    if query.kind in FRAMED and not from_trades:
-        text += "; --from-trades computes candles from the recorded trades"
-    return text
 
 
 async def _print_files(settings: Settings, query: Query) -> Exit:

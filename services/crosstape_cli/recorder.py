@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from crosstape.bus import Client, connect
 from crosstape.bus.client.availability import Availability
-from crosstape.history.opening import history_url, open_store
+from crosstape.history.opening import check_store, history_url, open_store
 from crosstape.history.store import Store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings, shown
@@ -56,9 +56,10 @@ def recorder(
     tape: `crosstape recorder adopt` lets the history go on with it. Live and simulated tapes never mix.
     """
     loaded = load(settings)
+    check_store(loaded)
     if action is Action.CHECK:
         begin_logging(loaded, service="recorder")
-        return main(lambda: _check(loaded))
+        return main(lambda: _check(loaded), short=True)
     loaded = located(loaded)
     begin_logging(loaded, service="recorder")
     return main(lambda: _adopt(loaded) if action is Action.ADOPT else run(loaded, _repair(loaded)))

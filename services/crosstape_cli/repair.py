@@ -58,7 +58,7 @@ def repair(
     now_ts = time.time_ns()
     wanted = selection(loaded, instrument, venue, kind, times=span(from_, to, now_ts), now_ts=now_ts)
     configure_logging(msgspec.structs.replace(loaded.telemetry, log_level="warning"), service="repair")
-    return main(lambda: _repair(loaded, wanted, dry_run=dry_run))
+    return main(lambda: _repair(loaded, wanted, dry_run=dry_run), short=True)
 
 
 async def _repair(settings: Settings, wanted: Selection, *, dry_run: bool) -> Exit:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from crosstape.errors import HistoryError, SettingsError
-from crosstape.history.opening import check_store
+from crosstape.history.opening import check_named_store, check_store
 from crosstape.runtime.embedded_server import free_port
 from crosstape.runtime.ports import check_free
 from crosstape.settings import GatewaySettings, Settings
@@ -45,9 +45,11 @@ def check_gateway(settings: Settings) -> None:
 
 
 def check_recorder(settings: Settings, environ: Mapping[str, str] | None = None) -> None:
-    """Raise `SettingsError` or `HistoryError` if the recorder could not open a store with these settings."""
+    """Raise `SettingsError` or `HistoryError` if the recorder, or the gateway, could not open a store with these settings."""
     if settings.recorder.enabled:
         check_store(settings, environ)
+    elif settings.gateway.enabled:
+        check_named_store(settings, environ)
 
 
 class ConfiguredServices:

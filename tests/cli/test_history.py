@@ -15,9 +15,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from crosstape.bus import Bookmark
+from crosstape.bus.spool.tape_identity import Identity
 from crosstape.history.arrow import events_of
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
+from crosstape.origin import Origin
 from crosstape_cli.main import main
 from tests.history.batches import MINUTE, NOON, SECOND, batch, candle, trade
 
@@ -39,8 +42,10 @@ TRADES = [
 
 async def _write(folder: Path) -> None:
     store = ParquetStore(LocalFolder(folder))
+    await store.bind(Identity("tape-1", Origin.SIMULATED), after=0)
     await store.append(batch(TRADES[:6]), {}, after=0)
-    await store.append(batch(TRADES[6:], first_ms=2_000, first_seq=7), {}, after=1)
+    marks = {"tape:trade:BTC-USDT": Bookmark("3-0", (("kraken", 1, 10),)), "tape:trade:ETH-USDT": Bookmark("4-0", (("kraken", 1, 3),))}
+    await store.append(batch(TRADES[6:], first_ms=2_000, first_seq=7), marks, after=1)
     await store.append(batch([candle(0), candle(0, revision=1), candle(1)]), {}, after=0)
     await store.aclose()
 
@@ -135,7 +140,7 @@ def test_the_files_for_other_engines(history: Path, capfdbinary: pytest.CaptureF
 )
 def test_a_mistake_is_named(history: Path, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
     """With what would be right."""
-    assert main(["history", *arguments]) in (1, 2)
+    assert main(["history", *arguments]) == 2
     out, err = capfd.readouterr()
     assert said in err
     assert not out
@@ -147,6 +152,31 @@ def test_nothing_recorded_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["history", "bar:1m", "BTC-USDT"]) == 0
     assert "no bar was recorded yet" in capfd.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trade", "BTC-USDT", "--to", "2020-01-01"], "no trade of BTC-USDT in this range"),
+        (
+            ["trade", "BTC-USDT", "--venue", "krakn"],
+            "no trade of BTC-USDT at krakn is in the history; did you mean kraken? it has of these venues kraken",
+        ),
+        (
+            ["trade", "BTC-USD1"],
+            "no trade of BTC-USD1 is in the history; did you mean BTC-USDT? it has trade of BTC-USDT, ETH-USDT",
+        ),
+        (["trade", "XAU-JPY"], "no trade of XAU-JPY is in the history; it has trade of BTC-USDT, ETH-USDT"),
+        (["candle:5m", "XAU-JPY", "--from-trades"], "no trade of XAU-JPY is in the history; it has trade of BTC-USDT, ETH-USDT"),
+        (["liquidation", "BTC-USDT-PERP"], "no liquidation is in the history yet"),
+    ],
+)
+def test_a_name_that_was_never_recorded_is_no_empty_range(
+    history: Path, arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What the store has instead is named; a kind of which nothing happened is not called unrecorded."""
+    assert main(["history", *arguments]) == 0
+    assert capfd.readouterr() == ("", f"crosstape: {history}: {said}\n")
 
 
 def test_a_reader_that_stops_is_no_error(history: Path) -> None:

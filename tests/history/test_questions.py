@@ -235,7 +235,7 @@ def bar(
 
 
 def test_of_a_candle_the_newest_revision_counts(tmp_path: Path) -> None:
-    """That of the tape before one from REST, unless it was open."""
+    """A closed one before an open one, then the highest revision, also one from REST."""
     rows = [
         Row(bar(Candle, 0, 0), 10), Row(bar(Candle, 0, 2, close="3"), 30), Row(bar(Candle, 0, 1, close="2"), 20),
         Row(bar(Candle, 1, 0, close="7"), 11), Row(bar(Candle, 1, 7, close="9"), 99, 0, Source.REST),
@@ -245,7 +245,7 @@ def test_of_a_candle_the_newest_revision_counts(tmp_path: Path) -> None:
     of = files(tmp_path, rows[:5], rows[5:])
     query = Query(kind="candle", instrument="BTC-USDT", timeframe="1m", venue="kraken")
 
-    for minute, close in enumerate(("3", "7", "6")):
+    for minute, close in enumerate(("3", "9", "6")):
         found = last(of, msgspec.structs.replace(query, to_ts=START + minute * 60 * SECOND + 1))
         assert found is not None
         event = decode(found)

@@ -198,7 +198,7 @@ async def test_the_join_is_the_truth_at_any_moment(recording: Recording, valkey:
 
     truth.sort(key=lambda one: one.venue_ts or 0)
     async with recording.tape(valkey) as tape:
-        for _ in range(12):
+        for _ in range(6):
             start, end = sorted(dice.sample(range(-300, 160), 2))
             query: dict[str, Any] = {"from_ts": NOON + start * SECOND} if dice.random() < 0.6 else {}
             query |= {"to_ts": NOON + end * SECOND} if dice.random() < 0.6 else {}
@@ -274,7 +274,7 @@ async def test_candles_are_the_truth_at_any_moment(recording: Recording, valkey:
             await recording.client.xtrim(CANDLES, minid=recording._ids[CANDLES], approximate=False)
 
     async with recording.tape(valkey) as tape:
-        for _ in range(10):
+        for _ in range(6):
             start, end = sorted(dice.sample(range(-5, 60), 2))
             query: dict[str, Any] = {"from_ts": NOON + start * MINUTE} if dice.random() < 0.6 else {}
             query |= {"to_ts": NOON + end * MINUTE} if dice.random() < 0.6 else {}

@@ -45,6 +45,12 @@ def check_store(settings: Settings, environ: Mapping[str, str] | None = None) ->
     _check(history_url(settings, environ))
 
 
+def check_named_store(settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    """Raise what `check_store` raises, if the settings say that there is a history: a store is named or the recorder is enabled."""
+    if settings.recorder.store or settings.recorder.enabled:
+        check_store(settings, environ)
+
+
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings, environ: Mapping[str, str] | None = None) -> AsyncIterator[Store]:
     """Opens the store for the length of the block.
@@ -108,4 +114,4 @@ def _need(*libraries: str, what: str) -> None:
     for library in libraries:
         if importlib.util.find_spec(library) is None:
             extra = EXTRAS[library]
-            raise HistoryError(f"{what} needs {library}: pip install 'crosstape[{extra}]'")
+            raise HistoryError(f"{what} needs {library}: pip install 'crosstape[{extra}]' (in a clone: make .venv/.ready)")

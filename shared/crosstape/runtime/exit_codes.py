@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Final
 
-from crosstape.errors import BusError, SettingsError, StorageError, Superseded, WrongTape
+from crosstape.errors import BusError, SettingsError, StorageError, Superseded, UnknownName, WrongTape
 
 
 class Exit(IntEnum):
@@ -65,7 +65,7 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
 
 def _code(exc: BaseException) -> Exit:
     match exc:
-        case SettingsError():
+        case SettingsError() | UnknownName():
             return Exit.USAGE
         case StorageError():
             return Exit.STORAGE

@@ -32,18 +32,20 @@ ORPHAN_S: Final = 30.0
 log = structlog.get_logger(__name__)
 
 
-def main(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
+def main(factory: Callable[[], Coroutine[Any, Any, object]], *, short: bool = False) -> Exit:
     """Run the coroutine on uvloop until it is done. The first SIGTERM or SIGINT cancels it, a second one ends the process at once.
 
     The coroutine cleans up in `finally`. Errors are logged here, once: those that we raise on purpose in one line, others with a traceback.
     If the coroutine returns an `Exit`, that is the exit code.
+
+    `short`: it is no service but a short command. What is raised on purpose is a line `crosstape: …` on standard error, and no log.
     """
     tune_gc()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_root(factory))
+        return runner.run(_root(factory, short=short))
 
 
-async def _root(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
+async def _root(factory: Callable[[], Coroutine[Any, Any, object]], *, short: bool) -> Exit:
     task = asyncio.current_task()
     assert task is not None
     stop = _Stop(task)
@@ -59,7 +61,7 @@ async def _root(factory: Callable[[], Coroutine[Any, Any, object]]) -> Exit:
             raise
         return Exit.OK
     except Exception as exc:
-        return _report(exc)
+        return _report(exc, short=short)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -125,10 +127,13 @@ def _has_terminal() -> bool:
     return True
 
 
-def _report(exc: Exception) -> Exit:
+def _report(exc: Exception, *, short: bool) -> Exit:
     code = code_of(exc)
     if code is Exit.FAILED and not all(isinstance(leaf, CrosstapeError) for leaf in leaves(exc)):
         log.error("process.failed", code=int(code), exc_info=exc)
+    elif short:
+        for leaf in leaves(exc):
+            sys.stderr.write("".join(f"crosstape: {line}\n" for line in (str(leaf) or type(leaf).__name__).splitlines()))
     else:
         for leaf in leaves(exc):
             log.error("process.failed", code=int(code), error=str(leaf) or type(leaf).__name__)

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from crosstape.history.opening import history_url, open_store
+from crosstape.history.query import Query
 from crosstape.history.store import Store
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
@@ -21,6 +22,7 @@ from crosstape_cli.moments import From, To, span
 from crosstape_cli.options import SettingsFile, load
 from crosstape_recorder.fetching import Wanted
 from crosstape_recorder.selection import Selection
+from crosstape_schemas import VENUE_WIDE, decode
 
 WIDTH: Final = 100
 """Columns of the table where the output is no terminal."""
@@ -60,7 +62,7 @@ async def _list(settings: Settings, wanted: Selection, now_ts: int, *, as_lines:
 
 async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach: Callable[[Wanted], str], *, as_lines: bool) -> None:
     """Print what the history lacks. Raises `HistoryError`."""
-    from crosstape_cli.gaps_view import as_line, table, to_seconds  # noqa: PLC0415 - after `open_store` has said which extra is missing
+    from crosstape_cli.gaps_view import as_line, notes, table, to_seconds  # noqa: PLC0415 - after `open_store` has said which extra is missing
     from crosstape_recorder.examining import examine  # noqa: PLC0415
     from crosstape_recorder.gaps.stretches import listed  # noqa: PLC0415
     from crosstape_recorder.repairing import judged  # noqa: PLC0415
@@ -74,6 +76,7 @@ async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach:
         return
     if lines:
         Console(width=None if sys.stdout.isatty() else WIDTH).print(table(lines))
+        sys.stdout.writelines(f"{note}\n" for note in notes(lines))
     else:
         sys.stdout.write(f"{await nothing_missing(settings, store, wanted)}\n")
     if found.until_ts is not None and found.until_ts < wanted.to_ts:
@@ -81,7 +84,12 @@ async def print_gaps(settings: Settings, store: Store, wanted: Selection, reach:
 
 
 async def nothing_missing(settings: Settings, store: Store, wanted: Selection) -> str:
-    """Return what to say where nothing is missing. Raises `HistoryError`."""
+    """Return what to say where nothing is missing, and up to when that was looked at. Raises `HistoryError`."""
+    from crosstape_cli.gaps_view import to_seconds  # noqa: PLC0415 - after `open_store` has said which extra is missing
+
     is_new = not any([(await store.position(kind)).number for kind in wanted.kinds])
-    text = "nothing was recorded yet" if is_new else "nothing is missing, as far as the history can show it"
+    newest = await store.last(Query(kind="status", instrument=VENUE_WIDE))
+    looked_ts = wanted.to_ts if newest is None else min(decode(newest).received_ts, wanted.to_ts)
+    looked = f"nothing is missing up to {to_seconds(looked_ts)}, as far as the history can show it"
+    text = "nothing was recorded yet" if is_new else looked
     return f"{shown(history_url(settings))}: {text}"

@@ -16,6 +16,8 @@ from crosstape_recorder.repairing import Repaired
 
 SECOND: Final = 1_000_000_000
 HEADINGS: Final = ("kind", "instrument", "venue", "from", "for", "missing", "cause", "repair")
+AWAY: Final = "recorder away"
+AWAY_NOTE: Final = f"{AWAY}: {Seen.RECORDER}; entries left the tape before it had read them"
 NOT_KNOWN: Final = "?"
 SHORT: Final = (("it is computed", "no: computed"), ("venues do not keep", "no: a state"), ("nobody else has", "no: our own"),
                 ("bars are computed", "with its trades"), ("it is too new", "not yet: too new"))  # fmt: skip
@@ -60,6 +62,11 @@ def table(lines: Sequence[Listed]) -> Table:
     return drawn
 
 
+def notes(lines: Sequence[Listed]) -> list[str]:
+    """Return what the table's words mean that do not explain themselves."""
+    return [AWAY_NOTE] if any(part.seen is Seen.RECORDER for line in lines for part in line.gap.parts) else []
+
+
 def to_seconds(ts: int) -> str:
     """Return a time in whole seconds."""
     return iso(ts // SECOND * SECOND)
@@ -69,7 +76,7 @@ def _cells(line: Listed) -> Iterable[str]:
     gap, feed = line.gap, line.gap.feed
     missing = NOT_KNOWN if gap.missing is None else f"{gap.missing:,}"
     # a report says why; what is seen by numbers or by silence says where it was seen
-    causes = (part.cause if part.seen in (Seen.EVENT, Seen.RECORDER) else part.seen.value for part in gap.parts)
+    causes = (part.cause if part.seen is Seen.EVENT else AWAY if part.seen is Seen.RECORDER else part.seen.value for part in gap.parts)
     return (
         feed.feed_kind, feed.instrument, feed.venue, to_seconds(gap.from_ts), lasting(gap.to_ts - gap.from_ts), missing,
         ", ".join(dict.fromkeys(causes)), _repair(line),

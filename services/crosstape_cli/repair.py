@@ -18,7 +18,7 @@ from crosstape.runtime.lifecycle import Exit, main
 from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings
 from crosstape_cli.gaps_selection import Instrument, Kind, VenueName, facts, selection, tolerance_ns
-from crosstape_cli.moments import From, To, span
+from crosstape_cli.moments import From, To, iso, span
 from crosstape_cli.options import SettingsFile, load
 from crosstape_cli.past_fetch import VenuePasts, venue_pasts
 from crosstape_cli.server import located
@@ -68,29 +68,48 @@ async def _repair(settings: Settings, wanted: Selection, *, dry_run: bool) -> Ex
 
             await print_gaps(settings, store, wanted, pasts.reach, as_lines=False)
             return Exit.OK
-        await _fill(settings, store, pasts, wanted)
+        newest_ts = await _fill(settings, store, pasts, wanted)
         try:
             async with connect(located(settings).bus) as client:
                 bars = await revise(settings, store, client, wanted, say=lambda text: sys.stderr.write(f"crosstape: {text}\n"))
         except BusError as exc:
             sys.stderr.write(f"crosstape: bars were not revised, a later run does it: {exc}\n")
             return Exit.OK
+        if note := waiting_bars(settings, newest_ts, time.time_ns()):
+            sys.stderr.write(f"crosstape: {note}\n")
     if bars:
         sys.stdout.write(f"{bars:,} bars were revised on the tape\n")
     return Exit.OK
 
 
-async def _fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection) -> None:
+def waiting_bars(settings: Settings, newest_ts: int, now_ts: int) -> str:
+    """Return when bars of repaired trades are made again, if that is not now. `newest_ts`: the end of the newest of them; 0: none came."""
+    from crosstape_recorder.revising import SETTLED_NS  # noqa: PLC0415 - after `open_store` has said which extra is missing
+
+    ready_ts = newest_ts + int(settings.aggregator.bar_history_s * SECOND) + SETTLED_NS
+    if not newest_ts or ready_ts <= now_ts:
+        return ""
+    return (
+        f"bars of the newest of these times are made again by the next `crosstape repair` after {iso(ready_ts // SECOND * SECOND)}:"
+        " until then they are the aggregator's (aggregator.bar_history_s and 2 minutes)"
+    )
+
+
+async def _fill(settings: Settings, store: Store, pasts: VenuePasts, wanted: Selection) -> int:
+    """Print what became of each gap. Returns the end of the newest of which trades came, ns; 0: of none."""
     from crosstape_cli.gaps import nothing_missing  # noqa: PLC0415 - after `open_store` has said which extra is missing
     from crosstape_cli.gaps_view import outcome  # noqa: PLC0415
 
-    count = 0
+    count = newest_ts = 0
     async for done in fill(settings, store, pasts, wanted):
         count += 1
+        if done.came and done.gap.feed.kind == "trade":
+            newest_ts = max(newest_ts, done.gap.to_ts)
         sys.stdout.write(f"{outcome(done)}\n")
         sys.stdout.flush()
     if not count:
         sys.stdout.write(f"{await nothing_missing(settings, store, wanted)}\n")
+    return newest_ts
 
 
 async def fill(

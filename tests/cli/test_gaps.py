@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from crosstape.history import text_events
+from crosstape.history.batch import Source
 from crosstape.history.columns import BatchBuilder
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.runtime.exit_codes import Exit
+from crosstape.settings import Settings
 from crosstape_cli.gaps_view import lasting
+from crosstape_cli.repair import waiting_bars
 from crosstape_schemas import Event, FeedState, Gap, GapCause, Quote, Side, Status, Trade, encode
 from tests.cli.running import Done, crosstape
 
@@ -100,6 +103,35 @@ async def test_a_time_in_which_nobody_recorded_is_one_line(tmp_path: Path) -> No
     assert (line["from_ts"], line["to_ts"]) == (T0 + 19 * S, T0 + 30 * S)
 
 
+async def test_what_the_recorder_missed_is_named_so_and_bars_are_not_counted(tmp_path: Path) -> None:
+    """The numbers of a stream of bars are those of open ones, too, of which none is kept: how many bars are missing is not known."""
+    lost = [
+        Gap(venue, "BTC-USDT", None, T0 + 50 * S, kind, T0 + 3 * S, T0 + 37 * S, 90, GapCause.BUS, epoch=7, seq=9)
+        for venue, kind in (("consolidated", "bar:1m"), ("binance", "quote"))
+    ]
+    store = ParquetStore(LocalFolder(tmp_path / "history"))
+    builder = BatchBuilder("gap")
+    for number, gap in enumerate(lost):
+        data = encode(gap)
+        builder.add(gap.received_ts // 10**6, number, text_events.decode(data), data, Source.RECORDER)
+    await store.append(builder.build(), {}, after=0)
+    await store.aclose()
+
+    shown = await run(tmp_path, "gaps", "--to", str(T0 + 60 * S))
+    lines = await run(tmp_path, "gaps", "--to", str(T0 + 60 * S), "--format", "jsonl")
+
+    rows = [" ".join(line.split()) for line in shown.out.decode().splitlines()]
+    assert any("bar:1m BTC-USDT consolidated" in row and " 34.0s ? recorder away with its" in row for row in rows), rows
+    assert "recorder away: the recorder was away or behind; entries left the tape before it had read them" in rows
+    assert any("quote BTC-USDT binance" in row and " 34.0s 90 recorder away no: a state" in row for row in rows), rows
+    assert max(map(len, shown.out.decode().splitlines())) <= 100
+    found = {one["kind"]: one for one in map(msgspec.json.decode, lines.out.splitlines())}
+    assert (found["bar"]["missing"], found["quote"]["missing"]) == (None, 90)
+    assert found["bar"]["causes"] == ["recorder_away"]
+    assert found["bar"]["seen"] == ["the recorder was away or behind"]
+    assert "two minutes later `crosstape repair`" in found["bar"]["why_not"]
+
+
 async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:
     """By kind, instrument, venue, and time."""
     await history(tmp_path)
@@ -111,7 +143,7 @@ async def test_a_selection_leaves_out_the_rest(tmp_path: Path) -> None:
 
     assert kinds == ["quote"]
     assert (later.code, later.out) == (Exit.OK, b"")
-    assert b"nothing is missing, as far as the history can show it" in other.out
+    assert b"nothing is missing up to 2026-08-06T07:07:39Z, as far as the history can show it" in other.out
 
 
 @pytest.mark.parametrize("command", [("gaps",), ("repair",), ("recorder", "check")])
@@ -162,6 +194,16 @@ async def test_what_is_wrong_is_named(tmp_path: Path, command: str, options: tup
 
     assert done.code == Exit.USAGE
     assert error in done.err
+
+
+def test_when_bars_are_made_again() -> None:
+    """Once the aggregator does not revise them any more, and two minutes later; nothing waits if no trades came."""
+    settings = Settings()
+    wait = int(settings.aggregator.bar_history_s * S) + 120 * S
+
+    assert "`crosstape repair` after 2026-08-06T08:08:40Z:" in waiting_bars(settings, T0, T0 + wait - 1)
+    assert waiting_bars(settings, T0, T0 + wait) == ""
+    assert waiting_bars(settings, 0, 0) == ""
 
 
 @pytest.mark.parametrize(("ns", "text"), [(0, "0.0s"), (6 * S, "6.0s"), (200 * S, "3m 20s"), (3_600 * S, "1h 0m"), (90_061 * S, "1d 1h")])

@@ -258,7 +258,7 @@ def test_numbers_that_the_bus_lost_are_listed_once() -> None:
     ]
     trimmed = [GapRow(row(T0 + 2 * S, T0 + 6 * S, missed=None, seq=0, cause=GapCause.UNKNOWN).gap, by_recorder=True)]
     (one,) = found(Recorded(feeds=[TRADES], numbers={TRADES: numbers}, gaps=trimmed))
-    assert (one.missing, one.seen) == (None, ("recorder",))
+    assert (one.missing, one.seen) == (None, (Seen.RECORDER.value,))
 
 
 def test_a_gap_of_candles_that_are_there_is_not_listed() -> None:

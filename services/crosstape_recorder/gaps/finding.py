@@ -21,6 +21,8 @@ from crosstape_schemas.timeframes import close_of, open_of
 
 LOSSES: Final = frozenset({GapCause.BUS.value, GapCause.OVERFLOW.value})
 """Causes of gaps of events that had a number already, or would have got one."""
+FRAMED: Final = frozenset({"candle", "bar"})
+"""Kinds of intervals."""
 NEVER_EXPANDED: Final = frozenset({"bar", "status", "gap"})
 """Kinds that a gap of all kinds does not name one by one: bars follow their trades."""
 
@@ -92,7 +94,7 @@ def find(
         if not wanted(part.feed) or not span.has(part):
             continue
         if not _is_there(part, ids, recorded.candles, tolerance_ns):
-            by_feed[part.feed].append(part)
+            by_feed[part.feed].append(_of_closed(part))
         elif part in told.open:
             settled.append(part)
     gaps = tuple(gap for feed in sorted(by_feed) for gap in merged(feed, by_feed[feed]))
@@ -128,7 +130,10 @@ def why_not(kind: str) -> str:
     if kind in FETCHED:
         return ""
     if kind == "bar":
-        return "bars are computed: they are revised when their trades are repaired"
+        return (
+            "bars are computed: the aggregator revises them itself while they are not older than aggregator.bar_history_s;"
+            " two minutes later `crosstape repair` makes those again whose trades it fetches"
+        )
     if kind in ("cbbo", "depth", "edge"):
         return "it is computed from states that venues do not keep"
     if kind in ("status", "gap", VENUE_WIDE):
@@ -234,6 +239,12 @@ def _is_there(part: Part, ids: Mapping[Feed, TradeIds], candles: Mapping[Feed, C
         if open_ts > part.to_ts:
             return True
     return False
+
+
+def _of_closed(part: Part) -> Part:
+    """Return a part without its number, if that is one of entries of a stream of candles or bars: most are of open ones."""
+    counts_entries = part.seen is Seen.RECORDER or (part.seen is Seen.EVENT and part.cause in LOSSES)
+    return msgspec.structs.replace(part, missing=None) if part.feed.kind in FRAMED and counts_entries else part
 
 
 def _is_of_venue(feed: Feed, venue: str) -> bool:

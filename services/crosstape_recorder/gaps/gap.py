@@ -9,6 +9,8 @@ import msgspec
 
 from crosstape_schemas import VENUE_WIDE, GapCause
 
+RECORDER_AWAY: Final = "recorder_away"
+"""The cause that is shown for a gap that the recorder wrote: entries left the tape before it had read them."""
 UNRECORDED: Final = "unrecorded"
 """The cause of a gap of a time in which nobody recorded."""
 FETCHED: Final = frozenset({"trade", "candle"})
@@ -49,7 +51,7 @@ class Seen(StrEnum):
     """Where a gap was seen."""
 
     EVENT = "gap event"
-    RECORDER = "recorder"
+    RECORDER = "the recorder was away or behind"
     SEQ = "seq"
     TRADE_IDS = "trade ids"
     CANDLES = "candles"
@@ -91,7 +93,7 @@ class HistoryGap(msgspec.Struct, frozen=True):
     @property
     def causes(self) -> tuple[str, ...]:
         """Each cause once, in order of time."""
-        return tuple(dict.fromkeys(part.cause for part in self.parts))
+        return tuple(dict.fromkeys(RECORDER_AWAY if part.seen is Seen.RECORDER else part.cause for part in self.parts))
 
     @property
     def seen(self) -> tuple[str, ...]:

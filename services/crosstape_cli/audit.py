@@ -18,9 +18,10 @@ from crosstape_cli.instrument_names import InstrumentNames
 from crosstape_cli.moments import From, To, iso, span
 from crosstape_cli.options import SettingsFile, begin_logging, load
 from crosstape_cli.view import counted
+from crosstape_recorder.audit.committed import complete_until
 from crosstape_recorder.audit.findings import Audit as Findings
 from crosstape_recorder.audit.findings import Difference
-from crosstape_recorder.audit.reading import AUDITED, Span
+from crosstape_recorder.audit.reading import AUDITED, Span, needed
 from crosstape_recorder.audit.reading import audit as audit_store
 from crosstape_recorder.audit.rules import Rules
 
@@ -62,7 +63,15 @@ def audit(
 
 async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds: tuple[str, ...], show: int) -> Exit:
     began = time.monotonic()
+    asked_ts = wanted.to_ts
     async with open_store(settings) as store:
+        recorder = settings.recorder
+        until_ts = await complete_until(store, needed(instrument, kinds), recorder.commit_s, recorder.kinds)
+        if until_ts is not None and until_ts < asked_ts:
+            wanted = Span(wanted.from_ts, until_ts)
+        if wanted.to_ts <= wanted.from_ts:
+            sys.stdout.write(f"nothing to compare: the recorder has committed all kinds only up to {iso(wanted.to_ts)}, before --from\n")
+            return Exit.UNPROVEN
         found = await audit_store(store, wanted, Rules.of(settings.aggregator), instrument=instrument, kinds=kinds)
     for one in found.differences[:show]:
         sys.stdout.write(text_of(one))
@@ -76,6 +85,8 @@ async def _audit(settings: Settings, instrument: str | None, wanted: Span, kinds
     of = f"{instrument or 'all instruments'} from {iso(wanted.from_ts)} to {iso(wanted.to_ts)}"
     result = f"{counted(found.compared, 'value')} compared in {took_s:.1f} s, {counted(found.differs.total(), 'difference')}"
     sys.stdout.write(f"{of}: {result}\n")
+    if wanted.to_ts < asked_ts:
+        sys.stdout.write(f"audited up to {iso(wanted.to_ts)}: the recorder has not committed later events of all kinds\n")
     if not found.compared:
         sys.stdout.write("nothing was published in this time, or recorder.kinds does not have it\n")
         return Exit.UNPROVEN

@@ -43,6 +43,7 @@ class _Counts(msgspec.Struct):
 
     written: Written = Written()
     requests: int = 0
+    """Those that brought something, and those before them."""
     refused: int = 0
     complete_to_ts: int = 0
 
@@ -129,16 +130,19 @@ class Backfill:
         tapes = await self._store.tapes()
         bound = str(tapes[-1].origin) if tapes else ""
         with BackfillView(self._title, wanted.from_ts, wanted.to_ts) as view:
+            self._pasts.waiting = view.waiting
             try:
                 for one in spans:
                     await self._fetch(one, view, bound)
-            except (asyncio.CancelledError, Exception):
-                await self._save()
+            except (asyncio.CancelledError, Exception) as exc:
+                is_refused = not self._counts.requests and not isinstance(exc, asyncio.CancelledError)
+                if not is_refused:  # else the venue gave nothing at all: there is nothing to go on from, and the error says all
+                    await self._save()
+                    view.__exit__(None, None, None)
+                    self._report(spans, stopped=True)
                 raise
-            finally:
-                stopped = sys.exc_info()[0] is not None
-                view.__exit__(None, None, None)
-                self._report(spans, stopped=stopped)
+            view.__exit__(None, None, None)
+            self._report(spans, stopped=False)
         return Exit.OK
 
     async def _fetch(self, one: Span, view: BackfillView, bound: str) -> None:

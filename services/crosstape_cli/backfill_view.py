@@ -14,6 +14,8 @@ from crosstape_cli.moments import iso
 
 EVERY_S: Final = 10.0
 """Seconds between two lines where there is no terminal."""
+WAIT_S: Final = 1.0
+"""A shorter wait for a venue's limit is not shown."""
 STEPS: Final = 10_000
 """Steps of the bar: times in ns are too large for its arithmetic."""
 
@@ -25,7 +27,7 @@ class BackfillView:
         self._title = title
         self._from_ts, self._to_ts = from_ts, to_ts
         self._began_s = self._shown_s = time.monotonic()
-        self._rows = 0
+        self._told_s = float("-inf")
         console = Console(stderr=True)
         self._bar: Progress | None = None
         if console.is_terminal:
@@ -56,12 +58,25 @@ class BackfillView:
         rate = rows / max(0.001, now_s - self._began_s)
         part = (at_ts - self._from_ts) / max(1, self._to_ts - self._from_ts)
         if self._bar is not None:
-            self._bar.update(self._task, completed=round(part * STEPS), rows=rows, rate=rate, requests=requests)
+            self._bar.update(self._task, description=self._title, completed=round(part * STEPS), rows=rows, rate=rate, requests=requests)
         elif now_s - self._shown_s >= EVERY_S:
             self._shown_s = now_s
             left_s = (now_s - self._began_s) * (1 - part) / part if part > 0 else 0.0
             left = f", about {_span(left_s)} left" if left_s else ""
             sys.stderr.write(f"{self._title}: {part:.1%}, up to {iso(at_ts)}; {rows:,} rows, {rate:,.0f}/s, {requests:,} requests{left}\n")
+            sys.stderr.flush()
+
+    def waiting(self, venue: str, seconds: float) -> None:
+        """Show that a request waits for the venue's limit."""
+        if seconds < WAIT_S:
+            return
+        text = f"{self._title}: waiting for the limit of requests of {venue} (connector.backfill_share), {_span(seconds)}"
+        now_s = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)
+        elif now_s - self._told_s >= EVERY_S:
+            self._told_s = now_s
+            sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -45,6 +45,8 @@ class VenuePasts:
         """Whether a tape's server was found: then live connectors and this process keep the venues' limits together."""
         self.origins: dict[str, Origin] = {}
         """Venue → the origin of its answers."""
+        self.waiting: Callable[[str, float], object] = lambda _venue, _seconds: None
+        """Is told before each wait for a venue's limit how many seconds it may last."""
 
     def reach(self, wanted: Wanted) -> str:
         """See `Fetch.reach`."""
@@ -89,7 +91,7 @@ class VenuePasts:
         keys = Keys(settings.bus.prefix, settings.bus.partitions)
         outbound = settings.connector.outbound
         budget = None if self._bus is None else RequestBudget(self._bus, keys, table.banned_with or venue, outbound=outbound)
-        limiter = PastLimiter(table, budget, settings.connector.backfill_share)
+        limiter = PastLimiter(table, budget, settings.connector.backfill_share, waiting=lambda seconds: self.waiting(venue, seconds))
         rest = RestClient(http, table, urls, timeout_s=own.rest_timeout_s, capture=None, counters=Counters(), spender=limiter)
         environment = f"-{own.environment}" if own.environment else ""
         cache = InstrumentCache(run_dir(settings.run) / "instruments" / f"{venue}{environment}.backfill.json")

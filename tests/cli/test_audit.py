@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,9 +11,10 @@ import pytest
 from crosstape.history.parquet.folder import LocalFolder
 from crosstape.history.parquet.store import ParquetStore
 from crosstape.runtime.lifecycle import Exit
-from crosstape_schemas import Cbbo
+from crosstape_schemas import Cbbo, Trade
 from tests.cli.running import Done, crosstape
 from tests.recorder.audit.market import NAME, START, Row, tape
+from tests.recorder.audit.test_committed import KINDS, mark
 from tests.recorder.audit.test_reading import record
 
 SETTINGS = """\
@@ -30,10 +31,11 @@ taker_fees_bps = {{ binance = "0.1", bitfinex = "0.1", coinbase = "0.1", kraken 
 """
 
 
-async def run(directory: Path, rows: Sequence[Row], *options: str) -> Done:
-    """Record rows, and audit them."""
+async def run(directory: Path, rows: Sequence[Row], *options: str, marks: Mapping[str, int] | None = None) -> Done:
+    """Record rows, and audit them. `marks`: kind → the id (ms) up to which it is committed."""
     store = ParquetStore(LocalFolder(directory / "history"), keep="events")
     await record(store, rows)
+    await mark(store, marks or {})
     await store.aclose()
     file = directory / "settings.toml"
     file.write_text(SETTINGS.format(store=directory / "history"))
@@ -74,3 +76,20 @@ async def test_an_audit_of_nothing_is_not_proven(tmp_path: Path) -> None:
 
     assert (nothing.code, no_time.code) == (Exit.UNPROVEN, Exit.USAGE)
     assert "--from" in no_time.err
+
+
+@pytest.mark.slow
+async def test_an_audit_ends_where_the_recorder_has_committed_all_kinds(tmp_path: Path) -> None:
+    """It says so, also if that is before --from."""
+    rows = tape(3, 900)
+    cut_ms = rows[-1].ms - 8_000
+    recorded = [row for row in rows if not isinstance(row.event, Trade) or row.ms <= cut_ms]
+    marks = dict.fromkeys(KINDS, rows[-1].ms) | {"trade": cut_ms}
+
+    done = await run(tmp_path, recorded, "--from", str(START - 1), "--to", str(START + 10**12), marks=marks)
+    late = await run(tmp_path, [], "--from", str(cut_ms * 1_000_000), "--to", str(START + 10**12))
+
+    assert (done.code, done.err) == (Exit.OK, "")
+    assert b"\naudited up to 2026-" in done.out
+    assert late.code == Exit.UNPROVEN
+    assert b"before --from" in late.out

@@ -284,6 +284,22 @@ def test_the_command_says_what_is_wrong(arguments: tuple[tuple[str, str], dict[s
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize("refusal", ["listed", "reached"])
+async def test_a_venue_that_gives_nothing_is_one_error(tmp_path: Path, refusal: str) -> None:
+    """Nothing is complete, and the same command would not go on: no summary says so."""
+    async with place("bitstamp", tmp_path) as one:
+        if refusal == "reached":
+            one.file.write_text(one.file.read_text().replace(one.made.servers["bitstamp"].rest_url, "http://127.0.0.1:1"))
+        name = "BTC-UDS" if refusal == "listed" else one.name
+        done = await crosstape("backfill", "bitstamp", name, "--from", "-1h", "--settings", str(one.file))
+
+    assert done.code == 1
+    assert done.out == b""
+    assert ("BTC-UDS is not listed; near: BTC-USD" if refusal == "listed" else "the list of instruments cannot be fetched") in done.err
+    assert "stopped" not in done.err
+    assert "Traceback" not in done.err
+
+
 async def test_what_a_venue_cannot_give_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     """The error says what can be had."""
     async with place("bitstamp", tmp_path) as one:
@@ -384,6 +400,20 @@ async def test_a_ban_that_a_backfill_meets_holds_the_connector_too(tmp_path: Pat
         await asyncio.wait_for(filling, 60)
         assert time.monotonic() - began > 2
         assert await one.trades() == one.truth(one.start_ts - 3 * HOUR, one.start_ts - 2 * HOUR)
+
+
+async def test_a_wait_for_the_limit_is_said(tmp_path: Path, valkey: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a small backfill beside a tape seems to hang."""
+    from crosstape.bus import connect
+    from crosstape.bus.request_budget import RequestBudget
+
+    async with place("binance", tmp_path, valkey) as one:
+        async with connect(BusSettings(url=valkey)) as bus:
+            await RequestBudget(bus, Keys(), "binance").hold(VENUES["binance"].rest_limits[0], 3)
+        await one.run(one.wanted(one.start_ts - HOUR, one.start_ts - HOUR // 2))
+
+    said = capsys.readouterr().err
+    assert "binance BTC-USDT trade: waiting for the limit of requests of binance (connector.backfill_share), 3s" in said
 
 
 def test_progress_files_of_odd_names_do_not_leave_their_folder(tmp_path: Path) -> None:

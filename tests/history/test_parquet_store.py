@@ -310,6 +310,22 @@ async def test_what_was_left_by_a_killed_process_is_deleted_later(store: Parquet
     assert not part.exists()
 
 
+async def test_numbers_that_a_lost_file_may_have_are_one_finding(store: ParquetStore, tmp_path: Path) -> None:
+    """The file itself is named, and what follows from it is said once: not a line for each feed and venue."""
+    for number, seq in enumerate((1, 3, 5)):
+        await store.append(
+            batch([trade(seq), trade(seq + 1)], first_ms=1_000 * seq, first_seq=seq), {BTC: Bookmark(f"{seq}001-0")}, after=number
+        )
+    path = tmp_path / "trade/commits/000000002.parquet"
+    path.write_bytes(path.read_bytes()[:-8])
+
+    found = (await store.check()).findings
+
+    assert [one.where for one in found] == [str(path), str(tmp_path / "trade")]
+    assert "cannot be read" in found[0].what
+    assert found[1].what == "numbers are missing that a file that cannot be read may have, or explain: they are not listed"
+
+
 async def test_missing_numbers_that_a_gap_explains_are_no_finding(store: ParquetStore) -> None:
     """Those of a venue and feed for the time between."""
     events = [trade(1), trade(2), trade(9), trade(10)]

@@ -16,6 +16,7 @@ what is computed, what is only justified, and what is not checked.
 - `composites`: composites (`composite/1`)
 - `instrument`: all of one instrument, from recorded events in the order of their ids
 - `reading`: the events of a store in that order
+- `committed`: up to when the history of a store is complete
 
-All but `reading` is pure.
+All but `reading` and `committed` is pure.
 """

@@ -82,6 +82,13 @@ class Entry(NamedTuple):
     by_recorder: bool
 
 
+def needed(instrument: str | None, kinds: Collection[str]) -> set[str]:
+    """Return the kinds of the history that an audit reads."""
+    if instrument is not None and instrument.endswith(COMPOSITE):
+        return {"cbbo", "depth"}
+    return set().union(*(_NEEDS[kind] for kind in kinds))
+
+
 async def audit(store: Store, span: Span, rules: Rules, *, instrument: str | None = None, kinds: Collection[str] = AUDITED) -> Audit:
     """Audit one instrument, or all that were recorded. `kinds`: those of `AUDITED` that are wanted. Raises `HistoryError`."""
     found = Instruments(span, rules, instrument)
@@ -158,15 +165,15 @@ class Instruments:
 
 
 def _sources(span: Span, rules: Rules, instrument: str | None, kinds: Collection[str]) -> list[RowSource]:
-    needed = set().union(*(_NEEDS[kind] for kind in kinds))
+    wanted = needed(instrument, kinds)
     past_ns = rules.past_ns(span.from_ts)
     before = {"trade": past_ns, "gap": past_ns + DAY_NS, "status": HOUR_NS, "quote": RECENT_NS, "book": RECENT_NS}
     before |= {"cbbo": RECENT_NS, "depth": RECENT_NS, "edge": RECENT_NS, "bar": rules.bar_past_ns}
-    sources = [RowSource(kind, instrument, before[kind]) for kind in (*INPUTS, *COMPUTED) if kind in needed]
+    sources = [RowSource(kind, instrument, before[kind]) for kind in (*INPUTS, *COMPUTED) if kind in wanted]
     if instrument is None:
         return sources
     venue_wide = {"status": RECENT_NS, "gap": past_ns + DAY_NS}
-    return sources + [RowSource(kind, VENUE_WIDE, before_ns) for kind, before_ns in venue_wide.items() if kind in needed]
+    return sources + [RowSource(kind, VENUE_WIDE, before_ns) for kind, before_ns in venue_wide.items() if kind in wanted]
 
 
 async def _composite(store: Store, name: str, span: Span) -> list[RowSource]:

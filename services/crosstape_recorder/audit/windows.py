@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from crosstape_recorder.audit.findings import Check, same
+from crosstape_recorder.audit.findings import Check, same, shown
 from crosstape_recorder.audit.moments import Moment
 from crosstape_recorder.audit.numbers import ZERO, add, average, plain, subtract
 from crosstape_recorder.audit.rules import MS, SECOND, length_of
@@ -43,6 +43,14 @@ class _Applied(NamedTuple):
     second: int
     value: Decimal
     size: Decimal
+
+
+class _Near(NamedTuple):
+    price: Decimal | None
+    volume: Decimal
+    trades: int
+    more: int
+    """How many trades it has behind those that had surely been read."""
 
 
 class _Window:
@@ -174,16 +182,35 @@ class Windows:
             else:
                 wrong.append(name)
         for name in wrong or wanted:
-            vwap, window = wanted[name], self._windows[name]
-            said, computed = (vwap.price, vwap.volume, vwap.trades), (*window.vwap(), window.count)
-            rest = [trade for trade in list(self._trades)[self._applied :] if trade.ms <= at.most_ms]
-            why = "" if wrong else ": each window is that of another prefix of the trades"
+            near = self._nearest(name, wanted[name], at.most_ms)
+            rest = [trade for trade in list(self._trades)[before:] if trade.ms <= at.most_ms]
+            last = f"{rest[near.more - 1].ms}-{rest[near.more - 1].n}" if near.more else ""
+            upto = f"up to id {last}" if last else f"before id {at.sure_ms}-0"
+            why = "" if wrong else "; each window agrees with another prefix of the trades"
             check.wrong(
                 f"vwap.{name}",
-                f"price, volume, trades {_text(said)}",
-                f"{_text(computed)} with all trades before id {at.sure_ms}-0, and no prefix of the {len(rest)} after them agrees{why}",
+                _text(wanted[name].price, wanted[name].volume, wanted[name].trades),
+                f"{_text(near.price, near.volume, near.trades)}, the nearest of {len(rest) + 1}: with all trades {upto}{why}; "
+                f"published minus computed: {_apart(wanted[name], near)}",
                 [f"{one.ms}-{one.n} second {one.second} size {one.size:f}" for one in rest[:20]],
             )
+
+    def _nearest(self, name: str, vwap: Vwap, most_ms: int) -> _Near:
+        """Return the window with the prefix that comes nearest to what was published: by trades, then by volume."""
+        window, before = self._windows[name], self._applied
+        found: tuple[tuple[int, Decimal], _Near] | None = None
+        while True:
+            distance = abs(window.count - vwap.trades), subtract(window.volume, vwap.volume).copy_abs()
+            if found is None or distance < found[0]:
+                found = distance, _Near(*window.vwap(), window.count, self._applied - before)
+            if self._applied == len(self._trades) or self._trades[self._applied].ms > most_ms:
+                break
+            if window.count - vwap.trades > found[0][0]:
+                break  # more trades only make it worse
+            self._apply(self._trades[self._applied])
+        while self._applied > before:
+            self._undo()
+        return found[1]
 
     def _apply(self, trade: _Applied) -> None:
         self._applied += 1
@@ -248,5 +275,11 @@ class Windows:
                 del self._seconds[second]
 
 
-def _text(values: tuple[Decimal | None, Decimal, int]) -> str:
-    return " ".join("null" if one is None else format(one, "f") if isinstance(one, Decimal) else str(one) for one in values)
+def _text(price: Decimal | None, volume: Decimal, trades: int) -> str:
+    return f"price {shown(price)} volume {volume:f} trades {trades}"
+
+
+def _apart(vwap: Vwap, near: _Near) -> str:
+    """Return by how much a published window differs from a computed one."""
+    price = None if vwap.price is None or near.price is None else plain(subtract(vwap.price, near.price))
+    return f"price {shown(price)} volume {plain(subtract(vwap.volume, near.volume)):f} trades {vwap.trades - near.trades}"

@@ -352,7 +352,8 @@ class RecorderSettings(Section, frozen=True):
     """Instruments to record. Empty: every instrument on the tape."""
     keep: Literal["columns", "events"] = "columns"
     """`columns`: the fields of each event; its JSON only where columns cannot give it back byte for byte; candles and bars once they are
-    closed. `events`: in addition the JSON of every event, and candles and bars with every change: for audits."""
+    closed. `events`: in addition the JSON of every event, and candles and bars with every change. An audit of all but open bars needs no
+    more than `columns`."""
     commit_s: Positive = 60.0
     """Longest time until what was read is in the store."""
     commit_rows: Count = 50_000

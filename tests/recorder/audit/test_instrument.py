@@ -229,6 +229,18 @@ def test_a_window_that_hides_a_gap_is_found() -> None:
     assert {one.field for one in found.differences} >= {"vwap.1m.complete"}
 
 
+def test_a_window_that_differs_is_shown_beside_the_nearest_one() -> None:
+    """Of a trade whose size was changed by one, the count is right and the volume is wrong by one."""
+    rows = changed(Trade, lambda one: msgspec.structs.replace(one, size=one.size + ONE), skip=1_000)
+
+    texts = [one.computed for one in audited(rows).differences if one.field == "vwap.1d"]
+
+    assert texts
+    for text in texts:
+        assert ", the nearest of " in text
+        assert " volume -1 trades 0" in text.partition("published minus computed:")[2]
+
+
 def test_wrong_settings_show_as_differences() -> None:
     """The settings are those of an audit: with another limit, exclusions are not what the inputs give."""
     audit = Audit()

@@ -116,14 +116,19 @@ async def test_rows_that_were_not_on_the_tape_are_left_out(store: ParquetStore) 
     assert found.differences == []
 
 
-async def test_columns_alone_are_enough(tmp_path: Path) -> None:
-    """With `keep = "columns"`, trades, quotes and bars are made from columns; of bars only closed ones are there."""
-    store = ParquetStore(LocalFolder(tmp_path / "history"))
+async def test_columns_alone_are_enough(tmp_path: Path, store: ParquetStore) -> None:
+    """With `keep = "columns"`, as much of all is compared as with `events`; but of bars only closed ones are there."""
+    columns = ParquetStore(LocalFolder(tmp_path / "columns"))
     rows = tape(10, 400)
-    await record(store, rows, keep="columns")
+    await record(columns, rows, keep="columns")
+    await record(store, rows)
 
-    found = await audit(store, ALL, Rules.of(SETTINGS))
-    await store.aclose()
+    found = await audit(columns, ALL, Rules.of(SETTINGS))
+    whole = await audit(store, ALL, Rules.of(SETTINGS))
+    await columns.aclose()
+
+    for kind in ("cbbo", "window", "depth", "edge"):
+        assert (found.exact[kind], found.justified[kind]) == (whole.exact[kind], whole.justified[kind])
 
     assert found.differences == []
     assert found.events["bar"] == sum(isinstance(row.event, Bar) and row.event.closed for row in rows)

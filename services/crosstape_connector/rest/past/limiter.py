@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -22,11 +23,17 @@ log = structlog.get_logger(__name__)
 class PastLimiter:
     """The limit of one venue's requests for the past. Also the `Spender` of their client: it has reserved what the client counts."""
 
-    def __init__(self, venue: Venue, budget: RequestBudget | None, share: float) -> None:
-        """`budget`: shared with the connectors of a running tape; None: no tape runs. `share`: see `RequestBudget.reserve`."""
+    def __init__(
+        self, venue: Venue, budget: RequestBudget | None, share: float, *, waiting: Callable[[float], object] = lambda _seconds: None
+    ) -> None:
+        """`budget`: shared with the connectors of a running tape; None: no tape runs. `share`: see `RequestBudget.reserve`.
+
+        `waiting`: is told before each wait how many seconds it may last.
+        """
         self._venue = venue
         self._budget = budget
         self._share = share
+        self._waiting = waiting
         self._own: dict[tuple[str, int], RateLimit] = {}
         self._away_until = 0.0
         self._is_away = False
@@ -38,8 +45,10 @@ class PastLimiter:
             return
         weight = limit.weight(path)
         if (pause := self._own_limit(limit, weight).reserve(time.monotonic())) > 0:
+            self._waiting(pause)
             await asyncio.sleep(pause)
         while (pause := await self._reserve(limit, weight)) > 0:  # for as long as live connectors need the limit
+            self._waiting(pause)
             await asyncio.sleep(min(pause, POLL_S))
 
     async def spend(self, limit: RequestLimit, weight: int) -> float:

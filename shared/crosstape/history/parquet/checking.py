@@ -42,6 +42,8 @@ class Check:
         self._reported: list[Reported] = []
         self._marks: dict[str, Mapping[str, Bookmark]] = {}
         self._expired: dict[str, str] = {}
+        self._unread: set[str] = set()
+        """Kinds of which a file could not be read."""
         self._findings: list[Finding] = []
         self._commits = 0
         self._rows = 0
@@ -89,14 +91,17 @@ class Check:
             self._verify(listing, name)
         except FileNotFoundError:
             if name in self._catalogue.listing(listing.kind).cover.names:
+                self._unread.add(listing.kind)
                 self._found(path, "it is listed, and cannot be opened")
         except HistoryError as exc:
+            self._unread.add(listing.kind)
             self._found(path, f"it cannot be read: {str(exc).removeprefix(f'{self._folder.url}/{path}: ')}")
 
     def _verify(self, listing: Listing, name: Name) -> None:
         kind, path = listing.kind, listing.path(name)
         written = self._catalogue.written(path)
         if written.kind != kind:
+            self._unread.add(kind)
             self._found(path, f"its events are of the kind {written.kind}")
             return
         if listing.cover.newest == name.last and name.has_marks:
@@ -135,14 +140,21 @@ class Check:
         """Find numbers that are missing or there twice, and rows that a recorder would record again."""
         for of, first, last in islice(self._numbers.repeated(), SHOWN):
             self._found(_kind(of), f"{_which(of, first, last)} there more than once")
-        unexplained = (hole for hole in self._numbers.holes() if not self._is_explained(hole))
-        for hole in islice(unexplained, SHOWN):
+        unexplained = [hole for hole in self._numbers.holes() if not self._is_explained(hole)]
+        hidden = {_kind(hole.of) for hole in unexplained if self._may_be_unread(hole)}
+        for kind in sorted(hidden):
+            self._found(kind, "numbers are missing that a file that cannot be read may have, or explain: they are not listed")
+        for hole in islice((hole for hole in unexplained if _kind(hole.of) not in hidden), SHOWN):
             self._found(_kind(hole.of), f"{_which(hole.of, hole.first, hole.last)} missing, and no gap event says so")
         for (kind, stream), newest in self._numbers.newest_ids.items():
             ids = [_id(mark.id) for name, mark in self._marks.get(kind, {}).items() if name.endswith(f":{stream}")]
             if kind in self._marks and (not ids or max(ids) < newest):
                 mark = f"its mark is {max(ids)[0]}-{max(ids)[1]}" if ids else "it has no mark"
                 self._found(kind, f"the newest row of {stream} is of entry {newest[0]}-{newest[1]}, and {mark}: it would be recorded again")
+
+    def _may_be_unread(self, hole: Hole) -> bool:
+        """Whether a file that could not be read may have the missing events, or the gap that says why they are missing."""
+        return not self._unread.isdisjoint({_kind(hole.of), "gap"})
 
     def _is_explained(self, hole: Hole) -> bool:
         expired = max((self._expired.get(kind, "") for kind in (_kind(hole.of), "gap")), default="")

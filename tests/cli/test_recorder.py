@@ -74,10 +74,13 @@ async def test_a_demo_is_recorded(tmp_path: Path) -> None:
     """Into a new folder: each trade of the tape, and what the aggregator made of them; it is of a simulated tape."""
     history = tmp_path / "history"
     done = await crosstape("demo", "--seconds", "15", "--json", "--record", str(history), timeout_s=90)
-    checked = await crosstape("recorder", "check", variables={"CROSSTAPE_RECORDER__STORE": str(history)})
+    store_of = {"CROSSTAPE_RECORDER__STORE": str(history)}
+    read = await crosstape("history", "trade", "BTC-USDT", "--from", "-1h", "--limit", "3", variables=store_of)
+    checked = await crosstape("recorder", "check", variables=store_of)
     again = await crosstape("demo", "--record", str(history))
 
     assert (done.code, checked.code, again.code) == (Exit.OK, Exit.OK, Exit.USAGE), done.err
+    assert (read.code, len(read.out.splitlines())) == (Exit.OK, 3)
     assert {"trade", "quote", "bar", "candle", "status"} <= {path.name for path in history.iterdir()}
     store = ParquetStore(LocalFolder(history))
     assert [tape.origin for tape in await store.tapes()][-1] == "simulated"

@@ -161,6 +161,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/backfill.md#fetch-the-past-of-a-venue sh": NotRun(
         "fetches over the network; tests/end_to_end/test_past_history.py does it from simulated venues"
     ),
+    f"{_KEPT}#try-it-on-simulated-venues sh": RunBy("cli/test_recorder.py::test_a_demo_is_recorded"),
     f"{_KEPT}#read-it-by-the-command sh": RunBy("docs/test_keep_history.py::test_what_the_command_shows_is_what_it_takes"),
     f"{_KEPT}#read-it-in-python python": RunBy("docs/test_keep_history.py::test_the_tape_reads_the_history"),
     **dict.fromkeys(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -124,6 +125,7 @@ def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(structlog, "configure", configure_uncached)
     yield
+    logging.captureWarnings(capture=False)
     if was_configured:
         configure(**before)
     elif structlog.is_configured():

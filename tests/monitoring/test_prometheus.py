@@ -59,4 +59,5 @@ async def test_no_panel_is_empty_and_no_alert_fires(tmp_path: Path) -> None:
         assert [series["metric"] for series in firing] == [], "fires in a healthy demo"
         pending = await running.query(f"count_over_time(ALERTS[{LOOK_S:.0f}s]) > {MOMENT_S / EVERY_S}")
         assert pending == [], "would fire if the demo ran on"
-        assert sorted(await empty(running, queries)) == sorted(RIGHTLY_EMPTY)
+        unanswered = set(await empty(running, queries))
+        assert unanswered | {"Alerts A"} == set(RIGHTLY_EMPTY)  # at this moment an alert may be pending, for less than MOMENT_S

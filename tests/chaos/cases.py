@@ -125,6 +125,7 @@ _CASES: Final = (
     Case("close", ("close code=1012",), DOWN, hold_s=0.0, series="cut"),
     Case("delay", ("delay kind=all by=1",), hold_s=3.0, series="cut"),
     Case("cut for a while", ("cut for=2",), DOWN, series="cut"),
+    Case("odd past", ("odd-past how=overlap number=7", "odd-past how=twice number=2", "cut"), DOWN, series="cut"),
     Case("late", ("late by=1",), from_start=True, hold_s=3.0, series="hung"),
     Case("stall", ("stall",), SILENT, known=True, series="hung"),
     Case("stall of a book", ("stall kind=book instrument=BTC-USDT",), STALE, known=True, series="hung"),

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from crosstape.bus.client.raw_connection import pack, unpack
 from crosstape.bus.publish.stream import Stream
 from crosstape_schemas import Event, stamp
 
@@ -110,13 +111,19 @@ class Group:
 
 
 class Batch:
-    """One script call. If it fails, it is sent again unchanged."""
+    """One script call. If it fails, it is sent again unchanged.
 
-    __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
+    Once it is sent, the call is kept as one object, as the server reads it. Few batches are ever asked for their entries again.
+    """
+
+    __slots__ = ("_packed", "args", "entries", "groups", "keys", "number", "previous", "size", "spooled_to", "written_at")
 
     def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
         """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
+        self.previous = -1
+        """The number of the batch that must be the last one on the server for this one to be written, in the call that was sent last."""
+        self._packed = b""
         self.keys = [cursor, registry]
         self.args = [epoch, b"%d" % number, b"", position]
         self.groups: list[Group] = []
@@ -144,12 +151,36 @@ class Batch:
         self.entries += count
         self.size += sum(map(len, entries))
 
+    def packed(self, previous: int) -> bytes:
+        """Returns the call that writes this batch behind the batch `previous`, by the script's name. No group can be added any more."""
+        if previous != self.previous:
+            keys, args = self._parts()
+            args[PREVIOUS] = b"%d" % previous
+            self._packed = pack(("EVALSHA", WRITE_SHA, len(keys), *keys, *args))
+            self.previous = previous
+            self.keys, self.args = [], []
+        return self._packed
+
+    def packed_with_script(self, previous: int) -> bytes:
+        """The same as `packed`, with the whole script, for a server that does not know it."""
+        self.packed(previous)
+        keys, args = self._parts()
+        return pack(("EVAL", WRITE, len(keys), *keys, *args))
+
     def lossless_entries(self) -> list[bytes]:
-        """Returns the lossless entries. They are found in `args`, because few batches are ever asked for them."""
+        """Returns the lossless entries."""
+        _, args = self._parts()
         found: list[bytes] = []
         for group in self.groups:
-            found += group.stream.lossless(self.args[group.entries_at : group.entries_at + group.count])
+            found += group.stream.lossless(args[group.entries_at : group.entries_at + group.count])
         return found
+
+    def _parts(self) -> tuple[list[bytes], list[bytes]]:
+        """Returns the keys and arguments."""
+        if not self._packed:
+            return self.keys, self.args
+        _, _, count, *parts = unpack(self._packed)
+        return parts[: int(count)], parts[int(count) :]
 
 
 class GroupFailure(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from crosstape.bus.client import eviction
 from crosstape.bus.client.call import execute, execute_raw
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.lease.fencing import parse_epoch
-from crosstape.bus.publish.batch import PREVIOUS, WRITE, WRITE_SHA, Batch, BatchRefused, BatchWritten, Group, GroupFailure, parse_write
+from crosstape.bus.publish.batch import Batch, BatchRefused, BatchWritten, Group, GroupFailure, parse_write
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
@@ -101,19 +101,18 @@ class Delivery:
         self._sent.append(batch, time.monotonic())
 
     async def _send(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
-        batch.args[PREVIOUS] = b"%d" % previous
         started = time.monotonic()
-        answer = await self._availability.until_answered(lambda: self._call(batch), self)
+        answer = await self._availability.until_answered(lambda: self._call(batch, previous), self)
         if batch.entries:
             self._metrics.written(batch.entries, time.monotonic() - started)
         return answer
 
-    async def _call(self, batch: Batch) -> BatchWritten | BatchRefused:
-        call, key = self._connection.call, self._cursor
+    async def _call(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
+        call, key = self._connection.call_packed, self._cursor
         try:
-            reply = await call("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args, key=key)
+            reply = await call(batch.packed(previous), key=key)
         except NoScriptError:  # a new server, or it has lost its scripts: EVAL loads this one
-            reply = await call("EVAL", WRITE, len(batch.keys), *batch.keys, *batch.args, key=key)
+            reply = await call(batch.packed_with_script(previous), key=key)
         return parse_write(reply)
 
     def _own_cursor(self, refused: BatchRefused) -> int:

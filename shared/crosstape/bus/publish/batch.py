@@ -10,10 +10,11 @@ Only this module knows the order of the script's keys and arguments.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from crosstape.bus.client.raw_connection import pack, unpack
 from crosstape.bus.publish.stream import Stream
 from crosstape_schemas import Event, stamp
 
@@ -101,10 +102,10 @@ return 1
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
 BELL: Final = 2
-"""Index, in a batch's `keys`, of the bell."""
+"""Index, in a batch's `keys`, of `Head.bell`."""
 
 PREVIOUS: Final = 2
-"""Index, in a batch's `args`, of the number of the batch that must be the last one on the server for this one to be written."""
+"""Index, in a batch's `args`, of `Head.previous`."""
 
 
 class Group:
@@ -122,17 +123,30 @@ class Group:
         self.entries_at = entries_at
 
 
+class Head(NamedTuple):
+    """What may differ between two sendings of one batch."""
+
+    previous: int
+    """The number of the batch that must be the last one on the server for this one to be written."""
+    bell: bytes
+    """The key of the bell; that of the cursor, which is no stream, for none."""
+
+
 class Batch:
-    """One script call. If it fails, it is sent again unchanged."""
+    """One script call. If it fails, it is sent again unchanged.
 
-    __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
+    Once it is sent, the call is kept as one object, as the server reads it. Few batches are ever asked for their entries again.
+    """
 
-    def __init__(
-        self, number: int, *, cursor: bytes, registry: bytes, bell: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0
-    ) -> None:
+    __slots__ = ("_packed", "args", "entries", "groups", "head", "keys", "number", "size", "spooled_to", "written_at")
+
+    def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
         """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
-        self.keys = [cursor, registry, bell]
+        self.head: Head | None = None
+        """The head of the call that was packed last."""
+        self._packed = b""
+        self.keys = [cursor, registry, b""]
         self.args = [epoch, b"%d" % number, b"", position]
         self.groups: list[Group] = []
         self.entries = 0
@@ -159,12 +173,36 @@ class Batch:
         self.entries += count
         self.size += sum(map(len, entries))
 
+    def packed(self, head: Head) -> bytes:
+        """Returns the call that writes this batch, by the script's name. No group can be added any more."""
+        if head != self.head:
+            keys, args = self._parts()
+            keys[BELL], args[PREVIOUS] = head.bell, b"%d" % head.previous
+            self._packed = pack(("EVALSHA", WRITE_SHA, len(keys), *keys, *args))
+            self.head = head
+            self.keys, self.args = [], []
+        return self._packed
+
+    def packed_with_script(self, head: Head) -> bytes:
+        """The same as `packed`, with the whole script, for a server that does not know it."""
+        self.packed(head)
+        keys, args = self._parts()
+        return pack(("EVAL", WRITE, len(keys), *keys, *args))
+
     def lossless_entries(self) -> list[bytes]:
-        """Returns the lossless entries. They are found in `args`, because few batches are ever asked for them."""
+        """Returns the lossless entries."""
+        _, args = self._parts()
         found: list[bytes] = []
         for group in self.groups:
-            found += group.stream.lossless(self.args[group.entries_at : group.entries_at + group.count])
+            found += group.stream.lossless(args[group.entries_at : group.entries_at + group.count])
         return found
+
+    def _parts(self) -> tuple[list[bytes], list[bytes]]:
+        """Returns the keys and arguments."""
+        if not self._packed:
+            return self.keys, self.args
+        _, _, count, *parts = unpack(self._packed)
+        return parts[: int(count)], parts[int(count) :]
 
 
 class GroupFailure(msgspec.Struct, frozen=True):

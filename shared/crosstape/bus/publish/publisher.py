@@ -38,8 +38,9 @@ from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, Event, Gap, Keys
 
-FLOW_BATCHES: Final = 4
-"""`flow` holds back a caller that is more batches than this ahead of a healthy server: more would gain nothing, and cost CPU caches."""
+FLOW_BATCHES: Final = 1
+"""`flow` holds back a caller that is more batches than this ahead of a healthy server. More would gain nothing: what waits leaves the CPU's
+caches before it is written."""
 
 FLOW_POLL_S: Final = 0.05
 """How soon a caller that is held back notices that the server is away."""

@@ -12,7 +12,7 @@ from crosstape.bus.publish.stream import Queue, Stream
 from crosstape_schemas import Event, Quote
 from tests.bus.tape import KEYS, trade
 
-SIX = Head(6, b"bell")
+SIX = Head(6, b"bell", every=False)
 
 
 def quote(bid: int) -> Quote:

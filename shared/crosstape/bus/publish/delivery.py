@@ -11,17 +11,18 @@ import functools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from redis.exceptions import NoScriptError, ResponseError
 
 from crosstape.bus.client import eviction
-from crosstape.bus.client.call import execute, execute_raw
+from crosstape.bus.client.call import UNAVAILABLE, execute, execute_raw
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.client.reasons import denied
 from crosstape.bus.lease.fencing import parse_epoch
 from crosstape.bus.publish.batch import Batch, BatchRefused, BatchWritten, Group, GroupFailure, Head, parse_write
+from crosstape.bus.publish.channels import Channels
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
@@ -65,6 +66,7 @@ class Delivery:
         self._availability = producer.availability
         self._metrics = producer.metrics
         self._connection = raw_connection(producer.client)
+        self._channels = Channels(producer.client, producer.settings)
         self._cursor = producer.cursor(partition)
         self._logged: set[tuple[Stream, str]] = set()
         self._bell = producer.bell(partition)
@@ -111,7 +113,18 @@ class Delivery:
         return answer
 
     async def _call(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
-        head = Head(previous, self._bell)
+        try:
+            if self._channels.is_due(now := time.monotonic()):
+                await self._channels.look(self._info, now)
+            return await self._write(batch, Head(previous, self._bell, self._channels.every))
+        except UNAVAILABLE:
+            self._channels.forget()
+            raise
+
+    def _info(self, *command: str) -> Awaitable[Any]:
+        return self._connection.call(*command, key=self._cursor)
+
+    async def _write(self, batch: Batch, head: Head) -> BatchWritten | BatchRefused:
         try:
             return await self._run_script(batch, head)
         except ResponseError as exc:

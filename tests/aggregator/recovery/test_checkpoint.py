@@ -16,7 +16,7 @@ from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.recovery.checkpoint import (
-    CHUNK_S,
+    CHUNK_MINUTES,
     VERSION,
     BadCheckpoint,
     Fields,
@@ -27,6 +27,7 @@ from crosstape_aggregator.recovery.checkpoint import (
     decode,
     head_field,
 )
+from crosstape_aggregator.windows.minute import unpack
 from crosstape_aggregator.windows.window_spec import DAY_S
 from crosstape_schemas import Gap, Trade, Vwap
 from tests.aggregator.builders import T0, S, X, gap, trade
@@ -154,7 +155,8 @@ def test_all_of_it_comes_back() -> None:
     ids, again = decode(X, fields_of(found))
 
     assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
-    assert [str(volume) for _, volume, _ in again.windows.buckets] == ["1E-18"] * 4
+    sums = [*again.windows.unpacked.values(), *map(unpack, again.windows.packed.values())]
+    assert [str(volume) for minute in sums for _, volume, _ in minute.values()] == ["1E-18"] * 4
     assert again.numbers == {"kraken": (1, 0)}
     assert again.coverage == (START_S - 7, 0, (("binance", T0, T0 + S),))
 
@@ -173,7 +175,7 @@ def test_only_what_has_changed_is_encoded() -> None:
         return fields.keys() - {head_field(X)}
 
     def chunk(at: int) -> str:
-        return chunk_field(X, (START_S + at) // CHUNK_S)
+        return chunk_field(X, (START_S + at) // (60 * CHUNK_MINUTES))
 
     for at in range(-3_500, 0, 100):
         assert changed(at) == {chunk(at)}

@@ -36,79 +36,84 @@ def minus(one: Sum, other: Sum) -> Sum:
 class Seconds:
     """The sums of the trades of each second of one instrument. Minutes are numbered since the epoch."""
 
-    __slots__ = ("_minutes", "_open", "_packed")
+    __slots__ = ("_minutes", "_packed", "unpacked")
 
     def __init__(self) -> None:
         self._minutes: list[int] = []  # those that have trades, ascending
-        self._open: dict[int, Minute] = {}
-        self._packed: dict[int, bytes] = {}  # a minute that is in both has the same sums in both
+        self._packed: dict[int, bytes] = {}  # a minute that is unpacked, too, has the same sums there
+        self.unpacked: dict[int, Minute] = {}
+        """Minute → its sums, of the minutes that are not only packed. The caller must not change it."""
 
-    @property
-    def is_crowded(self) -> bool:
-        """Whether `pack` should be called early."""
-        return len(self._open) > CROWDED
-
-    def add(self, second: int, trades: Sum) -> None:
-        """Add the sum of some trades of a second."""
+    def add(self, second: int, trades: Sum) -> Minute | None:
+        """Add the sum of some trades of a second. Returns its minute if these are the first trades of the second."""
         number, at = divmod(second, MINUTE_S)
-        minute = self._open.get(number)
+        minute = self.unpacked.get(number)
         if minute is None:
             if number in self._packed:
-                minute = self._opened(number)
+                minute = self._unpacked(number)
             else:
                 insort(self._minutes, number)
-                minute = self._open[number] = {}
-        self._packed.pop(number, None)
+                minute = self.unpacked[number] = {}
+        if number in self._packed:
+            del self._packed[number]
         before = minute.get(at)
-        minute[at] = trades if before is None else plus(before, trades)
+        if before is None:
+            minute[at] = trades
+            return minute
+        minute[at] = plus(before, trades)
+        return None
 
-    def between(self, from_s: int, until_s: int) -> tuple[Sum, int]:
-        """Return the sum of the trades since `from_s` and before `until_s`, and the first second after these that has trades, or NEVER.
+    def first(self, second: int) -> tuple[int, Minute]:
+        """Return the first second since this one that has trades, and its minute; NEVER and no minute if there is none.
 
-        `from_s` is not after `until_s`. O(seconds between them and that one).
+        The minute stays the same object while it is among those that windows are leaving (see `pack`), and late trades are added to it.
         """
-        trades, numbers = NOTHING, self._minutes
-        for index in range(bisect_left(numbers, from_s // MINUTE_S), len(numbers)):
-            start_s = numbers[index] * MINUTE_S
-            minute = self._opened(numbers[index])
-            first, end = max(from_s - start_s, 0), min(max(until_s - start_s, 0), MINUTE_S)
-            for at in range(first, end):
+        for index in range(bisect_left(self._minutes, second // MINUTE_S), len(self._minutes)):
+            start_s = self._minutes[index] * MINUTE_S
+            minute = self._unpacked(self._minutes[index])
+            for at in range(max(second - start_s, 0), MINUTE_S):
                 if at in minute:
-                    trades = plus(trades, minute[at]) if trades[2] else minute[at]
-            for at in range(end, MINUTE_S):
-                if at in minute:
-                    return trades, start_s + at
-        return trades, NEVER
+                    return start_s + at, minute
+        return NEVER, {}
 
-    def _opened(self, number: int) -> Minute:
-        minute = self._open.get(number)
+    def since(self, second: int) -> Sum:
+        """Return the sum of all trades since this second."""
+        trades = NOTHING
+        for number in self._minutes[bisect_left(self._minutes, second // MINUTE_S) :]:
+            for at, some in self._unpacked(number).items():
+                if number * MINUTE_S + at >= second:
+                    trades = plus(trades, some)
+        return trades
+
+    def _unpacked(self, number: int) -> Minute:
+        minute = self.unpacked.get(number)
         if minute is None:
-            minute = self._open[number] = unpack(self._packed[number])
+            minute = self.unpacked[number] = unpack(self._packed[number])
         return minute
 
     def pack(self, second: int, leaving: Collection[int]) -> None:
         """Pack what is old enough as of `second`. Minutes that windows are `leaving` stay unpacked, too."""
         present = second // MINUTE_S
-        for number in list(self._open):
+        for number in list(self.unpacked):
             if number < present - 1 and number not in self._packed:
-                self._packed[number] = pack(self._open[number])
+                self._packed[number] = pack(self.unpacked[number])
             if number < present - KEPT and number not in leaving:
-                del self._open[number]
+                del self.unpacked[number]
 
     def drop(self, before_s: int) -> None:
         """Drop the minutes that end before this second."""
         count = bisect_left(self._minutes, before_s // MINUTE_S)
         for number in self._minutes[:count]:
-            self._open.pop(number, None)
+            self.unpacked.pop(number, None)
             self._packed.pop(number, None)
         del self._minutes[:count]
 
     def state(self) -> tuple[dict[int, bytes], dict[int, Minute]]:
         """Copy the minutes that are packed, and those that are not, by their numbers. O(minutes)."""
-        return self._packed.copy(), {number: minute.copy() for number, minute in self._open.items() if number not in self._packed}
+        return self._packed.copy(), {number: minute.copy() for number, minute in self.unpacked.items() if number not in self._packed}
 
     def restore(self, packed: Mapping[int, bytes], unpacked: Mapping[int, Minute]) -> None:
         """Replace all minutes by those of a state."""
         self._packed = dict(packed)
-        self._open = {number: dict(minute) for number, minute in unpacked.items()}
-        self._minutes = sorted(self._packed.keys() | self._open.keys())
+        self.unpacked = {number: minute.copy() for number, minute in unpacked.items()}
+        self._minutes = sorted(self._packed.keys() | self.unpacked.keys())

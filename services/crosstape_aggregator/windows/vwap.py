@@ -26,7 +26,7 @@ from typing import NamedTuple
 from crosstape_aggregator.decimals import ZERO, add, average, plain, product
 from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum
-from crosstape_aggregator.windows.seconds import NEVER, NOTHING, Seconds, minus, plus
+from crosstape_aggregator.windows.seconds import CROWDED, NEVER, NOTHING, Seconds, minus, plus
 from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec
 from crosstape_schemas import Vwap
 
@@ -47,43 +47,52 @@ class WindowsState(NamedTuple):
 class _OpenWindow:
     """One window: where it starts, and the sum of the trades before that."""
 
-    __slots__ = ("gone", "leaves_s", "spec", "start_s")
+    __slots__ = ("gone", "leaving", "leaving_s", "length_s", "name", "start_s")
 
     def __init__(self, spec: WindowSpec, start_s: int) -> None:
-        self.spec = spec
+        self.name = spec.name
+        self.length_s = spec.length_s
         self.start_s = start_s
-        self.leaves_s = NEVER  # of a rolling window: its first second that has trades
         self.gone = NOTHING
+        # of a rolling window: its first second that has trades, and the minute of that
+        self.leaving_s = NEVER
+        self.leaving: Minute = {}
 
 
 class TradeWindows:
     """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
-        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_newest_start_s", "_next_s", "_rolling", "_second", "_seconds",
-        "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
+        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_midnight_s", "_newest_start_s", "_next_s", "_rolling", "_second",
+        "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
     )  # fmt: skip
 
     def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
         self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
-        self._rolling = [window for window in self._windows if window.spec.length_s is not None]
-        self._days = [window for window in self._windows if window.spec.length_s is None]
-        self._keep_s = max((spec.length_s or 0 for spec in specs), default=0)
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        self._days = [window for window in self._windows if window.length_s is None]
+        self._keep_s = max((length_s for _, length_s in self._rolling), default=0)
+        self._shortest_s = min((length_s for _, length_s in self._rolling), default=NEVER)
         self._seconds = Seconds()
         self._total = NOTHING
-        self._added_s = 0  # the second of the trades that were added, but not counted yet: their number and sums follow
+        self._added_s = NEVER  # the second of the trades that were added, but not counted yet: their number and sums follow
         self._added = 0
         self._value = self._volume = ZERO
         self._cache: dict[str, Vwap] = {}
         self._changed = True
         self._next_s = NEVER
-        self._tidy_s = 0  # when minutes are packed and dropped next
         self._stands_still = False
         self.coverage = Coverage()
         self.trusted = False
         """Whether no trade can be missing that `coverage` does not know of: see `traders`. Set by `trust`."""
+        self._started()
+
+    def _started(self) -> None:
+        """Set what follows from `_second`, and from where windows start."""
+        self._midnight_s = min((window.start_s + DAY_S for window in self._days), default=NEVER)
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._tidy()
 
     def add(self, second: int, price: Decimal, size: Decimal) -> None:
         """Add a trade to each window that it belongs to. Price and size are `usable`.
@@ -103,21 +112,25 @@ class TradeWindows:
     def _count(self) -> None:
         """Count the trades that were added, all of one second."""
         second, trades = self._added_s, (self._value, self._volume, self._added)
-        self._value = self._volume = ZERO
-        self._added = 0
+        self._added_s, self._added = NEVER, 0
         self._total = plus(self._total, trades)
         if second >= self._second - self._keep_s:
-            self._seconds.add(second, trades)
-            for window in self._rolling:
-                if window.start_s <= second < window.leaves_s:
-                    window.leaves_s = second
-            if self._seconds.is_crowded:
-                self._tidy()
+            minute = self._seconds.add(second, trades)
+            if minute is not None:
+                self._opened(second, minute)
         if second < self._newest_start_s:
             for window in self._windows:
                 if second < window.start_s:
                     window.gone = plus(window.gone, trades)
         self._changed = True
+
+    def _opened(self, second: int, minute: Minute) -> None:
+        """Note the first trades of a second."""
+        for window, _ in self._rolling:
+            if window.start_s <= second < window.leaving_s:
+                window.leaving_s, window.leaving = second, minute
+        if len(self._seconds.unpacked) > CROWDED:
+            self._tidy()
 
     def advance(self, second: int) -> None:
         """Move the windows on to this second; an earlier second than the last one changes nothing."""
@@ -126,53 +139,60 @@ class TradeWindows:
         if self._added:
             self._count()
         self._second = second
-        for window in self._days:
-            self._start_day(window, window.spec.start(second))
-        for window in self._rolling:
-            self._roll(window, window.spec.start(second))
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        for window, length_s in self._rolling:
+            start_s = window.start_s = second - length_s
+            if window.leaving_s < start_s:
+                self._roll(window)
+        self._newest_start_s = max(self._newest_start_s, second - self._shortest_s)
+        if second >= self._midnight_s:
+            self._start_day()
         if second >= self._tidy_s:
             self._tidy()
         if second >= self._next_s:
             self._changed = True
 
-    def _start_day(self, window: _OpenWindow, start_s: int) -> None:
+    def _start_day(self) -> None:
         """Start a new day. All trades leave the window, except those of the new day from venues whose clocks are ahead of ours."""
-        if start_s != window.start_s:
-            window.start_s = start_s
-            window.gone = minus(self._total, self._seconds.between(start_s, NEVER)[0])
+        for window in self._days:
+            window.start_s = self._second - self._second % DAY_S
+            window.gone = minus(self._total, self._seconds.since(window.start_s))
+        self._started()
 
-    def _roll(self, window: _OpenWindow, start_s: int) -> None:
-        window.start_s = start_s
-        if window.leaves_s < start_s:
-            trades, window.leaves_s = self._seconds.between(window.leaves_s, start_s)
-            window.gone = plus(window.gone, trades)
+    def _roll(self, window: _OpenWindow) -> None:
+        """Remove the trades before its start from a window."""
+        second, minute = window.leaving_s, window.leaving
+        while second < window.start_s:
+            at = second % MINUTE_S
+            window.gone = plus(window.gone, minute[at])
+            if at + 1 in minute:
+                second += 1
+            else:
+                second, minute = self._seconds.first(second + 1)
+        window.leaving_s, window.leaving = second, minute
 
     def _tidy(self) -> None:
         """Pack minutes, and drop those that no window needs any more: once a minute, so that it costs little."""
         self._tidy_s = (self._second // MINUTE_S + 1) * MINUTE_S
-        self._seconds.drop(min((window.start_s for window in self._rolling), default=self._second))
-        self._seconds.pack(self._second, {window.leaves_s // MINUTE_S for window in self._rolling})
+        self._seconds.drop(self._second - self._keep_s)
+        self._seconds.pack(self._second, {window.leaving_s // MINUTE_S for window, _ in self._rolling})
 
     def state(self) -> WindowsState:
         """Copy the state for a checkpoint. O(minutes)."""
         if self._added:
             self._count()
-        return WindowsState(
-            self._second, self._total, [(one.spec.name, one.start_s, one.gone) for one in self._windows], *self._seconds.state()
-        )
+        windows = [(window.name, window.start_s, window.gone) for window in self._windows]
+        return WindowsState(self._second, self._total, windows, *self._seconds.state())
 
     def restore(self, state: WindowsState) -> None:
         """Replace the state; the windows of `state` must have the same specs. Trades added before are dropped."""
-        self._added, self._value, self._volume = 0, ZERO, ZERO
+        self._added_s, self._added = NEVER, 0
         self._second, self._total = state.second, state.total
         self._seconds.restore(state.packed, state.unpacked)
         for window, (_, start_s, gone) in zip(self._windows, state.windows, strict=True):
             window.start_s, window.gone = start_s, gone
-        for window in self._rolling:
-            window.leaves_s = self._seconds.between(window.start_s, window.start_s)[1]
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
-        self._tidy()
+        for window, _ in self._rolling:
+            window.leaving_s, window.leaving = self._seconds.first(window.start_s)
+        self._started()
         self._changed = True
 
     def read(self, second: int) -> dict[str, Vwap]:
@@ -186,7 +206,7 @@ class TradeWindows:
         if self._changed:
             self._changed = False
             self.coverage.forget(min((window.start_s for window in self._windows), default=second))
-            self._cache = {window.spec.name: self._vwap(window) for window in self._windows}
+            self._cache = {window.name: self._vwap(window) for window in self._windows}
             self._next_s = min((self._next_of(window) for window in self._windows), default=NEVER)
         return self._cache
 
@@ -215,10 +235,9 @@ class TradeWindows:
     def _next_of(self, window: _OpenWindow) -> int:
         complete_since_s = self.coverage.complete_since_s
         will_complete = complete_since_s is not None and complete_since_s > window.start_s
-        if window.spec.length_s is None:
-            midnight = window.start_s + DAY_S
-            return midnight if will_complete or self._total[2] > window.gone[2] else NEVER
-        leaves_s = NEVER if window.leaves_s == NEVER else window.leaves_s + window.spec.length_s + 1
+        if window.length_s is None:
+            return self._midnight_s if will_complete or self._total[2] > window.gone[2] else NEVER
+        leaves_s = NEVER if window.leaving_s == NEVER else window.leaving_s + window.length_s + 1
         if will_complete and complete_since_s is not None:
-            return min(leaves_s, complete_since_s + window.spec.length_s)
+            return min(leaves_s, complete_since_s + window.length_s)
         return leaves_s

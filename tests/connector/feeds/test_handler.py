@@ -619,16 +619,18 @@ def test_a_market_that_leaves_the_range_of_its_snapshot_requests_another() -> No
     """The book stays live, and the new snapshot shows the levels that were unknown."""
     found = feeds("binance", ("book",), interval=0)
     found.apply(numbered(2, 101))
-    found.apply(snapshot("10:1 9:1", "11:1 12:1", sequence=100, partial=True))
-    taken_requests(found)
+    bids = "10:1 9:1 8:1 7:1 6:1"
+    found.apply(snapshot(bids, "11:1 12:1", sequence=100, limit=5))
+    assert taken_requests(found) == []
 
-    events = found.apply(update("10:0 8:1", at=1_010, first=102, last=102))
+    events = found.apply(update("10:0 9:0 5:1", at=1_010, first=102, last=102))
 
-    assert only(Book, events)[0].bids == levels("9:1 8:1")
-    assert [request.cause for request in taken_requests(found)] == ["the market has left the range of the snapshot"]
-    renewed = found.apply(snapshot("9:1 8.5:1 8:1", "11:1 12:1", at=1_020, sequence=102))
+    assert only(Book, events)[0].bids == levels("8:1 7:1")
+    (request,) = taken_requests(found)
+    assert (request.cause, request.levels) == ("the market has left the range of the snapshot", 500)
+    renewed = found.apply(snapshot("8:1 7:1 6:1", "11:1 12:1", at=1_020, sequence=102))
     assert states(renewed) == {}
-    assert only(Book, renewed)[0].bids == levels("9:1 8.5:1")
+    assert only(Book, renewed)[0].bids == levels("8:1 7:1")
 
 
 def test_levels_beyond_the_depth_are_removed_in_deltas() -> None:

@@ -242,12 +242,12 @@ def test_an_error_in_a_rest_answer_is_found() -> None:
 
 
 def test_requests_together_leave_a_quarter_of_the_weight() -> None:
-    """Snapshots of 1,000 levels weigh 50, trades 25, quotes of several symbols 4."""
+    """Snapshots count what they weigh, trades weigh 25, quotes of several symbols 4."""
     assert VENUE.snapshots is not None
     assert VENUE.trades is not None
     assert VENUE.quotes is not None
 
-    assert VENUE.snapshots.per_minute * 50 + VENUE.trades.per_minute * 25 + VENUE.quotes.per_minute * 4 <= 6_000 * 3 / 4
+    assert VENUE.snapshots.per_minute + VENUE.trades.per_minute * 25 + VENUE.quotes.per_minute * 4 <= 6_000 * 3 / 4
 
 
 def quotes(body: bytes) -> list[Quote | Odd]:

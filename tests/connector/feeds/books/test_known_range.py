@@ -46,9 +46,10 @@ def rows(sizes: dict[int, int], *, reverse: bool) -> list[Level]:
 class TrueMarket:
     """A complete book, kept by the simplest means, and its books in the past by their numbers."""
 
-    def __init__(self) -> None:
-        self.bids = dict.fromkeys(range(70, 101), 1)
-        self.asks = dict.fromkeys(range(102, 133), 1)
+    def __init__(self, levels: int, step: int) -> None:
+        """`levels`: a side, which begins with a best bid of 1,000 and a best ask of 1,002; `step`: between their prices."""
+        self.bids = {1_000 - at * step: 1 for at in range(levels)}
+        self.asks = {1_002 + at * step: 1 for at in range(levels)}
         self.number = 0
         self.past: list[tuple[list[Level], list[Level]]] = []
         self._keep()
@@ -107,9 +108,9 @@ class TrueMarket:
 class Connector:
     """What is published of one book."""
 
-    def __init__(self, *kinds: str) -> None:
+    def __init__(self, *kinds: str, levels: int = 31, step: int = 1) -> None:
         table = venue()
-        self.market = TrueMarket()
+        self.market = TrueMarket(levels, step)
         self.feeds = FeedHandler(table, {NAME: Instrument(NAME, table.id, "B", "BTC", "USDT")}, kinds, book_depth=DEPTH, book_interval_ns=0)
         self.requests: list[SnapshotRequest] = []
         self.books: list[Book] = []
@@ -153,7 +154,7 @@ class Connector:
         return self.feeds.records[FeedKey("book", NAME)].state is FeedState.LIVE
 
 
-CHANGES = st.lists(st.tuples(st.integers(60, 145), st.integers(0, 3)), min_size=1, max_size=5)
+CHANGES = st.lists(st.tuples(st.integers(970, 1_032), st.integers(0, 3)), min_size=1, max_size=9)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("change"), CHANGES),
@@ -168,7 +169,7 @@ STEPS = st.lists(
 @settings(max_examples=300, deadline=None)
 def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, object]], kinds: tuple[str, ...]) -> None:
     """Whatever the market does, and however old the snapshots are: `Connector.say` compares each book that is published as live."""
-    one = Connector(*kinds)
+    one = Connector(*kinds, levels=60, step=3)
     for step in steps:
         match step:
             case "change", list(levels):
@@ -178,9 +179,9 @@ def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, objec
             case "answer", int(age) if one.requests:
                 one.answer(one.market.number - age)
         for side in (one.order_book.levels.bids, one.order_book.levels.asks):
-            assert len(side.prices) <= 60 + 2 * 9 or "delta" in kinds
+            assert len(side.prices) <= 40 * 3 // 2 or "delta" in kinds
     for number in range(1, 10):
-        one.say(one.feeds.apply(one.market.change([(100, number)])))
+        one.say(one.feeds.apply(one.market.change([(1_000, number)])))
         while one.requests:
             one.answer()
     assert one.live
@@ -191,7 +192,7 @@ def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, objec
 @settings(max_examples=200, deadline=None)
 def test_a_book_of_the_deltas_is_as_true_as_ours(steps: list[tuple[str, object]]) -> None:
     """Whoever applies them has the best levels of the complete book, as far as they are published as books, whenever the feed is live."""
-    one = Connector("delta")
+    one = Connector("delta", levels=60, step=3)
     bids, asks, read = dict[Decimal, Decimal](), dict[Decimal, Decimal](), 0
     for step in steps:
         match step:
@@ -242,7 +243,7 @@ def test_a_market_that_jumps_beyond_the_edge_breaks_the_book_until_it_is_renewed
     assert not one.live
     assert [(gap.kind, gap.cause) for gap in one.gaps] == [("book", GapCause.UNKNOWN)]
     assert [(request.cause, request.levels) for request in one.requests] == [(LEFT, 16)]
-    one.say(one.feeds.apply(one.market.change([(100, 7)])))
+    one.say(one.feeds.apply(one.market.change([(1_000, 7)])))
     one.answer()
     assert one.live
 
@@ -257,7 +258,7 @@ def test_a_renewal_on_its_way_mends_a_book_that_ran_out_meanwhile() -> None:
     one.say(one.feeds.apply(one.market.sweep(3, up=True)))
     assert not one.live
     assert len(one.requests) == 1
-    one.say(one.feeds.apply(one.market.change([(100, 7)])))
+    one.say(one.feeds.apply(one.market.change([(1_000, 7)])))
     one.answer(asked_at)
 
     assert one.live
@@ -268,7 +269,7 @@ def test_levels_beyond_the_edge_are_not_kept() -> None:
     """They would prove nothing, and there is no end to them: a day's changes touch thousands."""
     one = Connector("book")
     one.answer()
-    for price in range(1_000, 3_000, 2):
+    for price in range(2_000, 4_000, 2):
         one.market.asks[price] = 1
         one.say(one.feeds.apply(one.market.change([(price, 2)])))
 
@@ -296,15 +297,15 @@ def test_a_side_that_grows_is_trimmed() -> None:
 def test_a_complete_side_needs_no_renewal_however_short() -> None:
     """The venue has no more."""
     one = Connector("book")
-    one.market.asks = {102: 1, 103: 1, 104: 1}
-    one.market.change([(102, 2)])
+    one.market.asks = {1_002: 1, 1_003: 1, 1_004: 1}
+    one.market.change([(1_002, 2)])
     one.answer()
 
-    one.say(one.feeds.apply(one.market.change([(103, 0), (104, 0)])))
+    one.say(one.feeds.apply(one.market.change([(1_003, 0), (1_004, 0)])))
 
     assert one.live
     assert one.requests == []
-    assert one.books[-1].asks == ((Decimal(102), Decimal(2)),)
+    assert one.books[-1].asks == ((Decimal(1_002), Decimal(2)),)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_a_snapshot_that_did_not_last_is_followed_by_a_larger_one(lasted_ns: int
     for _ in levels:
         asked.append(known.levels)
         known.begin(known.levels, now)
-        known.clock_set(ClockStep(now, 3_600_000_000_000))
+        known.clock_set(ClockStep(3_600_000_000_000, 0, 0))
         now += lasted_ns + 3_600_000_000_000
         known.renew(now)
 
@@ -342,11 +343,11 @@ def test_a_book_of_which_changes_are_published_keeps_all_levels() -> None:
     """Readers may want more of it than is published as books."""
     known = KnownRange(tuple(CHOICES), DEPTH, keeps_all=True)
     book = OrderBook(BY_REST, DEPTH, known)
-    market = TrueMarket()
+    market = TrueMarket(31, 1)
     book.apply_snapshot(market.snapshot(40, 0, 1))
 
     assert known.levels == 40
-    for price in range(300, 400, 2):
+    for price in range(1_300, 1_400, 2):
         market.asks[price] = 1
         book.apply_update(market.change([(price, 2)]))
     assert book.check_range() is Outcome.APPLIED

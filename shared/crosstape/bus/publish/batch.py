@@ -20,8 +20,14 @@ from crosstape_schemas import Event, stamp
 BATCH_BYTES: Final = 1 << 20
 """A batch is closed after the stream that takes it past this size: long deltas must not make one call of many megabytes."""
 
+BELL_NAMES: Final = 256
+"""A bell's entry names this many streams at most; a batch that writes more rings for all streams, `*`. See `Keys.bell`."""
+
+BELL_LENGTH: Final = 1_000
+"""How many entries a bell keeps, about."""
+
 WRITE: Final = """
--- KEYS: cursor, registry, then per group: stream, hash of last values
+-- KEYS: cursor, registry, bell, then per group: stream, hash of last values
 -- ARGV: epoch, batch, the batch it follows, position in the spool or '',
 --       then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
@@ -59,8 +65,8 @@ local function append_unheard()
   end
 end
 
-local new, failures, at, any = {}, {}, 5, false
-for k = 3, #KEYS, 2 do
+local new, written, failures, at = {}, {}, {}, 5
+for k = 4, #KEYS, 2 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
   first = pairs_at + 2 * pairs_n
@@ -70,25 +76,32 @@ for k = 3, #KEYS, 2 do
   if not ok then
     local text = type(failure) == 'table' and failure.err or tostring(failure)
     local code = string.match(text, '^[%-@]?(%u+)') or ''
-    if not any and done < first and code ~= 'WRONGTYPE' then return {err = text} end
+    if #written == 0 and done < first and code ~= 'WRONGTYPE' then return {err = text} end
     if done >= first then pcall(append_unheard) end
-    failures[#failures + 1] = (k - 3) / 2
+    failures[#failures + 1] = (k - 4) / 2
     failures[#failures + 1] = done - first + 1
     failures[#failures + 1] = text
   end
   if done >= first then
-    any = true
+    written[#written + 1] = key
     if ARGV[at + 1] == '1' then new[#new + 1] = key end
   end
   at = last + 1
 end
 for _, name in ipairs(new) do redis.pcall('SADD', KEYS[2], name) end
+if #written > 0 then
+  local names = #written > BELL_NAMES and '*' or table.concat(written, ' ')
+  redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
+end
 call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end
 return 1
-"""
+""".replace("BELL_NAMES", str(BELL_NAMES)).replace("BELL_LENGTH", str(BELL_LENGTH))
 
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
+
+BELL: Final = 2
+"""Index, in a batch's `keys`, of the bell."""
 
 PREVIOUS: Final = 2
 """Index, in a batch's `args`, of the number of the batch that must be the last one on the server for this one to be written."""
@@ -114,10 +127,12 @@ class Batch:
 
     __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
 
-    def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
+    def __init__(
+        self, number: int, *, cursor: bytes, registry: bytes, bell: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0
+    ) -> None:
         """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
-        self.keys = [cursor, registry]
+        self.keys = [cursor, registry, bell]
         self.args = [epoch, b"%d" % number, b"", position]
         self.groups: list[Group] = []
         self.entries = 0

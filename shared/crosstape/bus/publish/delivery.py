@@ -14,13 +14,25 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from crosstape.bus.client import eviction
 from crosstape.bus.client.call import execute, execute_raw
 from crosstape.bus.client.raw_connection import raw_connection
+from crosstape.bus.client.reasons import denied
 from crosstape.bus.lease.fencing import parse_epoch
-from crosstape.bus.publish.batch import PREVIOUS, WRITE, WRITE_SHA, Batch, BatchRefused, BatchWritten, Group, GroupFailure, parse_write
+from crosstape.bus.publish.batch import (
+    BELL,
+    PREVIOUS,
+    WRITE,
+    WRITE_SHA,
+    Batch,
+    BatchRefused,
+    BatchWritten,
+    Group,
+    GroupFailure,
+    parse_write,
+)
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
@@ -66,6 +78,8 @@ class Delivery:
         self._connection = raw_connection(producer.client)
         self._cursor = producer.cursor(partition)
         self._logged: set[tuple[Stream, str]] = set()
+        self._silent = False
+        """Whether our user has no right to the bell."""
         settings = producer.settings
         self._sent = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
 
@@ -109,6 +123,27 @@ class Delivery:
         return answer
 
     async def _call(self, batch: Batch) -> BatchWritten | BatchRefused:
+        bell = batch.keys[BELL]
+        if self._silent:
+            batch.keys[BELL] = self._cursor
+        try:
+            return await self._run_script(batch)
+        except ResponseError as exc:
+            if self._silent or not denied(str(exc)):
+                raise
+            # A user with rights to single keys may have none to the bell, which is newer than they are. The script cannot add an entry to
+            # the cursor, which is a hash, and goes on.
+            batch.keys[BELL] = self._cursor
+            try:
+                answer = await self._run_script(batch)
+            except ResponseError:
+                batch.keys[BELL] = bell
+                raise exc from None
+            self._silent = True
+            log.warning("bus.bell_refused", bell=bell.decode(), reason=str(exc))
+            return answer
+
+    async def _run_script(self, batch: Batch) -> BatchWritten | BatchRefused:
         call, key = self._connection.call, self._cursor
         try:
             reply = await call("EVALSHA", WRITE_SHA, len(batch.keys), *batch.keys, *batch.args, key=key)

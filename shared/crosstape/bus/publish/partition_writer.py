@@ -44,6 +44,7 @@ class PartitionWriter:
         self._epoch_text = b""
         self._cursor = producer.cursor(partition)
         self._registry = producer.registry(partition)
+        self._bell = producer.bell(partition)
         self._cap = producer.settings.batch
         self._writing = asyncio.Lock()
         self._number = 0
@@ -130,7 +131,13 @@ class PartitionWriter:
         if self.spool is not None:
             position = self.spool.position_at(spooled_to) if spooled_to else self.spool.position
         return Batch(
-            self._number, cursor=self._cursor, registry=self._registry, epoch=self._epoch_text, position=position, spooled_to=spooled_to
+            self._number,
+            cursor=self._cursor,
+            registry=self._registry,
+            bell=self._bell,
+            epoch=self._epoch_text,
+            position=position,
+            spooled_to=spooled_to,
         )
 
     def _next_pending(self) -> Batch:

@@ -45,6 +45,7 @@ from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import (
     CANDLE,
     VENUE_WIDE,
+    AnyNumber,
     Candle,
     Event,
     FeedState,
@@ -276,7 +277,7 @@ class FeedHandler:
         """Compare the streams of these instruments with each other and with REST. Call it a few times a second. See `CrossChecks`."""
         return self._books.cross_checks.check_streams(instruments, now)
 
-    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Effect]:
+    def compare_best_prices(self, quote: Quote[AnyNumber], asked_ts: int, now: int) -> Sequence[Effect]:
         """Compare the streams with best prices that REST was asked for at `asked_ts`. See `CrossChecks`."""
         return self._books.cross_checks.compare_best_prices(quote, asked_ts, now)
 
@@ -305,7 +306,7 @@ class FeedHandler:
             self.candles.doubt(page.instrument, page.received_ts)
         return events
 
-    def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
+    def apply_polled_quote(self, quote: Quote[AnyNumber], asked_ts: int, reason: str) -> Sequence[Event]:
         """Publish a quote of REST for want of a stream; see `quote_feeds.apply_polled_quote`."""
         record = self.records.get(FeedKey("quote", quote.instrument))
         if record is None:
@@ -318,7 +319,7 @@ class FeedHandler:
         record = self.records.get(feed)
         return _NOTHING if record is None else record.end_polling(now, reason)
 
-    def links(self, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> bool:
+    def links(self, output: Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade | BookUpdate) -> bool:
         """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)

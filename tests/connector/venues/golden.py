@@ -19,9 +19,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, PolledSource, Venue
-from crosstape_schemas import Instrument
+from crosstape_schemas import Instrument, Quote, Trade, decode, encode
 
 HERE: Final = Path(__file__).parent
 RECEIVED_TS: Final = 7
@@ -117,6 +118,15 @@ def outputs(venue: Venue) -> Iterator[ExpectedLine]:
 def polled_name(source: PolledSource) -> str:
     """The name of a polled source's answer in `rest.jsonl`: its kinds."""
     return "_".join(source.kinds)
+
+
+def as_read(output: Output) -> Output:
+    """What a reader of the tape gets for an event: numbers as decimals. Any other output is returned as it is."""
+    if not isinstance(output, Trade | Quote):
+        return output
+    event = decode(encode(output))
+    assert isinstance(event, Trade | Quote)
+    return event
 
 
 def plain(found: Iterable[Any]) -> list[Any]:

@@ -27,7 +27,7 @@ from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.feeds.quote_numbers import top_of
 from crosstape_connector.venues.messages import BookSnapshot
-from crosstape_schemas import AnyNumber, FeedState, GapCause, Quote
+from crosstape_schemas import FeedState, GapCause, Quote
 
 LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
@@ -95,7 +95,7 @@ class CrossChecks:
                 events += record.set_live(now)
         return events
 
-    def compare_best_prices(self, quote: Quote[AnyNumber], asked_ts: int, now: int) -> list[Effect]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> list[Effect]:
         """Compare best prices, requested from REST at `asked_ts`, with those of the streams. One answer alone may be late."""
         instrument, events = quote.instrument, list[Effect]()
         book = self._books.get(instrument)
@@ -112,7 +112,7 @@ class CrossChecks:
             events += self._share(book, reason, now)
         return events
 
-    def _differs(self, record: FeedRecord, top: Top, quote: Quote[AnyNumber], asked_ts: int) -> bool:
+    def _differs(self, record: FeedRecord, top: Top, quote: Quote, asked_ts: int) -> bool:
         feed = FeedKey(record.kind, record.instrument)
         if record.state is not LIVE or record.received_ts >= asked_ts or top == top_of(quote):
             self._suspects.pop(feed, None)

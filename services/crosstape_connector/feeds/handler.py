@@ -277,7 +277,7 @@ class FeedHandler:
         """Compare the streams of these instruments with each other and with REST. Call it a few times a second. See `CrossChecks`."""
         return self._books.cross_checks.check_streams(instruments, now)
 
-    def compare_best_prices(self, quote: Quote[AnyNumber], asked_ts: int, now: int) -> Sequence[Effect]:
+    def compare_best_prices(self, quote: Quote, asked_ts: int, now: int) -> Sequence[Effect]:
         """Compare the streams with best prices that REST was asked for at `asked_ts`. See `CrossChecks`."""
         return self._books.cross_checks.compare_best_prices(quote, asked_ts, now)
 
@@ -306,7 +306,7 @@ class FeedHandler:
             self.candles.doubt(page.instrument, page.received_ts)
         return events
 
-    def apply_polled_quote(self, quote: Quote[AnyNumber], asked_ts: int, reason: str) -> Sequence[Event]:
+    def apply_polled_quote(self, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
         """Publish a quote of REST for want of a stream; see `quote_feeds.apply_polled_quote`."""
         record = self.records.get(FeedKey("quote", quote.instrument))
         if record is None:

@@ -67,7 +67,7 @@ class QuoteFeeds:
         return [*events, quote]
 
 
-def apply_polled_quote(record: FeedRecord, quote: Quote[AnyNumber], asked_ts: int, reason: str) -> Sequence[Event]:
+def apply_polled_quote(record: FeedRecord, quote: Quote, asked_ts: int, reason: str) -> Sequence[Event]:
     """Apply a quote that was requested from REST at `asked_ts` because the stream is away: `recovering`, never `live`.
 
     `record`: the feed, whether the venue sends its quotes or they are the top of its book. Returns nothing if the stream is live again, or

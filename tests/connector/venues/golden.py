@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, PolledSource, Venue
 from crosstape_schemas import Instrument, Quote, Trade, decode, encode
@@ -27,6 +26,7 @@ from crosstape_schemas import Instrument, Quote, Trade, decode, encode
 HERE: Final = Path(__file__).parent
 RECEIVED_TS: Final = 7
 L = TypeVar("L")
+OutputT = TypeVar("OutputT")
 
 
 class FrameLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +120,7 @@ def polled_name(source: PolledSource) -> str:
     return "_".join(source.kinds)
 
 
-def as_read(output: Output) -> Output:
+def as_read(output: OutputT) -> OutputT | Trade | Quote:
     """What a reader of the tape gets for an event: numbers as decimals. Any other output is returned as it is."""
     if not isinstance(output, Trade | Quote):
         return output
@@ -136,6 +136,7 @@ def plain(found: Iterable[Any]) -> list[Any]:
 
 def _written(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
+        value = as_read(value)
         found = [(field, getattr(value, field.name)) for field in msgspec.structs.fields(value)]
         return {"is": type(value).__name__} | {field.name: _written(own) for field, own in found if not _is_default(field, own)}
     return [_written(one) for one in value] if isinstance(value, list | tuple) else value

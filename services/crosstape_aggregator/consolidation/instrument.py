@@ -30,6 +30,7 @@ from crosstape_schemas import (
     Status,
     Trade,
 )
+from crosstape_schemas.amounts import AnyNumber
 
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
@@ -192,7 +193,7 @@ class ConsolidatedInstrument:
             return None
         return self._leg(event.venue)
 
-    def _quote(self, quote: Quote, now: int) -> bool:
+    def _quote(self, quote: Quote[AnyNumber], now: int) -> bool:
         leg = self._legs.get(quote.venue)
         if leg is None or quote.epoch != leg.liveness.epoch:
             leg = self._admitted(quote, now)

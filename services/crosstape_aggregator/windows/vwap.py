@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from crosstape_aggregator.decimals import ZERO, add, average, plain, product
+from crosstape_aggregator.decimals import ZERO, add, average, plain, value_of
 from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum
 from crosstape_aggregator.windows.seconds import CROWDED, NEVER, NOTHING, Seconds, minus, plus
@@ -94,20 +94,20 @@ class TradeWindows:
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._tidy()
 
-    def add(self, second: int, price: Decimal, size: Decimal) -> None:
-        """Add a trade to each window that it belongs to. Price and size are `usable`.
-
-        Raises `decimal.Inexact`, with nothing counted, when their product has more than 96 digits.
-        """
-        value = product(price, size)
+    def add(self, second: int, price: Decimal, size: Decimal) -> bool:
+        """Add a trade to each window that it belongs to. Returns False, with nothing counted, if it has no exact value: see `value_of`."""
+        value = value_of(price, size)
+        if value is None:
+            return False
         if second == self._added_s:
             self._value = add(self._value, value)
             self._volume = add(self._volume, size)
             self._added += 1
-            return
+            return True
         if self._added:
             self._count()
         self._added_s, self._value, self._volume, self._added = second, value, size, 1
+        return True
 
     def _count(self) -> None:
         """Count the trades that were added, all of one second."""

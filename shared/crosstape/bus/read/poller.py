@@ -72,6 +72,8 @@ class Poller:
     ) -> None:
         """`changed` is called when the connection falls behind or has caught up; see `progress`. `decode_all`: runs are wanted."""
         self.streams: dict[bytes, FollowedStream] = {}
+        self._unplaced: dict[bytes, FollowedStream] = {}
+        """Streams of which it is not known yet where to start."""
         self._progress = ReadProgress[bytes](changed)
         self._client = client
         self._connection = raw_connection(client)
@@ -89,6 +91,8 @@ class Poller:
     def add(self, stream: FollowedStream) -> None:
         """Read this stream as well, from the next fetch on."""
         self.streams[stream.key] = stream
+        if not stream.id:
+            self._unplaced[stream.key] = stream
         self._bells.follow(stream)
         self._progress.added(stream.key)
         self._chosen = False
@@ -96,6 +100,7 @@ class Poller:
     def remove(self, key: bytes) -> None:
         """Stop reading this stream. What was read of it already may still come."""
         self.streams.pop(key, None)
+        self._unplaced.pop(key, None)
         self._forget(key)
         self._bells.forget(key)
         self._progress.removed(key)
@@ -112,7 +117,7 @@ class Poller:
     @property
     def has_more(self) -> bool:
         """Whether the last answer left entries on the server, or the start of a stream is still to be found."""
-        return self._turns.has_more or any(not stream.id and not stream.wrong for stream in self.streams.values())
+        return self._turns.has_more or bool(self._fresh())
 
     @property
     def waits_for(self) -> int | None:
@@ -128,13 +133,16 @@ class Poller:
         """Wait for the next events, without a timeout. Events of one stream are in order. Call it when the last answer was passed on."""
         while True:
             self._progress.passed_on()
-            if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
+            if fresh := self._fresh():
                 return await self._find_starts(fresh[:LOOK_STREAMS])
             answer = await self._availability.until_answered(self._read, self)
             batch = self._accept(answer) if answer is not None else Fetched([], {})
             if batch.cursors or self._inspection.moved:
                 moved, self._inspection.moved = self._inspection.moved, {}
                 return Fetched(batch.entries, {**moved, **batch.cursors}, batch.runs)
+
+    def _fresh(self) -> list[FollowedStream]:
+        return [stream for stream in self._unplaced.values() if not stream.wrong] if self._unplaced else []
 
     async def _find_starts(self, fresh: Sequence[FollowedStream]) -> Fetched:
         """Find the id that each stream starts after. All that is awaited comes first, so that it can be cancelled and called again."""
@@ -145,6 +153,8 @@ class Poller:
             if info is None:
                 self._inspection.note_wrong(stream)
                 continue
+            if self._unplaced.get(stream.key) is stream:
+                del self._unplaced[stream.key]
             if stream.begin(info):
                 self._decoder.miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:

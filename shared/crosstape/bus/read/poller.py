@@ -31,7 +31,7 @@ from crosstape_schemas import decode
 
 READ_ENTRIES: Final = 2048
 """How many entries an answer brings, about, if all streams that it reads have some."""
-ENTRIES_EACH: Final = 16
+ENTRIES_EACH: Final = 32
 """How many entries of each stream an answer may bring at least: after a stream has changed, the next of its entries cost much less."""
 STREAMS: Final = 512
 """Streams at most that one connection should wait for."""

@@ -34,7 +34,8 @@ add = _SUM.add
 subtract = _SUM.subtract
 times = _SUM.multiply
 """Exact; no rounding within the bounds of this module."""
-_normalize = _SUM.normalize
+normalize = _SUM.normalize
+"""Removes trailing zeros: `1.10` → `1.1`, `1000` → `1E+3`."""
 _divide_vwap = _VWAP.divide
 
 
@@ -48,7 +49,7 @@ def exact() -> AbstractContextManager[Context]:
 
 def plain(number: Decimal) -> Decimal:
     """Return a number without trailing zeros and exponent, so that equal numbers look the same: `1E+3` → 1000, `0E-8` → 0."""
-    return add(_normalize(number), ZERO)
+    return add(normalize(number), ZERO)
 
 
 def usable(price: Decimal | None, size: Decimal | None) -> bool:
@@ -92,4 +93,4 @@ def basis_points(part: Decimal, total: Decimal) -> Decimal:
 
 def average(value: Decimal, volume: Decimal) -> Decimal:
     """Value / volume, rounded half-even to 16 significant digits, without trailing zeros."""
-    return add(_normalize(_divide_vwap(value, volume)), ZERO)  # as `plain`, without the call
+    return add(normalize(_divide_vwap(value, volume)), ZERO)  # as `plain`, without the call

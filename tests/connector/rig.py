@@ -55,7 +55,7 @@ class Rig:
         instruments = {one.name: one for one in map(instrument, symbols)}
         self.feeds = FeedHandler(venue, instruments, settings.feed_kinds, book_depth=settings.book_depth, book_interval_ns=0)
         sink = self.sink = Sink(self.counters)
-        sink.pass_to(self.tape.append)
+        sink.pass_to(self.tape.extend)
         self.rest = RestClient(http, venue, {"api": server.url}, timeout_s=settings.rest_timeout_s, capture=capture, counters=self.counters)
         self.active = True
         """Whether it is this connector that publishes: else it fetches nothing, however often it asks."""

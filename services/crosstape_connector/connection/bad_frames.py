@@ -52,6 +52,13 @@ class BadFrames:
             self._log.warning("frame.bad", kind=kind, error=error, size=len(data), head=repr(data[:HEAD]), exc_info=trace)
         return kind
 
+    def report_unpublished(self, exc: Exception) -> None:
+        """Count and log that an event could not be published: a bug, and nothing shows of which frame."""
+        self._counters.bad_frames[INTERNAL] += 1
+        if INTERNAL not in self._frame_kinds:
+            self._frame_kinds.add(INTERNAL)
+            self._log.error("event.unpublished", error=str(exc), exc_info=exc)
+
     def report_odd(self, odd: Odd) -> None:
         """Count and log a value that was left out of a frame."""
         self._counters.odd[odd.kind] += 1

@@ -1,40 +1,31 @@
-"""One connection: connect, subscribe, keep alive, read until it ends. The supervisor retries; the parser knows what frames mean."""
+"""One connection: connect, subscribe, keep alive, read until it ends.
+
+`reading` reads the frames; the supervisor retries; the parser knows what frames mean.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 import structlog
-from aiohttp import WebSocketError, WSCloseCode, WSMsgType
-from aiohttp.http import WSMessageNoDecodeText
 
 from crosstape_connector.connection.address import Address, find_address
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.reading import HARD_LIMIT, FrameReader
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriber import Subscriber
 from crosstape_connector.connection.upkeep import Upkeep
 from crosstape_connector.connection.websocket import Sender, Socket, connect
-from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame, first_of
-from crosstape_connector.feeds.effects import Effect
+from crosstape_connector.errors import ConnectionLost, FeedError, first_of
 from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
-from crosstape_connector.metrics.counters import SAMPLE
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Welcome
-from crosstape_connector.venues.parsing import unreadable
-from crosstape_connector.venues.parsing.binary import bounded
-
-HARD_LIMIT: Final = 4
-"""A session ends without reading a frame to its end if the frame is this many times larger than its endpoint allows."""
-
-FAIR: Final = 256
-"""Other tasks get a turn after this many frames in a row, because reading frames that have already arrived never waits by itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,14 +53,13 @@ class Session:
         self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = context.counters.endpoints[self._endpoint.name]
         self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
-        self._handover = Handover(context.feeds) if standby else None
         self._opened_ts = 0
-        self._heard_ts = 0
-        self._unpacker = bounded(self._endpoint)
         self._ping_s: float | None = None  # how often the venue wants a ping; None: as its table says
-        self._holding_back = False  # we do not read now, so a silence is ours and not the venue's
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
         self._bad = BadFrames(context.counters, context.capture, number, self._log)
+        self._reader = FrameReader(context, self._endpoint, self._feeds, self._bad, number, control=self._read_control)
+        if standby:
+            self._reader.handover = Handover(context.feeds)
         self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log)
         self.subscriptions = self._subscriber.subscriptions
         self.settled = self._subscriber.settled
@@ -106,7 +96,7 @@ class Session:
         False: the topic is not on this session, was rejected, or is being subscribed already; or this session is on standby. Then the
         session that it replaces must do it.
         """
-        return self._handover is None and self._subscriber.resubscribe(topic)
+        return self._reader.handover is None and self._subscriber.resubscribe(topic)
 
     def not_ready(self) -> str:
         """Return why a session on standby cannot take over without a gap; empty when it can."""
@@ -114,11 +104,11 @@ class Session:
             return "not connected"
         if not self.subscriptions.settled:
             return "not all subscriptions are answered"
-        return "" if self._handover is None else self._handover.not_ready(self._feeds.books(self.subscriptions.states))
+        return "" if self._reader.handover is None else self._reader.handover.not_ready(self._feeds.books(self.subscriptions.states))
 
     def take_over(self) -> None:
         """Publish what was collected on standby, and from now on all that comes. The session it replaces must have stopped reading."""
-        handover, self._handover = self._handover, None
+        handover, self._reader.handover = self._reader.handover, None
         if not self.open:
             return  # the session to be replaced has ended: this is an ordinary session now, which enters when it opens
         self._subscriber.enter(self._opened_ts)
@@ -129,112 +119,27 @@ class Session:
     def _opened(self, url: str) -> None:
         self.open = True
         self._counters.connections += 1
-        self._heard_ts = self._opened_ts = time.time_ns()
+        self._reader.heard_ts = self._opened_ts = time.time_ns()
         self._log.info("session.open", url=url, topics=len(self.subscriptions.states))
         if self._context.capture is not None:
-            self._context.capture.opened(self._heard_ts, self.number, url)
-        if self._handover is None:
+            self._context.capture.opened(self._opened_ts, self.number, url)
+        if self._reader.handover is None:
             self._subscriber.enter(self._opened_ts)
 
     async def _converse(self, socket: Socket, address: Address) -> None:
         sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
         now = time.monotonic()
-        upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._heard_ts)
+        upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._reader.heard_ts)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._subscriber.run(sender), name=f"write.{self.number}")
                 tasks.create_task(self._keep_up(upkeep, sender), name=f"watch.{self.number}")
-                await self._read(socket, sender, address)
+                await self._reader.run(socket, sender, address)
         except BaseExceptionGroup as group:
             lost, rest = group.split(FeedError)
             if rest is not None or lost is None:
                 raise
             raise first_of(lost) from None
-
-    async def _read(self, socket: Socket, sender: Sender, address: Address) -> None:
-        """Read frames: the hot path. Per frame: one clock reading, the parser, the feeds, the sink. No waiting, logs or label look-ups."""
-        context, counters, capture = self._context, self._counters, self._context.capture
-        parse = self._endpoint.parser(self._feeds.symbols)
-        handlers, publish = context.feeds.handlers, context.sink.publish
-        receive, now_ns, text = socket.receive, time.time_ns, WSMsgType.TEXT
-        limit = self._endpoint.max_frame_bytes
-        effects: Sequence[Effect] = ()
-        count = 0
-        while True:
-            message = await receive()
-            received_ts = self._heard_ts = now_ns()
-            if message.type is text:
-                data: bytes = message.data
-                counters.frames += 1
-                counters.bytes += len(data)
-                if len(data) > limit:
-                    self._skip(message, received_ts, OversizedFrame(f"{len(data)} bytes, {limit} at most"))
-                    continue
-            elif (unpacked := await self._read_other(sender, message, received_ts)) is not None:
-                data = unpacked
-            else:
-                continue
-            try:
-                for output in parse(data, received_ts):
-                    handle = handlers.get(output.__class__)
-                    if handle is None:
-                        await self._read_control(sender, output, address)
-                    elif self._handover is None:
-                        effects = handle(output)
-                        publish(effects)
-                    else:
-                        self._handover.hold(output)
-            except FeedError:
-                raise
-            except Exception as exc:  # an unexpected error in one frame must not stop the frames after it
-                self._skip(message, received_ts, exc, data)
-                continue
-            if capture is not None:
-                (capture.frame_in if message.type is text else capture.binary_in)(received_ts, self.number, address.hide_in(message.data))
-            count += 1
-            if not count % SAMPLE:
-                if effects:
-                    context.sink.sample(effects[-1])
-                    effects = ()
-                if not count % FAIR:
-                    self._holding_back = True
-                    await context.flow()
-                    self._holding_back = False
-
-    async def _read_other(self, sender: Sender, message: WSMessageNoDecodeText, received_ts: int) -> bytes | None:
-        """Handle a message that is no text frame; returns the text of a binary one. Raises `ConnectionLost` if it ends the connection."""
-        match message.type:
-            case WSMsgType.PING:
-                await sender.pong(message.data)
-            case WSMsgType.PONG:
-                pass
-            case WSMsgType.BINARY:
-                return self._unpack(message, received_ts)
-            case WSMsgType.CLOSE:
-                raise ConnectionLost(" ".join(filter(None, (f"closed by the venue: {message.data}", message.extra))))
-            case WSMsgType.ERROR if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
-                self._context.counters.bad_frames[OversizedFrame.kind] += 1
-                raise ConnectionLost(f"a frame larger than {HARD_LIMIT * self._endpoint.max_frame_bytes} bytes")
-            case WSMsgType.ERROR:
-                raise ConnectionLost(f"not a WebSocket frame: {message.data}")
-            case _:
-                raise ConnectionLost("the connection broke")
-        return None
-
-    def _unpack(self, message: WSMessageNoDecodeText, received_ts: int) -> bytes | None:
-        """Return the text of a binary frame, None: it has none, and is reported."""
-        data, limit = message.data, self._endpoint.max_frame_bytes
-        self._counters.frames += 1
-        self._counters.bytes += len(data)
-        try:
-            if self._unpacker is None:
-                raise BinaryFrame("a binary frame from a venue that sends text")
-            if len(data) > limit:
-                raise OversizedFrame(f"{len(data)} bytes, {limit} at most")
-            return self._unpacker(data)
-        except Exception as exc:  # as above: one frame must not stop the frames after it
-            self._skip(message, received_ts, exc)
-            return None
 
     async def _read_control(self, sender: Sender, output: Output, address: Address) -> None:
         """Handle a message about the connection itself."""
@@ -259,35 +164,21 @@ class Session:
             case Odd():
                 self._bad.report_odd(output)
 
-    def _skip(self, message: WSMessageNoDecodeText, received_ts: int, exc: Exception, text: bytes | None = None) -> None:
-        """Report a frame that cannot be used. The quotes and tickers that it may contain make those on the tape out of date.
-
-        `text`: that of a binary frame, if it could be turned into text.
-        """
-        kind = self._bad.report(message.data, received_ts, exc, binary=message.type is WSMsgType.BINARY)
-        if kind in unreadable.NOT_OURS:
-            return
-        for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, text or message.data, received_ts, kind):
-            if self._handover is None:
-                self._context.sink.publish(self._context.feeds.apply(output))
-            else:
-                self._handover.hold(output)
-
     async def _keep_up(self, upkeep: Upkeep, sender: Sender) -> None:
         """Run the checks that are due by the clock. On standby, feeds are not checked here but on the connection to be replaced."""
         while True:
             await asyncio.sleep(upkeep.poll_s)
             now = time.monotonic()
-            upkeep.check_connection(now, self._heard_ts, reading=not self._holding_back)
+            upkeep.check_connection(now, self._reader.heard_ts, reading=not self._reader.is_held_back)
             confirmed, again = upkeep.check_answers(now, self._has_received)
             self._subscriber.confirm(confirmed)
             if again:
                 self._subscriber.send_again()
-            judging = self._handover is None and not self._holding_back
+            judging = self._reader.handover is None and not self._reader.is_held_back
             if judging:
                 upkeep.check_streams()
             if upkeep.feeds_due(now) and judging:
-                upkeep.check_feeds(self._heard_ts, self.resubscribe)
+                upkeep.check_feeds(self._reader.heard_ts, self.resubscribe)
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
@@ -295,4 +186,4 @@ class Session:
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""
-        return self._handover is None and self._feeds.has_received(topic, since_ts)
+        return self._reader.handover is None and self._feeds.has_received(topic, since_ts)

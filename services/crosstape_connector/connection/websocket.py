@@ -1,14 +1,15 @@
-"""Opens a WebSocket and sends on it within the endpoint's rate limit. The session reads from it."""
+"""Opens a WebSocket and sends on it within the endpoint's rate limit. `reading` reads from it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp.http import WSMessageNoDecodeText
 
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import ConnectFailed, ConnectionLost
@@ -21,6 +22,13 @@ REFUSAL_S: Final = 2.0
 
 Socket: TypeAlias = ClientWebSocketResponse[Literal[False]]
 """A WebSocket whose text frames come as bytes."""
+
+Messages: TypeAlias = Sequence[tuple[WSMessageNoDecodeText, int]]
+"""Messages, each with its size."""
+Read: TypeAlias = Callable[[], Awaitable[WSMessageNoDecodeText]]
+
+DATA: Final = (WSMsgType.TEXT, WSMsgType.BINARY)
+"""The messages that bring data."""
 
 
 class UpgradeRefused(aiohttp.ClientError):
@@ -71,6 +79,16 @@ async def connect(http: aiohttp.ClientSession, url: str, *, timeout_s: float, ma
         raise ConnectFailed(f"no connection within {timeout_s:g} s") from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         raise ConnectFailed(line(str(exc).replace(url, public(url))) or type(exc).__name__) from exc
+
+
+def arrived(socket: Socket) -> tuple[Messages, Read]:
+    """Return the messages that have arrived and were not received yet, and a function that receives the next of them.
+
+    The function is only for data: of a close, an end or an error, `receive` must know. Where aiohttp keeps the messages is private; a test
+    fails when that changes. Then nothing seems to have arrived, and all messages go through `receive`.
+    """
+    queue = getattr(socket, "_reader", None)
+    return getattr(queue, "_buffer", ()), getattr(queue, "read", socket.receive)
 
 
 class Sender:

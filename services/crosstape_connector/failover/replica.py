@@ -68,7 +68,7 @@ class Replica:
         self._feeds = feeds
         self._buffer = StandbyTradeBuffer(feeds.venue.trade_ids)
         self.sink = Sink(counters, before_down=self._step_back_before)
-        self.sink.hold_in(self._buffer.add)
+        self.sink.hold_in(self._buffer.add_all)
         self._name = settings.connector.replica
         venue = feeds.venue.id
         self._plan = TermPlan(
@@ -196,7 +196,7 @@ class Replica:
     def _take_over(self, publisher: Publisher, last: LastEvents) -> None:
         """Become active: continue the tape after its newest events, `last`, in one step. No other replica can write any more."""
         now, held = time.time_ns(), len(self._buffer)
-        self.sink.pass_to(publisher.publish, lambda: publisher.pending)
+        self.sink.pass_to(publisher.publish_all, lambda: publisher.pending)
         self.sink.publish(continue_tape(self._feeds, self._buffer, predecessor.trades(last), now))
         self.sink.publish(predecessor.silence(self._plan.venue, last, now))
         self.sink.publish(predecessor.unpublished(self._feeds, last, now))
@@ -213,7 +213,7 @@ class Replica:
             return
         self._active, self._followed = False, False
         self._buffer.clear()
-        self.sink.hold_in(self._buffer.add)
+        self.sink.hold_in(self._buffer.add_all)
         self._standby.resign()
         log.info("line.standby", venue=self._plan.venue, line=self._name, pending=self.pending)
 

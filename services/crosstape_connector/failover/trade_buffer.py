@@ -69,6 +69,11 @@ class StandbyTradeBuffer:
     def __len__(self) -> int:
         return self._count
 
+    def add_all(self, events: Iterable[Event]) -> None:
+        """Keep those of these events that are trades."""
+        for event in events:
+            self.add(event)
+
     def add(self, event: Event) -> None:
         """Keep this event if it is a trade."""
         if isinstance(event, Trade):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final
 
 import structlog
 
@@ -15,7 +15,7 @@ from crosstape_connector.venues.messages import Odd
 from crosstape_schemas import Event, FeedState, Gap, Status, Trade
 
 _RARE: Final = frozenset({Status, Gap, SnapshotRequest, Odd})
-"""Classes that need more than to be counted and published: one look-up tells them from quotes, books and deltas."""
+"""Classes that need more than to be counted and published."""
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +23,12 @@ log = structlog.get_logger(__name__)
 class Sink:
     """Counts events and passes them to the publisher; on a standby, to its buffer. Snapshot requests leave here, too. Never waits.
 
-    Belongs to a `Writer`, and only the writer sets where events go. That target is a bound method, so that an event costs one call.
+    Belongs to a `Writer`, and only the writer sets where events go: to a function that gets many at once.
     """
 
     __slots__ = (
-        "_before_down", "_counters", "_events", "_holding", "_listeners", "_odd_kinds", "_pending", "_publish", "_request", "_sampled_ts",
-        "_unacknowledged",
+        "_before_down", "_counters", "_events", "_holding", "_listeners", "_odd_kinds", "_pending", "_publish_all", "_request",
+        "_sampled_ts", "_unacknowledged",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, *, before_down: Callable[[Status], None] = lambda status: None) -> None:
@@ -36,7 +36,7 @@ class Sink:
 
         Nothing can be published before `pass_to` or `hold_in`.
         """
-        self._publish: Callable[[Event], None] = _nowhere
+        self._publish_all: Callable[[Sequence[Event]], None] = _nowhere
         self._counters = counters
         self._events = counters.events
         self._pending: Callable[[], int] = lambda: 0
@@ -49,22 +49,16 @@ class Sink:
         self._unacknowledged = 0
 
     def publish(self, effects: Iterable[Effect]) -> None:
-        """Publish the events, in order; snapshot requests go to their router (see `route_requests`)."""
-        for event in effects:
-            cls = event.__class__
-            if cls is Trade:
-                if event.backfilled and not self._holding:  # type: ignore[union-attr]  # narrowed by class, which mypy does not see
-                    self._counters.backfilled += 1
-            elif cls in _RARE:
-                if isinstance(event, SnapshotRequest):
-                    self._request(event)
-                    continue
-                if isinstance(event, Odd):
-                    self._report_odd(event)
-                    continue
-                self._note(event)  # type: ignore[arg-type]
-            self._events[cls] += 1  # type: ignore[index]
-            self._publish(event)  # type: ignore[arg-type]
+        """Publish the events, in order; snapshot requests go to their router (see `route_requests`).
+
+        Raises the first error of a listener, the router or the publisher, after all other events are published.
+        """
+        events: Sequence[Any] = effects if isinstance(effects, list | tuple) else list(effects)
+        classes = set(map(type, events))
+        if not classes.isdisjoint(_RARE):
+            self._publish_rare(events)
+        elif events:
+            self._pass_on(events, classes)
 
     def route_requests(self, request: Callable[[SnapshotRequest], None]) -> None:
         """Call `request` with each snapshot request from now on; before, they are dropped. It must not wait."""
@@ -91,15 +85,45 @@ class Sink:
             self._counters.publishing.observe((time.time_ns() - self._sampled_ts) / 1e9)
             self._sampled_ts = 0
 
-    def pass_to(self, publish: Callable[[Event], None], pending: Callable[[], int] = lambda: 0) -> None:
-        """Publish with `publish` from the next event on; `pending` returns how many entries are not acknowledged. Only for the writer."""
-        self._publish, self._pending, self._events, self._holding = publish, pending, self._counters.events, False
+    def pass_to(self, publish_all: Callable[[Sequence[Event]], None], pending: Callable[[], int] = lambda: 0) -> None:
+        """Publish with `publish_all` from now on; `pending` returns how many entries are not acknowledged. Only for the writer."""
+        self._publish_all, self._pending, self._events, self._holding = publish_all, pending, self._counters.events, False
         self._sampled_ts = 0
 
-    def hold_in(self, hold: Callable[[Event], None]) -> None:
-        """Pass events to the buffer `hold` from the next event on, without counting them as published. Only for the writer."""
-        self._publish, self._pending, self._events, self._holding = hold, lambda: 0, defaultdict(int), True
+    def hold_in(self, hold_all: Callable[[Sequence[Event]], None]) -> None:
+        """Pass events to the buffer `hold_all` from now on, without counting them as published. Only for the writer."""
+        self._publish_all, self._pending, self._events, self._holding = hold_all, lambda: 0, defaultdict(int), True
         self._sampled_ts = 0
+
+    def _publish_rare(self, effects: Sequence[Effect]) -> None:
+        """Publish effects of which some are rare, one by one: each may change where those behind it go."""
+        failure: Exception | None = None
+        for effect in effects:
+            try:
+                if isinstance(effect, SnapshotRequest):
+                    self._request(effect)
+                elif isinstance(effect, Odd):
+                    self._report_odd(effect)
+                else:
+                    if isinstance(effect, Status | Gap):
+                        self._note(effect)
+                    self._pass_on((effect,), {type(effect)})
+            except Exception as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure
+
+    def _pass_on(self, events: Sequence[Event], classes: Collection[type[Event]]) -> None:
+        """Count and publish these events; `classes`: of all of them."""
+        if len(classes) == 1:
+            (cls,) = classes
+            self._events[cls] += len(events)
+        else:
+            for event in events:
+                self._events[type(event)] += 1
+        if Trade in classes and not self._holding:
+            self._counters.backfilled += sum(event.backfilled for event in events if isinstance(event, Trade))
+        self._publish_all(events)
 
     def _report_odd(self, odd: Odd) -> None:
         """Count data that cannot be right, and log the first of each kind."""
@@ -117,5 +141,5 @@ class Sink:
             self._counters.note(event)
 
 
-def _nowhere(event: Event) -> None:
-    raise AssertionError(f"published before the writer has set a target: {event}")
+def _nowhere(events: Sequence[Event]) -> None:
+    raise AssertionError(f"published before the writer has set a target: {events[0]}")

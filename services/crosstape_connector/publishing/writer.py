@@ -89,7 +89,7 @@ class SoleWriter:
         self.flow = publisher.flow
         self.finish = publisher.drain
         self.close = publisher.close
-        sink.pass_to(publisher.publish, lambda: publisher.pending)
+        sink.pass_to(publisher.publish_all, lambda: publisher.pending)
 
     @property
     def pending(self) -> int:

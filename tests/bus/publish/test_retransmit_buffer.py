@@ -14,7 +14,7 @@ def batches(stream: Stream, count: int) -> list[Batch]:
     """Returns this many batches of one trade each."""
     made = []
     for number in range(1, count + 1):
-        batch = Batch(number, cursor=b"cursor", registry=b"registry", bell=b"bell", epoch=b"1")
+        batch = Batch(number, cursor=b"cursor", registry=b"registry", epoch=b"1")
         batch.add(stream, [trade(number)], EPOCH)
         made.append(batch)
     return made

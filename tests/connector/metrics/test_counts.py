@@ -81,7 +81,7 @@ def test_a_replay_on_subscribing_is_counted_as_far_as_it_is_published() -> None:
     counters = Counters()
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     sink = Sink(counters)
-    sink.pass_to(tape.append)
+    sink.pass_to(tape.extend)
     sink.publish(feeds.apply(trade(1)))
     sink.publish(feeds.apply(TradeSnapshot("AAA-USD", 5, tuple(trade(number, late=True) for number in (1, 2, 3)))))
     assert (counters.backfilled, feeds.duplicate_trades()) == (2, 1)
@@ -94,13 +94,13 @@ def test_a_standby_replica_counts_what_it_publishes_when_it_takes_over() -> None
     feeds = FeedHandler(fake(), {"AAA-USD": instrument("AAAUSD")}, ("trade",), book_depth=10, book_interval_ns=0)
     buffer = StandbyTradeBuffer("contiguous")
     sink = Sink(counters)
-    sink.hold_in(buffer.add)
+    sink.hold_in(buffer.add_all)
     for number, late in ((1, False), (2, True), (3, False), (4, True)):
         sink.publish([trade(number, late=late)])
     feeds.seed([trade(4)])
     assert counters.backfilled == 0
 
-    sink.pass_to(tape.append)
+    sink.pass_to(tape.extend)
     sink.publish(continue_tape(feeds, buffer, [trade(2)], 9))
     assert ([event.trade_id for event in tape if isinstance(event, Trade)], counters.backfilled) == (["3", "4"], 1)
 

@@ -22,7 +22,7 @@ def test_a_snapshot_request_is_routed_in_its_place_and_never_published() -> None
     done: list[Effect] = []
     counters = Counters()
     sink = Sink(counters)
-    sink.pass_to(done.append)
+    sink.pass_to(done.extend)
     sink.route_requests(done.append)
 
     sink.publish([quote(1), REQUEST, quote(2)])

@@ -8,7 +8,7 @@ redis-py must find the node of each call, all is left to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import hiredis
@@ -22,7 +22,16 @@ from crosstape.bus.client.call import Client, execute, execute_raw, socket_timeo
 ERRORS: Final[dict[str, type[ResponseError]]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 """First word of the server's answer → class of the error; all others are plain `ResponseError`s."""
 
-_pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub allows one length only
+pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub allows one length only
+"""Returns a command as the bytes that a server reads."""
+
+
+def unpack(packed: bytes) -> list[bytes]:
+    """Returns the parts of a command that was packed."""
+    reader = hiredis.Reader()
+    reader.feed(packed)
+    parts: list[bytes] = reader.gets()
+    return parts
 
 
 class _Link(asyncio.Protocol):
@@ -61,8 +70,12 @@ class RawConnection:
         self._timeout_s = socket_timeout_s(client)
         self._link: _Link | None = None
 
-    async def call(self, *command: bytes | str | int, key: bytes = b"") -> Any:
+    def call(self, *command: bytes | str | int, key: bytes = b"") -> Awaitable[Any]:
         """Execute a command. Returns the server's answer; raises one of `call.UNAVAILABLE`. (Only a cluster uses `key`.)"""
+        return self.call_packed(pack(command), key=key)
+
+    async def call_packed(self, packed: bytes, *, key: bytes = b"") -> Any:
+        """The same as `call`, for a command that is packed already."""
         link = self._link
         if link is None or link.transport.is_closing():
             link = await self._open()
@@ -70,7 +83,7 @@ class RawConnection:
         answer = link.answer = loop.create_future()
         limit = None if self._timeout_s is None else loop.call_later(self._timeout_s, self._expire, answer)
         try:
-            link.transport.write(_pack(command))
+            link.transport.write(packed)
             reply = await answer
         except BaseException:
             link.transport.abort()  # a late answer would be taken for that of the next call
@@ -118,6 +131,11 @@ class RawClusterConnection:
         if name == "XREAD":
             return await execute_raw(self._client, name, *args, key=key)
         return await execute(self._client, name, *args)  # a script finds its node by its keys
+
+    async def call_packed(self, packed: bytes, *, key: bytes) -> Any:
+        """The same as `call`, for a command that is packed already. It is unpacked: redis-py packs it again, for the node that it finds."""
+        name, *args = unpack(packed)
+        return await self.call(name.decode(), *args, key=key)
 
     async def close(self) -> None:
         """Do nothing: there is no connection of its own."""

@@ -10,15 +10,19 @@ Only this module knows the order of the script's keys and arguments.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from crosstape.bus.client.raw_connection import pack, unpack
 from crosstape.bus.publish.stream import Stream
 from crosstape_schemas import Event, stamp
 
 BATCH_BYTES: Final = 1 << 20
 """A batch is closed after the stream that takes it past this size: long deltas must not make one call of many megabytes."""
+
+TRIM_EVERY: Final = 16
+"""A stream is trimmed with the entries that have the numbers 1, 17, 33 …: the server can only remove many entries at once anyway."""
 
 BELL_NAMES: Final = 256
 """A bell's entry names this many streams at most; a batch that writes more rings for all streams, `*`. See `Keys.bell`."""
@@ -28,44 +32,50 @@ BELL_LENGTH: Final = 1_000
 
 WRITE: Final = """
 -- KEYS: cursor, registry, bell, then per group: stream, hash of last values
--- ARGV: epoch, batch, the batch it follows, position in the spool or '',
---       then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
+-- ARGV: epoch, batch, the batch it follows, 1 to publish every entry, position in the spool or '',
+--       then per group: longest length or '' to trim nothing, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
 local found = call('HMGET', KEYS[1], 'epoch', 'batch')
 local epoch, batch, number = found[1] or '', tonumber(found[2]) or 0, tonumber(ARGV[2])
-local cursor = {'epoch', ARGV[1], 'batch', ARGV[2]}
-if ARGV[4] ~= '' then
-  cursor[5], cursor[6] = 'spool', ARGV[4]
+local cursor = {'batch', ARGV[2]}
+if ARGV[5] ~= '' then
+  cursor[3], cursor[4] = 'spool', ARGV[5]
 end
 if epoch ~= ARGV[1] then
   if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as text: too large for Lua's numbers
+  local parts = {'epoch', ARGV[1]}
   if batch > 1 then -- more than a claim: only this shows which entries of the spool were in flight then
-    for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
+    parts = {'epoch', ARGV[1], 'prior_epoch', epoch, 'prior_batch', batch}
   end
+  for _, part in ipairs(parts) do cursor[#cursor + 1] = part end
   batch = 0
 end
 if batch >= number or batch ~= tonumber(ARGV[3]) then return {epoch, batch} end
 
-local key, last_key, max_length, first, last, pairs_at, pairs_n, done
+local every, key, last_key, max_length, first, last, pairs_at, pairs_n, done = ARGV[4] == '1'
+local function add(i)
+  if max_length ~= '' and (i == last or i % 100 == 0) then -- one trim removes a bounded count, so a long group needs several
+    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', ARGV[i])
+  else
+    call('XADD', key, '*', 'd', ARGV[i])
+  end
+  done = i
+end
 local function append()
+  local heard = true
   for i = first, last do
-    local d = ARGV[i]
-    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', d)
-    done = i
-    call('PUBLISH', key, d)
+    add(i)
+    if heard then heard = call('PUBLISH', key, ARGV[i]) > 0 or every end -- nobody can subscribe before the script ends
   end
   for i = pairs_at, pairs_at + 2 * pairs_n - 1, 2 do
     call('HSET', last_key, ARGV[i], ARGV[first + tonumber(ARGV[i + 1]) - 1])
   end
 end
 local function append_unheard()
-  for i = done + 1, last do
-    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', ARGV[i])
-    done = i
-  end
+  for i = done + 1, last do add(i) end
 end
 
-local new, written, failures, at = {}, {}, {}, 5
+local new, written, failures, at = {}, {}, {}, 6
 for k = 4, #KEYS, 2 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
@@ -101,10 +111,13 @@ return 1
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
 BELL: Final = 2
-"""Index, in a batch's `keys`, of the bell."""
+"""Index, in a batch's `keys`, of `Head.bell`."""
 
 PREVIOUS: Final = 2
-"""Index, in a batch's `args`, of the number of the batch that must be the last one on the server for this one to be written."""
+"""Index, in a batch's `args`, of `Head.previous`."""
+
+EVERY: Final = 3
+"""Index, in a batch's `args`, of `Head.every`."""
 
 
 class Group:
@@ -122,18 +135,33 @@ class Group:
         self.entries_at = entries_at
 
 
+class Head(NamedTuple):
+    """What may differ between two sendings of one batch."""
+
+    previous: int
+    """The number of the batch that must be the last one on the server for this one to be written."""
+    bell: bytes
+    """The key of the bell; that of the cursor, which is no stream, for none."""
+    every: bool
+    """Whether each entry is published on its channel, though the server may say that nobody listens to it: see `Channels`."""
+
+
 class Batch:
-    """One script call. If it fails, it is sent again unchanged."""
+    """One script call. If it fails, it is sent again unchanged.
 
-    __slots__ = ("args", "entries", "groups", "keys", "number", "size", "spooled_to", "written_at")
+    Once it is sent, the call is kept as one object, as the server reads it. Few batches are ever asked for their entries again.
+    """
 
-    def __init__(
-        self, number: int, *, cursor: bytes, registry: bytes, bell: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0
-    ) -> None:
+    __slots__ = ("_packed", "args", "entries", "groups", "head", "keys", "number", "size", "spooled_to", "written_at")
+
+    def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
         """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
-        self.keys = [cursor, registry, bell]
-        self.args = [epoch, b"%d" % number, b"", position]
+        self.head: Head | None = None
+        """The head of the call that was packed last."""
+        self._packed = b""
+        self.keys = [cursor, registry, b""]
+        self.args = [epoch, b"%d" % number, b"", b"", position]
         self.groups: list[Group] = []
         self.entries = 0
         """Count of the entries of all groups."""
@@ -153,18 +181,43 @@ class Batch:
         stream.numbered_ts = chunk[-1].received_ts
         pairs, args = stream.last_pairs(chunk), self.args
         self.keys += (stream.key, stream.last_key)
-        args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
+        trims = (1 - first) % TRIM_EVERY < count
+        args += (stream.max_length if trims else b"", b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
         self.groups.append(Group(stream, first, chunk, len(args)))
         args += entries
         self.entries += count
         self.size += sum(map(len, entries))
 
+    def packed(self, head: Head) -> bytes:
+        """Returns the call that writes this batch, by the script's name. No group can be added any more."""
+        if head != self.head:
+            keys, args = self._parts()
+            keys[BELL], args[PREVIOUS], args[EVERY] = head.bell, b"%d" % head.previous, b"1" if head.every else b""
+            self._packed = pack(("EVALSHA", WRITE_SHA, len(keys), *keys, *args))
+            self.head = head
+            self.keys, self.args = [], []
+        return self._packed
+
+    def packed_with_script(self, head: Head) -> bytes:
+        """The same as `packed`, with the whole script, for a server that does not know it."""
+        self.packed(head)
+        keys, args = self._parts()
+        return pack(("EVAL", WRITE, len(keys), *keys, *args))
+
     def lossless_entries(self) -> list[bytes]:
-        """Returns the lossless entries. They are found in `args`, because few batches are ever asked for them."""
+        """Returns the lossless entries."""
+        _, args = self._parts()
         found: list[bytes] = []
         for group in self.groups:
-            found += group.stream.lossless(self.args[group.entries_at : group.entries_at + group.count])
+            found += group.stream.lossless(args[group.entries_at : group.entries_at + group.count])
         return found
+
+    def _parts(self) -> tuple[list[bytes], list[bytes]]:
+        """Returns the keys and arguments."""
+        if not self._packed:
+            return self.keys, self.args
+        _, _, count, *parts = unpack(self._packed)
+        return parts[: int(count)], parts[int(count) :]
 
 
 class GroupFailure(msgspec.Struct, frozen=True):

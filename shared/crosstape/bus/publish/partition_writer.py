@@ -44,7 +44,6 @@ class PartitionWriter:
         self._epoch_text = b""
         self._cursor = producer.cursor(partition)
         self._registry = producer.registry(partition)
-        self._bell = producer.bell(partition)
         self._cap = producer.settings.batch
         self._writing = asyncio.Lock()
         self._number = 0
@@ -134,7 +133,6 @@ class PartitionWriter:
             self._number,
             cursor=self._cursor,
             registry=self._registry,
-            bell=self._bell,
             epoch=self._epoch_text,
             position=position,
             spooled_to=spooled_to,

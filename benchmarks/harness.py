@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import interpreter
 import redis
 
 from crosstape.runtime.embedded_server import EmbeddedServer
@@ -84,4 +85,4 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def report(**figures: object) -> None:
     """Print the figures as one JSON line on standard output."""
-    print(json.dumps({"python": ".".join(map(str, sys.version_info[:3])), "cpus": os.cpu_count(), **figures}), flush=True)
+    print(json.dumps({**interpreter.described(), **figures}), flush=True)

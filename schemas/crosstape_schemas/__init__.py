@@ -1,5 +1,6 @@
 """The contract of the tape: events, instruments, names of keys and channels. It needs only msgspec."""
 
+from crosstape_schemas.amounts import Amount, AnyNumber, field_types, to_amount
 from crosstape_schemas.computed_events import (
     Bar,
     Cbbo,
@@ -18,7 +19,7 @@ from crosstape_schemas.computed_events import (
     Vwap,
 )
 from crosstape_schemas.event import CONSOLIDATED, VENUE_WIDE, Event, FeedState, GapCause, Level, Side
-from crosstape_schemas.events import BAR, CANDLE, KIND_OF, KINDS, AnyEvent, decode, encode, feed_kind, stamp
+from crosstape_schemas.events import BAR, CANDLE, KIND_OF, KINDS, AnyEvent, decode, decode_text_quotes, encode, feed_kind, stamp
 from crosstape_schemas.instruments import Instrument, asset, future, is_composite, perpetual, spot
 from crosstape_schemas.keys import Keys
 from crosstape_schemas.timeframes import TIMEFRAMES
@@ -45,7 +46,9 @@ __all__ = [
     "KIND_OF",
     "TIMEFRAMES",
     "VENUE_WIDE",
+    "Amount",
     "AnyEvent",
+    "AnyNumber",
     "Bar",
     "Book",
     "Candle",
@@ -82,11 +85,14 @@ __all__ = [
     "Vwap",
     "asset",
     "decode",
+    "decode_text_quotes",
     "encode",
     "feed_kind",
+    "field_types",
     "future",
     "is_composite",
     "perpetual",
     "spot",
     "stamp",
+    "to_amount",
 ]

@@ -7,11 +7,12 @@ says where it is written.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from crosstape_schemas import plain
+from crosstape_schemas.amounts import Amount
 from crosstape_schemas.computed_events import Bar, Cbbo, Depth, Edge
 from crosstape_schemas.event import Event
 from crosstape_schemas.venue_events import (
@@ -99,11 +100,46 @@ def stamp(event: Event, epoch: int, seq: int) -> bytes:
 
 _decode = msgspec.json.Decoder(AnyEvent).decode
 
+AnyEventWithTextQuotes: TypeAlias = (
+    Trade
+    | Quote[Amount]
+    | Book
+    | Delta
+    | Ticker
+    | Candle
+    | Mark
+    | Funding
+    | OpenInterest
+    | Liquidation
+    | Status
+    | Gap
+    | Cbbo
+    | Bar
+    | Depth
+    | Edge
+)
+"""An event of any kind, a quote with the text of its numbers: what `decode_text_quotes` returns."""
+
 
 def decode(data: bytes | str) -> AnyEvent:
     """Returns the event of these bytes. Raises `msgspec.DecodeError` (malformed) or `msgspec.ValidationError` (no event of ours)."""
     try:
         event: AnyEvent = _decode(data)
     except (UnicodeDecodeError, RecursionError) as exc:  # not UTF-8, or nested without end: anybody may write to the bus
+        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
+    return event
+
+
+_decode_text_quotes = msgspec.json.Decoder(AnyEventWithTextQuotes).decode
+
+
+def decode_text_quotes(data: bytes | str) -> AnyEventWithTextQuotes:
+    """Returns the same as `decode`, but of a quote the text of its numbers as it is: whoever needs them as numbers checks them first.
+
+    For readers that drop most quotes unused: half of what decoding one costs goes into its four decimals.
+    """
+    try:
+        event: AnyEventWithTextQuotes = _decode_text_quotes(data)
+    except (UnicodeDecodeError, RecursionError) as exc:  # as above
         raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
     return event

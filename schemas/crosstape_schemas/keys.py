@@ -53,6 +53,16 @@ class Keys(msgspec.Struct, frozen=True):
         """Set of the names of all streams of a partition: `tape:streams`."""
         return f"{self._root(partition)}:streams"
 
+    def bell(self, partition: int = 0) -> str:
+        """Stream with one entry for each batch that was written to a partition: `tape:bell`. Its field `s` names the streams that got
+        entries, with one space between them, or is `*` if they are more than 256: then any stream may have got some.
+
+        Who follows many streams waits for the bell alone, because a wait for hundreds of streams is dear for the server. The bell is only a
+        hint: it keeps about 1,000 entries, may lack some, and may name a stream without a new entry. It is no stream of events, so it is
+        not in the registry, and `parse` returns None for it.
+        """
+        return f"{self._root(partition)}:bell"
+
     def cursor(self, producer: str, partition: int = 0) -> str:
         """Hash `epoch`, `batch`, `spool`: which of a producer's batches and spool is on the tape: `tape:cursor:connector.binance`."""
         return f"{self._root(partition)}:cursor:{producer}"

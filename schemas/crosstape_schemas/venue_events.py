@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Generic
 
+from crosstape_schemas.amounts import Number_co
 from crosstape_schemas.event import Event, FeedState, GapCause, Level, Side, type_tag
 
 
-class Trade(Event, frozen=True, gc=False, tag_field=type_tag, tag="trade"):
+class Trade(Event, Generic[Number_co], frozen=True, gc=False, tag_field=type_tag, tag="trade"):
     """One execution. Price: quote per base; size: base units."""
 
-    price: Decimal
-    size: Decimal
+    price: Number_co
+    size: Number_co
     taker: Side | None
     trade_id: str
     backfilled: bool = False
@@ -19,13 +21,13 @@ class Trade(Event, frozen=True, gc=False, tag_field=type_tag, tag="trade"):
     behind trades on the stream that were made later. It is there once, as all trades are."""
 
 
-class Quote(Event, frozen=True, gc=False, tag_field=type_tag, tag="quote"):
+class Quote(Event, Generic[Number_co], frozen=True, gc=False, tag_field=type_tag, tag="quote"):
     """Best bid and ask of one venue; a side is null where the venue's book is empty."""
 
-    bid_price: Decimal | None
-    bid_size: Decimal | None
-    ask_price: Decimal | None
-    ask_size: Decimal | None
+    bid_price: Number_co | None
+    bid_size: Number_co | None
+    ask_price: Number_co | None
+    ask_size: Number_co | None
     state: FeedState = FeedState.LIVE
 
 

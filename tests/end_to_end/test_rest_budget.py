@@ -44,11 +44,11 @@ def market(venue: str) -> SyntheticMarket:
     return SyntheticMarket(spec, (venue,))
 
 
-def slots(per_minute: int) -> Iterator[float]:
+def slots(per_minute: int, weight: int = 1) -> Iterator[float]:
     """Yields the times at which a queue that is never empty may send, in seconds from its start."""
     rate_limit = RateLimit(max(1, int(per_minute * BURST_S / 60)), BURST_S)
     while True:
-        yield rate_limit.reserve(0.0)
+        yield rate_limit.reserve(0.0, weight)
 
 
 def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
@@ -56,8 +56,9 @@ def asked(venue: Venue, symbols: list[str]) -> Iterator[tuple[float, str, str]]:
     yield 0.0, "instruments", venue.instruments.path
     last = 0.0
     if venue.snapshots is not None:
-        for at, symbol in zip(slots(venue.snapshots.per_minute), symbols, strict=False):
-            yield at, "snapshot", venue.snapshots.path(symbol)
+        levels, weight = max(venue.snapshots.levels.items(), default=(0, 1))
+        for at, symbol in zip(slots(venue.snapshots.per_minute, weight), symbols, strict=False):
+            yield at, "snapshot", venue.snapshots.path(symbol, levels)
             last = max(last, at)
     if venue.trades is not None:
         for at, symbol in zip(slots(venue.trades.per_minute), symbols, strict=False):

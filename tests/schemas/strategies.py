@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from crosstape_schemas import KINDS, Event
+from crosstape_schemas import KINDS, Event, field_types
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=0, max_value=10**12) | st.sampled_from(
     [Decimal("0E-8"), Decimal("1E+3"), Decimal("12700.00"), Decimal("0.000000000000000001"), Decimal("-0.00000061"), Decimal("0E-18")]
@@ -30,6 +30,4 @@ def _of(cls: type[Any]) -> st.SearchStrategy[Any]:
 
 def _all_fields(cls: type[Any]) -> dict[str, st.SearchStrategy[Any]]:
     """A strategy for each field: `builds` alone would leave those with defaults at them."""
-    from typing import get_type_hints
-
-    return {name: st.from_type(hint) for name, hint in get_type_hints(cls).items() if name in cls.__struct_fields__}
+    return {name: st.from_type(hint) for name, hint in field_types(cls).items() if name in cls.__struct_fields__}

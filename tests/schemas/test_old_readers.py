@@ -19,8 +19,10 @@ WORDS = {one.__name__: one for one in (Side, FeedState, GapCause, Market, Exclus
 
 
 def annotation(struct: type[Any], field: str) -> str:
-    """Returns the annotation as the struct, or the base that defines the field, has it."""
-    return next(str(found[field]) for base in struct.__mro__ if field in (found := inspect.get_annotations(base)))
+    """Returns the annotation as the struct, or the base that defines the field, has it; its numbers are decimals for whoever reads."""
+    return next(
+        str(found[field]).replace("Number_co", "Decimal") for base in struct.__mro__ if field in (found := inspect.get_annotations(base))
+    )
 
 
 @pytest.mark.parametrize("name", FIRST["fields"])

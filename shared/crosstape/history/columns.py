@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import cache
-from typing import Any, Final, Literal, Protocol, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Protocol, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -31,7 +31,7 @@ from crosstape.history.batch import Batch, Source
 from crosstape.history.event_columns import BEST, WITH_LEVELS, event_columns
 from crosstape.history.lines import Lines
 from crosstape.history.text_events import MOST, TextEvent
-from crosstape_schemas import KINDS
+from crosstape_schemas import KINDS, field_types
 
 
 class ColumnType(StrEnum):
@@ -63,7 +63,7 @@ WORDS: Final = frozenset({"venue", "instrument", "timeframe", "kind", "method", 
 def columns_of(kind: str) -> tuple[Column, ...]:
     """Returns the columns of a kind (a tag of KINDS), in their order. Raises `KeyError` for another kind."""
     cls = KINDS[kind]
-    hints = get_type_hints(cls)
+    hints = field_types(cls)
     names = KEYS + tuple(name for name in cls.__struct_fields__ if name not in KEYS and name != "ts")
     found = (_column(name, hints[name]) for name in names)
     best = BEST if kind in WITH_LEVELS else ()

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from itertools import chain, repeat
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 import msgspec
 
 from crosstape.history import text_events
 from crosstape.history.spelling import all_canonical, is_canonical, is_plain
-from crosstape_schemas import KINDS
+from crosstape_schemas import KINDS, field_types
 from crosstape_schemas.trade_time import AHEAD, BEHIND, counts_at
 
 BEST: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
@@ -79,7 +79,7 @@ class EventColumns(msgspec.Struct, frozen=True):
 def event_columns(kind: str) -> EventColumns:
     """Returns how the events of a kind become columns."""
     fields = KINDS[kind].__struct_fields__
-    hints = get_type_hints(KINDS[kind])
+    hints = field_types(KINDS[kind])
     own_ts = next((name for name in ("ts", "open_ts", "from_ts") if name in fields), "received_ts")
     decimals = tuple((name, hints[name] is not Decimal) for name in fields if text_events.is_decimal(hints[name]))
     return EventColumns(kind, fields, own_ts, decimals, text_events.decimals_of(kind))

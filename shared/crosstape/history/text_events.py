@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
 from operator import getitem
-from typing import Annotated, Any, Final, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Protocol, Union, get_args, get_origin
 
 import msgspec
 
 import crosstape_schemas
 from crosstape.bus.read.entry import Decoded
-from crosstape_schemas import KINDS
+from crosstape_schemas import KINDS, field_types
 from crosstape_schemas.event import Level, type_tag
 
 MOST: Final = 2**63 - 1
@@ -136,7 +136,7 @@ def _text_struct(cls: type[Any], **config: Any) -> type[Any]:
     if cls not in _made:
         own = bool(config)  # an event; its numbers become columns
         fields: list[Any] = []
-        hints = get_type_hints(cls)
+        hints = field_types(cls)
         for field in msgspec.structs.fields(cls):
             default = field.default
             if isinstance(default, Enum):
@@ -187,7 +187,7 @@ def decimals_of(kind: str) -> Callable[[TextEvent], Iterator[str]] | None:
 
     None: there are none.
     """
-    hints = get_type_hints(KINDS[kind])
+    hints = field_types(KINDS[kind])
     nested = [(name, walk) for name, hint in hints.items() if not is_decimal(hint) and (walk := _walk_of(hint)) is not None]
     if not nested:
         return None
@@ -214,7 +214,7 @@ def _is_flat(hint: Any) -> bool:
     )
 
 
-_FLAT: Final = frozenset(TEXT_KINDS[kind] for kind, cls in KINDS.items() if all(map(_is_flat, get_type_hints(cls).values())))
+_FLAT: Final = frozenset(TEXT_KINDS[kind] for kind, cls in KINDS.items() if all(map(_is_flat, field_types(cls).values())))
 """The structs of kinds whose fields all are columns."""
 
 _Walk = Callable[[Any, list[str]], None]
@@ -239,7 +239,7 @@ def _walk_of(hint: Any) -> _Walk | None:
     if origin is tuple:
         return _walk_some([(index, walk) for index, part in enumerate(args) if (walk := _walk_of(part)) is not None], getitem)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        fields = get_type_hints(hint).items()
+        fields = field_types(hint).items()
         return _walk_some([(name, walk) for name, inner in fields if (walk := _walk_of(inner)) is not None], getattr)
     return None
 

@@ -7,10 +7,12 @@ from decimal import Decimal
 import pytest
 
 from crosstape.bus.client.raw_connection import unpack
-from crosstape.bus.publish.batch import WRITE, WRITE_SHA, Batch
+from crosstape.bus.publish.batch import WRITE, WRITE_SHA, Batch, Head
 from crosstape.bus.publish.stream import Queue, Stream
 from crosstape_schemas import Event, Quote
 from tests.bus.tape import KEYS, trade
+
+SIX = Head(6, b"bell", every=False)
 
 
 def quote(bid: int) -> Quote:
@@ -34,32 +36,33 @@ def batch() -> Batch:
 
 def test_a_batch_is_packed_once_for_the_batch_that_it_follows(batch: Batch) -> None:
     """Sending it again costs nothing. Behind another batch only that number differs."""
-    first = batch.packed(6)
+    first = batch.packed(SIX)
 
-    assert batch.packed(6) is first
+    assert batch.packed(SIX) is first
     name, sha, *parts = unpack(first)
     assert (name, sha) == (b"EVALSHA", WRITE_SHA.encode())
-    _, _, *others = unpack(batch.packed(123))
+    _, _, *others = unpack(batch.packed(SIX._replace(previous=123)))
     assert [(one, other) for one, other in zip(parts, others, strict=True) if one != other] == [(b"6", b"123")]
+    assert b"bell" in others
 
 
 def test_a_server_that_lacks_the_script_gets_it_with_the_same_parts(batch: Batch) -> None:
     """And the batch keeps the short call."""
-    short = batch.packed(6)
+    short = batch.packed(SIX)
 
-    name, script, *parts = unpack(batch.packed_with_script(6))
+    name, script, *parts = unpack(batch.packed_with_script(SIX))
 
     assert (name, script) == (b"EVAL", WRITE.encode())
     assert parts == unpack(short)[2:]
-    assert batch.packed(6) is short
+    assert batch.packed(SIX) is short
 
 
 def test_the_lossless_entries_are_the_same_before_and_after_it_is_packed(batch: Batch) -> None:
     """The spool gets the entries of a batch in flight."""
     before = batch.lossless_entries()
-    batch.packed(6)
+    batch.packed(SIX)
 
     assert len(before) == 2
     assert batch.lossless_entries() == before
-    batch.packed(123)
+    batch.packed(SIX._replace(previous=123))
     assert batch.lossless_entries() == before

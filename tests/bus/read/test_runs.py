@@ -41,6 +41,7 @@ async def everything(url: str, *, as_runs: bool) -> tuple[list[Entry], list[Miss
 async def test_runs_are_the_same_entries(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """Of two venues, with a gap, a repeated event, a new epoch, JSON with more in it, and entries that are no events."""
     monkeypatch.setattr(poller, "READ_ENTRIES", at_once)
+    monkeypatch.setattr(poller, "ENTRIES_EACH", 1)
     numbered = [(5, 1), (5, 2), (5, 3), (5, 6), (5, 7), (5, 7), (5, 8), (9, 1), (9, 2), (9, 3), (9, 4), (9, 5), (9, 6), (9, 7)]
     for epoch, seq in numbered:
         for venue in ("binance", "okx"):

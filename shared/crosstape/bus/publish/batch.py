@@ -10,7 +10,7 @@ Only this module knows the order of the script's keys and arguments.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,78 +21,100 @@ from crosstape_schemas import Event, stamp
 BATCH_BYTES: Final = 1 << 20
 """A batch is closed after the stream that takes it past this size: long deltas must not make one call of many megabytes."""
 
+TRIM_EVERY: Final = 16
+"""A stream is trimmed with the entries that have the numbers 1, 17, 33 …: the server can only remove many entries at once anyway."""
+
+BELL_NAMES: Final = 256
+"""A bell's entry names this many streams at most; a batch that writes more rings for all streams, `*`. See `Keys.bell`."""
+
+BELL_LENGTH: Final = 1_000
+"""How many entries a bell keeps, about."""
+
 WRITE: Final = """
--- KEYS: cursor, registry, then per group: stream, hash of last values
--- ARGV: epoch, batch, the batch it follows, position in the spool or '',
---       then per group: longest length, 1 if new, count, pairs, pairs of (field, entry), entries
+-- KEYS: cursor, registry, bell, then per group: stream, hash of last values
+-- ARGV: epoch, batch, the batch it follows, 1 to publish every entry, position in the spool or '',
+--       then per group: longest length or '' to trim nothing, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
 local found = call('HMGET', KEYS[1], 'epoch', 'batch')
 local epoch, batch, number = found[1] or '', tonumber(found[2]) or 0, tonumber(ARGV[2])
-local cursor = {'epoch', ARGV[1], 'batch', ARGV[2]}
-if ARGV[4] ~= '' then
-  cursor[5], cursor[6] = 'spool', ARGV[4]
+local cursor = {'batch', ARGV[2]}
+if ARGV[5] ~= '' then
+  cursor[3], cursor[4] = 'spool', ARGV[5]
 end
 if epoch ~= ARGV[1] then
   if #epoch > #ARGV[1] or (#epoch == #ARGV[1] and epoch > ARGV[1]) then return {epoch, batch} end -- as text: too large for Lua's numbers
+  local parts = {'epoch', ARGV[1]}
   if batch > 1 then -- more than a claim: only this shows which entries of the spool were in flight then
-    for _, part in ipairs({'prior_epoch', epoch, 'prior_batch', batch}) do cursor[#cursor + 1] = part end
+    parts = {'epoch', ARGV[1], 'prior_epoch', epoch, 'prior_batch', batch}
   end
+  for _, part in ipairs(parts) do cursor[#cursor + 1] = part end
   batch = 0
 end
 if batch >= number or batch ~= tonumber(ARGV[3]) then return {epoch, batch} end
 
-local key, last_key, max_length, first, last, pairs_at, pairs_n, done
-local function append()
-  for i = first, last do
+local every, key, last_key, max_length, first, last, pairs_at, pairs_n, done = ARGV[4] == '1'
+local function append(from, heard)
+  for i = from, last do
     local d = ARGV[i]
-    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', d)
+    if max_length ~= '' and (i == last or i % 100 == 0) then -- one trim removes a bounded count: a long group needs several
+      call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', d)
+    else
+      call('XADD', key, '*', 'd', d)
+    end
     done = i
-    call('PUBLISH', key, d)
+    if heard then heard = call('PUBLISH', key, d) > 0 or every end -- nobody can subscribe before the script ends
   end
   for i = pairs_at, pairs_at + 2 * pairs_n - 1, 2 do
-    call('HSET', last_key, ARGV[i], ARGV[first + tonumber(ARGV[i + 1]) - 1])
-  end
-end
-local function append_unheard()
-  for i = done + 1, last do
-    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', ARGV[i])
-    done = i
+    call('HSET', last_key, ARGV[i], ARGV[first + ARGV[i + 1] - 1])
   end
 end
 
-local new, failures, at, any = {}, {}, 5, false
-for k = 3, #KEYS, 2 do
+local written, failures, at = {}, {}, 6
+for k = 4, #KEYS, 2 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
   first = pairs_at + 2 * pairs_n
-  last = first + tonumber(ARGV[at + 2]) - 1
+  last = first + ARGV[at + 2] - 1
   done = first - 1
-  local ok, failure = pcall(append)
+  local ok, failure = pcall(append, first, true)
   if not ok then
     local text = type(failure) == 'table' and failure.err or tostring(failure)
     local code = string.match(text, '^[%-@]?(%u+)') or ''
-    if not any and done < first and code ~= 'WRONGTYPE' then return {err = text} end
-    if done >= first then pcall(append_unheard) end
-    failures[#failures + 1] = (k - 3) / 2
+    if #written == 0 and done < first and code ~= 'WRONGTYPE' then return {err = text} end
+    if done >= first then pcall(append, done + 1, false) end
+    failures[#failures + 1] = (k - 4) / 2
     failures[#failures + 1] = done - first + 1
     failures[#failures + 1] = text
   end
   if done >= first then
-    any = true
-    if ARGV[at + 1] == '1' then new[#new + 1] = key end
+    written[#written + 1] = key
+    if ARGV[at + 1] == '1' then redis.pcall('SADD', KEYS[2], key) end
   end
   at = last + 1
 end
-for _, name in ipairs(new) do redis.pcall('SADD', KEYS[2], name) end
+if #written > 0 then
+  local names = #written > BELL_NAMES and '*' or table.concat(written, ' ')
+  if number % 64 == 2 then -- the first batch is a claim, which writes nothing
+    redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
+  else
+    redis.pcall('XADD', KEYS[3], '*', 's', names)
+  end
+end
 call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end
 return 1
-"""
+""".replace("BELL_NAMES", str(BELL_NAMES)).replace("BELL_LENGTH", str(BELL_LENGTH))
 
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
+BELL: Final = 2
+"""Index, in a batch's `keys`, of `Head.bell`."""
+
 PREVIOUS: Final = 2
-"""Index, in a batch's `args`, of the number of the batch that must be the last one on the server for this one to be written."""
+"""Index, in a batch's `args`, of `Head.previous`."""
+
+EVERY: Final = 3
+"""Index, in a batch's `args`, of `Head.every`."""
 
 
 class Group:
@@ -110,22 +132,33 @@ class Group:
         self.entries_at = entries_at
 
 
+class Head(NamedTuple):
+    """What may differ between two sendings of one batch."""
+
+    previous: int
+    """The number of the batch that must be the last one on the server for this one to be written."""
+    bell: bytes
+    """The key of the bell; that of the cursor, which is no stream, for none."""
+    every: bool
+    """Whether each entry is published on its channel, though the server may say that nobody listens to it: see `Channels`."""
+
+
 class Batch:
     """One script call. If it fails, it is sent again unchanged.
 
     Once it is sent, the call is kept as one object, as the server reads it. Few batches are ever asked for their entries again.
     """
 
-    __slots__ = ("_packed", "args", "entries", "groups", "keys", "number", "previous", "size", "spooled_to", "written_at")
+    __slots__ = ("_packed", "args", "entries", "groups", "head", "keys", "number", "size", "spooled_to", "written_at")
 
     def __init__(self, number: int, *, cursor: bytes, registry: bytes, epoch: bytes, position: bytes = b"", spooled_to: int = 0) -> None:
         """`position`: the spool's position in the cursor once this batch is written; empty: the cursor keeps the one that it has."""
         self.number = number
-        self.previous = -1
-        """The number of the batch that must be the last one on the server for this one to be written, in the call that was sent last."""
+        self.head: Head | None = None
+        """The head of the call that was packed last."""
         self._packed = b""
-        self.keys = [cursor, registry]
-        self.args = [epoch, b"%d" % number, b"", position]
+        self.keys = [cursor, registry, b""]
+        self.args = [epoch, b"%d" % number, b"", b"", position]
         self.groups: list[Group] = []
         self.entries = 0
         """Count of the entries of all groups."""
@@ -145,25 +178,26 @@ class Batch:
         stream.numbered_ts = chunk[-1].received_ts
         pairs, args = stream.last_pairs(chunk), self.args
         self.keys += (stream.key, stream.last_key)
-        args += (stream.max_length, b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
+        trims = (1 - first) % TRIM_EVERY < count
+        args += (stream.max_length if trims else b"", b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
         self.groups.append(Group(stream, first, chunk, len(args)))
         args += entries
         self.entries += count
         self.size += sum(map(len, entries))
 
-    def packed(self, previous: int) -> bytes:
-        """Returns the call that writes this batch behind the batch `previous`, by the script's name. No group can be added any more."""
-        if previous != self.previous:
+    def packed(self, head: Head) -> bytes:
+        """Returns the call that writes this batch, by the script's name. No group can be added any more."""
+        if head != self.head:
             keys, args = self._parts()
-            args[PREVIOUS] = b"%d" % previous
+            keys[BELL], args[PREVIOUS], args[EVERY] = head.bell, b"%d" % head.previous, b"1" if head.every else b""
             self._packed = pack(("EVALSHA", WRITE_SHA, len(keys), *keys, *args))
-            self.previous = previous
+            self.head = head
             self.keys, self.args = [], []
         return self._packed
 
-    def packed_with_script(self, previous: int) -> bytes:
+    def packed_with_script(self, head: Head) -> bytes:
         """The same as `packed`, with the whole script, for a server that does not know it."""
-        self.packed(previous)
+        self.packed(head)
         keys, args = self._parts()
         return pack(("EVAL", WRITE, len(keys), *keys, *args))
 

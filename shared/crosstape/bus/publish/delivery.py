@@ -11,16 +11,18 @@ import functools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from crosstape.bus.client import eviction
-from crosstape.bus.client.call import execute, execute_raw
+from crosstape.bus.client.call import UNAVAILABLE, execute, execute_raw
 from crosstape.bus.client.raw_connection import raw_connection
+from crosstape.bus.client.reasons import denied
 from crosstape.bus.lease.fencing import parse_epoch
-from crosstape.bus.publish.batch import Batch, BatchRefused, BatchWritten, Group, GroupFailure, parse_write
+from crosstape.bus.publish.batch import Batch, BatchRefused, BatchWritten, Group, GroupFailure, Head, parse_write
+from crosstape.bus.publish.channels import Channels
 from crosstape.bus.publish.losses import Losses
 from crosstape.bus.publish.memory_budget import MemoryBudget
 from crosstape.bus.publish.producer import Producer
@@ -64,8 +66,11 @@ class Delivery:
         self._availability = producer.availability
         self._metrics = producer.metrics
         self._connection = raw_connection(producer.client)
+        self._channels = Channels(producer.client, producer.settings)
         self._cursor = producer.cursor(partition)
         self._logged: set[tuple[Stream, str]] = set()
+        self._bell = producer.bell(partition)
+        """The key of the bell; that of the cursor once our user was found to have no right to the bell."""
         settings = producer.settings
         self._sent = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
 
@@ -108,11 +113,38 @@ class Delivery:
         return answer
 
     async def _call(self, batch: Batch, previous: int) -> BatchWritten | BatchRefused:
+        try:
+            if self._channels.is_due(now := time.monotonic()):
+                await self._channels.look(self._info, now)
+            return await self._write(batch, Head(previous, self._bell, self._channels.every))
+        except UNAVAILABLE:
+            self._channels.forget()
+            raise
+
+    def _info(self, *command: str) -> Awaitable[Any]:
+        return self._connection.call(*command, key=self._cursor)
+
+    async def _write(self, batch: Batch, head: Head) -> BatchWritten | BatchRefused:
+        try:
+            return await self._run_script(batch, head)
+        except ResponseError as exc:
+            if self._bell == self._cursor or not denied(str(exc)):
+                raise
+            # A user with rights to single keys may have none to the bell, which is newer than they are.
+            try:
+                answer = await self._run_script(batch, head._replace(bell=self._cursor))
+            except ResponseError:
+                raise exc from None
+            log.warning("bus.bell_refused", bell=self._bell.decode(), reason=str(exc))
+            self._bell = self._cursor
+            return answer
+
+    async def _run_script(self, batch: Batch, head: Head) -> BatchWritten | BatchRefused:
         call, key = self._connection.call_packed, self._cursor
         try:
-            reply = await call(batch.packed(previous), key=key)
+            reply = await call(batch.packed(head), key=key)
         except NoScriptError:  # a new server, or it has lost its scripts: EVAL loads this one
-            reply = await call(batch.packed_with_script(previous), key=key)
+            reply = await call(batch.packed_with_script(head), key=key)
         return parse_write(reply)
 
     def _own_cursor(self, refused: BatchRefused) -> int:

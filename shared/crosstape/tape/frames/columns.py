@@ -8,12 +8,12 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from operator import attrgetter, itemgetter
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
 from crosstape.settings.model import AggregatorSettings
-from crosstape_schemas import Event, Vwap
+from crosstape_schemas import Event, Vwap, field_types
 from crosstape_schemas.event import Level
 
 
@@ -81,7 +81,7 @@ def columns_of(cls: type[Event], events: Iterable[Event]) -> list[Column]:
 
 @functools.cache
 def _hints(cls: type[Any]) -> dict[str, Any]:
-    hints = get_type_hints(cls)
+    hints = field_types(cls)
     return {name: hints[name] for name in cls.__struct_fields__}
 
 

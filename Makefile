@@ -70,15 +70,8 @@ types: $(VENV)/.ready ## check types with mypy --strict, tests included
 coverage: $(VENV)/.ready ## measure branch coverage of the pure modules: at least 95 %
 	@$(PYTEST) -m "not slow and not chaos and not rare" $(COVERAGE) $(PURE_TESTS) $(ARGS)
 
-bench: $(VENV)/.ready ## run small benchmarks; each prints JSON lines
-	@$(PY) benchmarks/connector.py --count 50000
-	@$(PY) benchmarks/aggregator.py --events 100000 --instruments 10 200
-	@$(PY) benchmarks/latency.py --rate 2000 --seconds 4
-	@$(PY) benchmarks/book.py --updates 5000 --runs 2
-	@$(PY) benchmarks/gateway.py --clients 200 --seconds 1 --only gathered
-	@$(PY) benchmarks/recorded_rows.py --rows 10000 --rounds 3 --merged 2
-	@$(PY) benchmarks/recorder.py --trades 100000 --rounds 1
-	@$(PY) benchmarks/history.py --trades 100000 --rounds 3
+bench: $(VENV)/.ready ## run small benchmarks; each prints JSON lines. ARGS='--against REV' compares with another revision
+	@$(PY) benchmarks/run.py $(ARGS)
 
 new-venue: $(VENV)/.ready ## write the skeleton of a venue: make new-venue NAME=okx
 	@$(PY) -m docs.new_venue "$(NAME)"

@@ -13,20 +13,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import tempfile
-import time
-from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import harness
-import hiredis
-import msgspec
-import redis
+import heard
 
-WARM_UP_S = 2.0
-IDLE_S = 3.0
 SETTINGS = """\
 [bus]
 url = "{bus}"
@@ -48,45 +40,6 @@ enabled = false
 """
 
 
-class Stamped(msgspec.Struct):
-    """The fields of a consolidated quote that are needed here."""
-
-    bid_size: Decimal | None
-
-
-def wait_for_pattern_subscriber(client: redis.Redis, stream: str) -> None:
-    """Return once the aggregator has published anything for this stream's instrument."""
-    deadline = time.monotonic() + 60
-    while not client.exists(stream):
-        if time.monotonic() > deadline:
-            raise SystemExit("latency: no consolidated quote within 60 s")
-        time.sleep(0.05)
-
-
-def latencies(url: str, seconds: float) -> list[float]:
-    """Returns, in microseconds, the time from sending to receiving of every consolidated quote after the warm-up."""
-    path = urlsplit(url).path
-    decode = msgspec.json.Decoder(Stamped).decode
-    reader = hiredis.Reader()
-    found: list[float] = []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as subscriber:
-        subscriber.connect(path)
-        subscriber.settimeout(IDLE_S)
-        subscriber.sendall(b"PSUBSCRIBE tape:cbbo:*\r\n")
-        start = time.monotonic()
-        while time.monotonic() < start + WARM_UP_S + seconds:
-            try:
-                reader.feed(subscriber.recv(1 << 20))
-            except TimeoutError:
-                break
-            now = time.time_ns()
-            counts = time.monotonic() > start + WARM_UP_S
-            while (message := reader.gets()) is not False:
-                if counts and message[0] == b"pmessage" and (stamp := decode(message[3]).bid_size) is not None:
-                    found.append((now - int(stamp * 1_000_000_000)) / 1_000)
-    return found
-
-
 def main() -> None:
     """Print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +48,7 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--min-interval", type=float, default=0.0)
     options = parser.parse_args()
-    count = int(options.rate * (options.seconds + WARM_UP_S + IDLE_S))
+    count = int(options.rate * (options.seconds + heard.WARM_UP_S + heard.SPARE_S))
     with contextlib.ExitStack() as stack:
         bus = stack.enter_context(harness.server())
         port = stack.enter_context(harness.source("--symbols", str(options.symbols), "--count", str(count), "--rate", str(options.rate)))
@@ -107,24 +60,15 @@ def main() -> None:
         command = ("-m", "crosstape_cli.main")
         aggregator = stack.enter_context(harness.process(*command, "aggregator", "--settings", str(settings)))
         connector = stack.enter_context(harness.process(*command, "connector", "--venue", "binance", "--settings", str(settings)))
-        with redis.Redis.from_url(bus) as client:
-            wait_for_pattern_subscriber(client, f"tape:cbbo:{names[0]}")
-        before = [harness.cpu_s(aggregator.pid), harness.cpu_s(connector.pid), harness.server_cpu_s(bus)]
-        found = sorted(latencies(bus, options.seconds))
-        after = [harness.cpu_s(aggregator.pid), harness.cpu_s(connector.pid), harness.server_cpu_s(bus)]
-    if not found:
-        raise SystemExit("latency: nothing was received")
-    spent = [round((b - a) / (options.seconds + WARM_UP_S) * 100) for a, b in zip(before, after, strict=True)]
+        heard.wait_for_quotes(bus, names)
+        found = heard.listen(bus, names, options.seconds, {"aggregator": aggregator.pid, "connector": connector.pid})
     harness.report(
         benchmark="latency",
         rate=options.rate,
         symbols=options.symbols,
         min_interval_s=options.min_interval,
-        quotes_per_s=round(len(found) / options.seconds),
-        p50_us=round(harness.percentile(found, 0.5)),
-        p99_us=round(harness.percentile(found, 0.99)),
-        max_us=round(found[-1]),
-        cpu_percent=dict(zip(("aggregator", "connector", "server"), spent, strict=True)),
+        **found.figures(),
+        cpu_percent={name: round(used / found.seconds * 100, 1) for name, used in found.cpu_s.items()},
     )
 
 

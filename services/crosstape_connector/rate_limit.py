@@ -37,14 +37,20 @@ class RateLimit:
         burst = int(count * BURST_S / 60.0)
         return cls(burst, BURST_S) if burst else cls(1, 60.0 / count)
 
-    def reserve(self, now: float) -> float:
-        """Reserve the next free moment. Returns the seconds from `now` until then. `now`: seconds of a monotonic clock."""
-        slot = now
-        if len(self._slots) == self._slots.maxlen:
-            slot = max(slot, self._slots[0] + self._window_s)
-        if self._slots:
-            slot = max(slot, self._slots[-1])  # slots are given in order
-        self._slots.append(slot)
+    def reserve(self, now: float, weight: int = 1) -> float:
+        """Reserve the next moment at which a message may be sent. Returns the seconds from `now`, of a monotonic clock, until then.
+
+        `weight`: how many messages it counts as; more than there may be in a window count as that many.
+        """
+        slots, slot = self._slots, now
+        most = slots.maxlen or 1
+        weight = min(weight, most)
+        ended = len(slots) + weight - most  # so many of those before must be out of the window
+        if ended > 0:
+            slot = max(slot, slots[ended - 1] + self._window_s)
+        if slots:
+            slot = max(slot, slots[-1])  # slots are given in order
+        slots.extend((slot,) * weight)
         return slot - now
 
     def spend(self, now: float) -> None:

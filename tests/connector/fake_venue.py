@@ -304,7 +304,7 @@ def fake(*endpoints: Endpoint, rest_books: bool = False, past: bool = False, **o
         instruments=InstrumentSource(rest="api", path="/instruments", parse=parse_instruments),
         book=BookRule(snapshot="rest" if rest_books else "stream", bridges=_follows if rest_books else None, follows=_follows),
         snapshots=SnapshotSource(
-            rest="api", path=lambda symbol: f"/depth?symbol={symbol}", parse=parse_snapshot,
+            rest="api", path=lambda symbol, levels: f"/depth?symbol={symbol}", parse=parse_snapshot,
             match=lambda url: url.partition("symbol=")[2] or None, per_minute=6000,
         )
         if rest_books

@@ -254,7 +254,7 @@ class Network(RuleBasedStateMachine):
             request = self.snapshot_requests.popleft()
             if request.how == "rest":
                 assert self.table.snapshots is not None
-                path, _, query = self.table.snapshots.path(request.symbol).partition("?")
+                path, _, query = self.table.snapshots.path(request.symbol, request.levels).partition("?")
                 answer = self.market.venues[self.venue].answer(path, dict(pair.split("=") for pair in query.split("&")), self.market.now)
                 try:
                     snapshot = self.table.snapshots.parse(answer.body, self.instruments[request.instrument], self.market.now)

@@ -1,10 +1,10 @@
 """Encodes the windows and bars of one instrument as fields of a hash, and decodes them. Pure: no I/O, no clock.
 
-The fields of one instrument do not depend on other instruments. They are a head, a chunk for every 256 s in which it traded, and those of
-its bars (see `bars_checkpoint`):
+The fields of one instrument do not depend on other instruments. They are a head, a chunk for every four minutes in which it traded, and
+those of its bars (see `bars_checkpoint`):
 
     head:BTC-USDT           version, ids of its streams, sums of its windows, coverage, which chunks belong to it
-    6976562:BTC-USDT        the sum of the trades of each second in this chunk
+    7441666:BTC-USDT        the sum of the trades of each second in this chunk, of older minutes packed as in memory (`windows.minute`)
     1m.465104:BTC-USDT      bars of one timeframe
 
 A chunk is numbered by its time, so it does not change once its time is over: only the head and the newest chunks are written again. Sums
@@ -17,9 +17,8 @@ chunk, so that a chunk that is missing, damaged or from another checkpoint is de
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -29,15 +28,17 @@ from crosstape_aggregator.consolidation.instrument import InstrumentState
 from crosstape_aggregator.recovery.bars_checkpoint import BarsEncoder, BarsHead
 from crosstape_aggregator.recovery.bars_checkpoint import chunk_field as bars_field
 from crosstape_aggregator.recovery.bars_checkpoint import decode as decode_bars
+from crosstape_aggregator.recovery.former_checkpoint import decode_head, windows_of
 from crosstape_aggregator.windows.coverage import CoverageState, MissingRange
-from crosstape_aggregator.windows.vwap import Sum, WindowsState
+from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum, unpack
+from crosstape_aggregator.windows.vwap import WindowsState
 
-VERSION: Final = 4
+VERSION: Final = 5
 OLDEST: Final = 3
 """The oldest version that can be read. It has no bars."""
 FORMER: Final = "state"
 """The field in which versions 1 and 2 kept all instruments together."""
-CHUNK_S: Final = 256
+CHUNK_MINUTES: Final = 4
 LARGEST: Final = 1 << 24
 """Largest size of a field in bytes. Real fields are far smaller; one that states a larger size is damaged."""
 
@@ -67,21 +68,22 @@ class _Head(msgspec.Struct, array_like=True):
     gaps: list[MissingRange]
     second: int
     total: Sum
-    windows: list[tuple[str, int, int, Sum]]
-    oldest_s: int
-    """The first second that a window still needs: the first chunk may contain earlier ones."""
+    windows: list[tuple[str, int, Sum]]
     chunks: dict[int, int]
     """Number → CRC-32 of the field."""
     bars: BarsHead | None = None
 
 
-_Chunk = tuple[list[int], list[Sum]]
-"""The seconds in ascending order, and the sum of the trades of each."""
+_Chunk = tuple[dict[int, bytes], dict[int, Minute]]
+"""The minutes that are packed, and those that are not, by their numbers."""
+_Second = Annotated[int, msgspec.Meta(ge=0, lt=MINUTE_S)]
+_StoredChunk = tuple[dict[int, bytes], dict[int, Annotated[dict[_Second, Sum], msgspec.Meta(min_length=1)]]]
+"""A chunk that was not made here: what does not belong to it is found."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _versioned: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
-_head: Final = msgspec.msgpack.Decoder(_Head)
-_chunk: Final = msgspec.msgpack.Decoder(_Chunk)
+_head: Final = msgspec.msgpack.Decoder(_Head).decode
+_chunk: Final = msgspec.msgpack.Decoder(_StoredChunk).decode
 _compress: Final = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
 _decompress: Final = zstandard.ZstdDecompressor(max_window_size=LARGEST).decompress
 
@@ -92,7 +94,7 @@ def head_field(instrument: str) -> str:
 
 
 def chunk_field(instrument: str, number: int) -> str:
-    """Return the field name of the chunk that begins at second `number` × 256."""
+    """Return the field name of the chunk that begins with the minute `number` × 4 since the epoch."""
     return f"{number}:{instrument}"
 
 
@@ -118,7 +120,7 @@ class InstrumentEncoder:
         """Yield the name and value of each field that has changed, the head last. `checkpoint` is a copy, so other tasks may run."""
         windows, coverage, numbers, received_ts, bars = checkpoint.state
         before, self._chunks = self._chunks, {}
-        for number, chunk in _chunks(windows):
+        for number, chunk in _chunks(windows).items():
             then = before.get(number)
             if then is None or not _holds(then[0], chunk):
                 field = _compress(_encode(chunk))
@@ -133,8 +135,7 @@ class InstrumentEncoder:
                 yield self._stored(bars_field(self._instrument, name), field)
         head = _Head(
             self._instrument, checkpoint.ids, numbers, received_ts, coverage.from_s, coverage.floor_s, list(coverage.gaps),
-            windows.second, windows.total, windows.windows, windows.seconds[0] if windows.seconds else 0, checksums,
-            self._bars.head(bars) if bars is not None else None,
+            windows.second, windows.total, windows.windows, checksums, self._bars.head(bars) if bars is not None else None,
         )  # fmt: skip
         yield self._stored(head_field(self._instrument), _compress(_encode((VERSION, head))))
 
@@ -159,45 +160,53 @@ class InstrumentEncoder:
         self._bars.forget()
 
 
-def _chunks(windows: WindowsState) -> Iterator[tuple[int, _Chunk]]:
-    start = 0
-    while start < len(windows.seconds):
-        number = windows.seconds[start] // CHUNK_S
-        end = bisect_left(windows.seconds, (number + 1) * CHUNK_S, start)
-        yield number, (windows.seconds[start:end], windows.buckets[start:end])
-        start = end
+def _chunks(windows: WindowsState) -> dict[int, _Chunk]:
+    found: dict[int, _Chunk] = {}
+    for number, packed in windows.packed.items():
+        found.setdefault(number // CHUNK_MINUTES, ({}, {}))[0][number] = packed
+    for number, minute in windows.unpacked.items():
+        found.setdefault(number // CHUNK_MINUTES, ({}, {}))[1][number] = minute
+    return found
 
 
 def _holds(chunk: _Chunk, newer: _Chunk) -> bool:
-    """Whether `chunk` still contains `newer`: at most, its first seconds have left all windows. Unchanged sums are the same objects."""
-    count = len(newer[0])
-    return chunk[0][-count:] == newer[0] and chunk[1][-count:] == newer[1]
+    """Whether `chunk` still contains `newer`: at most, its first minutes have left all windows. Unchanged sums are the same objects."""
+    return newer[0].items() <= chunk[0].items() and newer[1].items() <= chunk[1].items()
 
 
 def decode(instrument: str, fields: Fields) -> InstrumentCheckpoint:
     """Decode the fields of one instrument. Raises `BadCheckpoint` when they are damaged or have another version."""
+
+    def chunk(number: int, checksum: int) -> bytes:
+        return _checked(fields, chunk_field(instrument, number), checksum)
+
     try:
         version, rest = _versioned.decode(_unpacked(fields.get(head_field(instrument), b"")))
         if not OLDEST <= version <= VERSION:
             raise BadCheckpoint(f"{instrument} is of version {version}, not {VERSION}")
-        head = _head.decode(rest)
+        head = _head(rest) if version == VERSION else decode_head(rest)
         if head.instrument != instrument:
             raise BadCheckpoint(f"damaged: the head of {instrument} says it is of {head.instrument}")
-        seconds: list[int] = []
-        buckets: list[Sum] = []
-        for number, checksum in head.chunks.items():
-            some_seconds, some_buckets = _chunk.decode(_checked(fields, chunk_field(instrument, number), checksum))
-            seconds += some_seconds
-            buckets += some_buckets
+        windows = _windows_of(head, chunk) if isinstance(head, _Head) else windows_of(head, chunk)
         bars = None
         if head.bars is not None:
             bars = decode_bars(head.bars, lambda name, checksum: _checked(fields, bars_field(instrument, name), checksum))
     except (ValueError, msgspec.MsgspecError, zstandard.ZstdError) as exc:
         raise exc if isinstance(exc, BadCheckpoint) else BadCheckpoint(f"damaged: {instrument}: {exc}") from exc
-    spent = bisect_left(seconds, head.oldest_s)
-    windows = WindowsState(head.second, head.total, head.windows, seconds[spent:], buckets[spent:])
     coverage = CoverageState(head.from_s, head.floor_s, tuple(head.gaps))
     return InstrumentCheckpoint(head.ids, InstrumentState(windows, coverage, head.numbers, head.received_ts, bars))
+
+
+def _windows_of(head: _Head, chunk: Callable[[int, int], bytes]) -> WindowsState:
+    packed: dict[int, bytes] = {}
+    unpacked: dict[int, Minute] = {}
+    for one in head.chunks.items():
+        some_packed, some_unpacked = _chunk(chunk(*one))
+        packed |= some_packed
+        unpacked |= some_unpacked
+    for minute in packed.values():
+        unpack(minute)  # so that what cannot be unpacked is found now
+    return WindowsState(head.second, head.total, head.windows, packed, unpacked)
 
 
 def _checked(fields: Fields, name: str, checksum: int) -> bytes:

@@ -11,39 +11,24 @@ windows are not complete.
 
 `now` never goes back here. If our clock is set back, windows do not move until it has caught up, and are not complete meanwhile.
 
-Cost: O(1) amortised for each trade, for any number and length of windows. A trade is added to the sum of all trades, and to the bucket of
-its second. The value of a window is the sum of all trades less the sum of the trades that have left it. So each window uses a bucket once:
-when the bucket leaves the window. The UTC day needs no buckets of its own.
+Cost: O(1) amortised for each trade, for any number and length of windows. The trades of one second are added up by themselves, and counted
+when a trade of another second comes, or when windows move or are read. Then they are added to the sum of all trades, and to that of their
+second. The value of a window is the sum of all trades less the sum of the trades that have left it. So each window uses the sum of a second
+once: when the second leaves the window. The UTC day needs no sums of seconds of its own. `seconds` keeps them in little memory.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from crosstape_aggregator.decimals import ZERO, add, average, plain, product, subtract
+from crosstape_aggregator.decimals import ZERO, add, average, plain, value_of
 from crosstape_aggregator.windows.coverage import Coverage
+from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum
+from crosstape_aggregator.windows.seconds import CROWDED, NEVER, NOTHING, Seconds, minus, plus
 from crosstape_aggregator.windows.window_spec import DAY_S, WindowSpec
 from crosstape_schemas import Vwap
-
-_TRIM: Final = 1_024
-"""Buckets that no window needs are dropped when there are this many, or no others."""
-_NEVER: Final = 1 << 62
-
-
-Sum = tuple[Decimal, Decimal, int]
-"""The sum of some trades: price × size, size, number of trades. A tuple, because the garbage collector ignores tuples of numbers."""
-_NOTHING: Final[Sum] = (ZERO, ZERO, 0)
-
-
-def _with(one: Sum, other: Sum) -> Sum:
-    return add(one[0], other[0]), add(one[1], other[1]), one[2] + other[2]
-
-
-def _less(one: Sum, other: Sum) -> Sum:
-    return subtract(one[0], other[0]), subtract(one[1], other[1]), one[2] - other[2]
 
 
 class WindowsState(NamedTuple):
@@ -51,166 +36,206 @@ class WindowsState(NamedTuple):
 
     second: int
     total: Sum
-    windows: list[tuple[str, int, int, Sum]]
-    """Of each window: name, first second, index of its first bucket, sum of the trades before it."""
-    seconds: list[int]
-    buckets: list[Sum]
-    """The sum of the trades in each of `seconds`."""
+    windows: list[tuple[str, int, Sum]]
+    """Of each window: name, first second, sum of the trades before it."""
+    packed: dict[int, bytes]
+    """Minute since the epoch → the sums of its seconds, packed by `minute`."""
+    unpacked: dict[int, Minute]
+    """Minute since the epoch → the sums of its seconds, of the newest minutes."""
 
 
 class _OpenWindow:
     """One window: where it starts, and the sum of the trades before that."""
 
-    __slots__ = ("first", "gone", "spec", "start_s")
+    __slots__ = ("gone", "leaving", "leaving_s", "length_s", "name", "start_s")
 
     def __init__(self, spec: WindowSpec, start_s: int) -> None:
-        self.spec = spec
+        self.name = spec.name
+        self.length_s = spec.length_s
         self.start_s = start_s
-        self.first = 0  # of a rolling window: the index of its first bucket
-        self.gone = _NOTHING
+        self.gone = NOTHING
+        # of a rolling window: its first second that has trades, and the minute of that
+        self.leaving_s = NEVER
+        self.leaving: Minute = {}
 
 
 class TradeWindows:
     """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
-        "_buckets", "_cache", "_changed", "_days", "_keep_s", "_newest_start_s", "_next_s", "_rolling", "_second", "_seconds",
-        "_stands_still", "_total", "_windows", "coverage", "trusted",
+        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_midnight_s", "_newest_start_s", "_next_s", "_rolling", "_second",
+        "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
     )  # fmt: skip
 
     def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
         self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
-        self._rolling = [window for window in self._windows if window.spec.length_s is not None]
-        self._days = [window for window in self._windows if window.spec.length_s is None]
-        self._keep_s = max((spec.length_s or 0 for spec in specs), default=0)
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
-        self._seconds: list[int] = []  # of the buckets, ascending
-        self._buckets: dict[int, Sum] = {}
-        self._total = _NOTHING
+        self._rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        self._days = [window for window in self._windows if window.length_s is None]
+        self._keep_s = max((length_s for _, length_s in self._rolling), default=0)
+        self._shortest_s = min((length_s for _, length_s in self._rolling), default=NEVER)
+        self._seconds = Seconds()
+        self._total = NOTHING
+        self._added_s = NEVER  # the second of the trades that were added, but not counted yet: their number and sums follow
+        self._added = 0
+        self._value = self._volume = ZERO
         self._cache: dict[str, Vwap] = {}
         self._changed = True
-        self._next_s = _NEVER
+        self._next_s = NEVER
         self._stands_still = False
         self.coverage = Coverage()
         self.trusted = False
         """Whether no trade can be missing that `coverage` does not know of: see `traders`. Set by `trust`."""
+        self._started()
 
-    def add(self, second: int, price: Decimal, size: Decimal) -> None:
-        """Add a trade to each window that it belongs to. Price and size are `usable`.
+    def _started(self) -> None:
+        """Set what follows from `_second`, and from where windows start."""
+        self._midnight_s = min((window.start_s + DAY_S for window in self._days), default=NEVER)
+        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._tidy()
 
-        Raises `decimal.Inexact`, with nothing counted, when their product has more than 96 digits.
-        """
-        value = product(price, size)
-        trade = (value, size, 1)
-        total_value, total_volume, trades = self._total
-        self._total = add(total_value, value), add(total_volume, size), trades + 1
+    def add(self, second: int, price: Decimal, size: Decimal) -> bool:
+        """Add a trade to each window that it belongs to. Returns False, with nothing counted, if it has no exact value: see `value_of`."""
+        value = value_of(price, size)
+        if value is None:
+            return False
+        if second == self._added_s:
+            self._value = add(self._value, value)
+            self._volume = add(self._volume, size)
+            self._added += 1
+            return True
+        if self._added:
+            self._count()
+        self._added_s, self._value, self._volume, self._added = second, value, size, 1
+        return True
+
+    def _count(self) -> None:
+        """Count the trades that were added, all of one second."""
+        second, trades = self._added_s, (self._value, self._volume, self._added)
+        self._added_s, self._added = NEVER, 0
+        self._total = plus(self._total, trades)
         if second >= self._second - self._keep_s:
-            bucket = self._buckets.get(second)
-            if bucket is None:
-                self._open(second)
-                self._buckets[second] = trade
-            else:
-                self._buckets[second] = add(bucket[0], value), add(bucket[1], size), bucket[2] + 1
+            minute = self._seconds.add(second, trades)
+            if minute is not None:
+                self._opened(second, minute)
         if second < self._newest_start_s:
             for window in self._windows:
                 if second < window.start_s:
-                    window.gone = _with(window.gone, trade)
+                    window.gone = plus(window.gone, trades)
         self._changed = True
 
-    def _open(self, second: int) -> None:
-        if not self._seconds or second > self._seconds[-1]:
-            self._seconds.append(second)
-        else:
-            insort(self._seconds, second)
-        for window in self._rolling:
-            if second < window.start_s:
-                window.first += 1
+    def _opened(self, second: int, minute: Minute) -> None:
+        """Note the first trades of a second."""
+        for window, _ in self._rolling:
+            if window.start_s <= second < window.leaving_s:
+                window.leaving_s, window.leaving = second, minute
+        if len(self._seconds.unpacked) > CROWDED:
+            self._tidy()
 
     def advance(self, second: int) -> None:
         """Move the windows on to this second; an earlier second than the last one changes nothing."""
         if second <= self._second:
             return
+        if self._added:
+            self._count()
         self._second = second
-        for window in self._days:
-            self._start_day(window, window.spec.start(second))
-        for window in self._rolling:
-            self._roll(window, window.spec.start(second))
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
-        self._trim()
+        for window, length_s in self._rolling:
+            start_s = window.start_s = second - length_s
+            if window.leaving_s < start_s:
+                self._roll(window)
+        self._newest_start_s = max(self._newest_start_s, second - self._shortest_s)
+        if second >= self._midnight_s:
+            self._start_day()
+        if second >= self._tidy_s:
+            self._tidy()
         if second >= self._next_s:
             self._changed = True
 
-    def _start_day(self, window: _OpenWindow, start_s: int) -> None:
+    def _start_day(self) -> None:
         """Start a new day. All trades leave the window, except those of the new day from venues whose clocks are ahead of ours."""
-        if start_s == window.start_s:
-            return
-        window.start_s = start_s
-        window.gone = self._total
-        for second in self._seconds[bisect_left(self._seconds, start_s) :]:
-            window.gone = _less(window.gone, self._buckets[second])
+        for window in self._days:
+            window.start_s = self._second - self._second % DAY_S
+            window.gone = minus(self._total, self._seconds.since(window.start_s))
+        self._started()
 
-    def _roll(self, window: _OpenWindow, start_s: int) -> None:
-        seconds, index = self._seconds, window.first
-        while index < len(seconds) and seconds[index] < start_s:
-            window.gone = _with(window.gone, self._buckets[seconds[index]])
-            index += 1
-        window.first = index
-        window.start_s = start_s
+    def _roll(self, window: _OpenWindow) -> None:
+        """Remove the trades before its start from a window."""
+        second, minute = window.leaving_s, window.leaving
+        while second < window.start_s:
+            at = second % MINUTE_S
+            window.gone = plus(window.gone, minute[at])
+            if at + 1 in minute:
+                second += 1
+            else:
+                second, minute = self._seconds.first(second + 1)
+        window.leaving_s, window.leaving = second, minute
 
-    def _trim(self) -> None:
-        """Drop buckets that no window needs any more: many at once, so that the cost of each is small."""
-        spent = self._spent()
-        if spent < min(_TRIM, len(self._seconds) or _TRIM):
-            return
-        for second in self._seconds[:spent]:
-            del self._buckets[second]
-        del self._seconds[:spent]
-        for window in self._rolling:
-            window.first -= spent
-
-    def _spent(self) -> int:
-        """Return how many of the first buckets no window needs any more."""
-        return min((window.first for window in self._rolling), default=bisect_left(self._seconds, self._second))
+    def _tidy(self) -> None:
+        """Pack minutes, and drop those that no window needs any more: once a minute, so that it costs little."""
+        self._tidy_s = (self._second // MINUTE_S + 1) * MINUTE_S
+        self._seconds.drop(self._second - self._keep_s)
+        self._seconds.pack(self._second, {window.leaving_s // MINUTE_S for window, _ in self._rolling})
+        self.coverage.forget(min((window.start_s for window in self._windows), default=self._second))
 
     def state(self) -> WindowsState:
-        """Copy the state for a checkpoint. O(buckets), but it only copies references."""
-        spent = self._spent()
-        seconds = self._seconds[spent:]
-        windows = [(one.spec.name, one.start_s, max(0, one.first - spent), one.gone) for one in self._windows]
-        return WindowsState(self._second, self._total, windows, seconds, list(map(self._buckets.__getitem__, seconds)))
+        """Copy the state for a checkpoint. O(minutes)."""
+        if self._added:
+            self._count()
+        windows = [(window.name, window.start_s, window.gone) for window in self._windows]
+        return WindowsState(self._second, self._total, windows, *self._seconds.state())
 
     def restore(self, state: WindowsState) -> None:
         """Replace the state; the windows of `state` must have the same specs. Trades added before are dropped."""
+        self._added_s, self._added = NEVER, 0
         self._second, self._total = state.second, state.total
-        self._seconds, self._buckets = list(state.seconds), dict(zip(state.seconds, state.buckets, strict=True))
-        for window, (_, start_s, first, gone) in zip(self._windows, state.windows, strict=True):
-            window.start_s, window.first, window.gone = start_s, first, gone
-        self._newest_start_s = max((window.start_s for window in self._windows), default=0)
+        self._seconds.restore(state.packed, state.unpacked)
+        for window, (_, start_s, gone) in zip(self._windows, state.windows, strict=True):
+            window.start_s, window.gone = start_s, gone
+        for window, _ in self._rolling:
+            window.leaving_s, window.leaving = self._seconds.first(window.start_s)
+        self._started()
         self._changed = True
 
     def read(self, second: int) -> dict[str, Vwap]:
         """Return window name → its values as of `second`; the same dict while nothing has changed. The caller must not change it."""
         self.advance(second)
+        if self._added:
+            self._count()
         if (second < self._second - 1) is not self._stands_still:
             self._stands_still = not self._stands_still
             self._changed = True
         if self._changed:
             self._changed = False
-            self.coverage.forget(min((window.start_s for window in self._windows), default=second))
-            self._cache = {window.spec.name: self._vwap(window) for window in self._windows}
-            self._next_s = min((self._next_of(window) for window in self._windows), default=_NEVER)
+            since_s = self.coverage.complete_since_s
+            since_s = NEVER if since_s is None else since_s
+            self._cache = self._vwaps(since_s if self.trusted and not self._stands_still else NEVER)
+            self._next_s = self._next_change(since_s)
         return self._cache
 
-    def _vwap(self, window: _OpenWindow) -> Vwap:
-        complete_since_s = self.coverage.complete_since_s
-        complete = self.trusted and not self._stands_still and complete_since_s is not None and complete_since_s <= window.start_s
-        value, volume, trades = _less(self._total, window.gone)
-        return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
+    def _vwaps(self, complete_since_s: int) -> dict[str, Vwap]:
+        found: dict[str, Vwap] = {}
+        for window in self._windows:
+            value, volume, trades = minus(self._total, window.gone)
+            complete = complete_since_s <= window.start_s
+            found[window.name] = Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
+        return found
+
+    def _next_change(self, complete_since_s: int) -> int:
+        """Return the second at which a trade leaves a window, or a window becomes complete."""
+        next_s = NEVER
+        for window, length_s in self._rolling:
+            if window.leaving_s != NEVER:
+                next_s = min(next_s, window.leaving_s + length_s + 1)
+            if window.start_s < complete_since_s != NEVER:
+                next_s = min(next_s, complete_since_s + length_s)
+        for window in self._days:
+            if window.start_s < complete_since_s != NEVER or self._total[2] > window.gone[2]:
+                next_s = min(next_s, self._midnight_s)
+        return next_s
 
     def next_change_s(self) -> int | None:
         """Return the second at which the windows that were last read change without an event; None: never."""
-        return None if self._next_s == _NEVER else self._next_s
+        return None if self._next_s == NEVER else self._next_s
 
     def trust(self, trusted: bool) -> bool:
         """Set `trusted`. Returns whether this changes it."""
@@ -223,14 +248,3 @@ class TradeWindows:
     def coverage_changed(self) -> None:
         """Compute the windows again at the next `read`, because `coverage` has changed."""
         self._changed = True
-
-    def _next_of(self, window: _OpenWindow) -> int:
-        complete_since_s = self.coverage.complete_since_s
-        will_complete = complete_since_s is not None and complete_since_s > window.start_s
-        if window.spec.length_s is None:
-            midnight = window.start_s + DAY_S
-            return midnight if will_complete or self._total[2] > window.gone[2] else _NEVER
-        leaves_s = self._seconds[window.first] + window.spec.length_s + 1 if window.first < len(self._seconds) else _NEVER
-        if will_complete and complete_since_s is not None:
-            return min(leaves_s, complete_since_s + window.spec.length_s)
-        return leaves_s

@@ -22,6 +22,8 @@ class SnapshotRequest(msgspec.Struct, frozen=True):
     """1, 2 … since the book was last healthy for a while: the pause before an attempt depends on it."""
     topic: Topic | None = None
     """The topic that brings the book; None if none was opened."""
+    levels: int = 0
+    """Levels a side that the snapshot is to have, by REST; 0: there is no choice."""
 
 
 Effect: TypeAlias = Event | SnapshotRequest | Odd

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from crosstape_connector.feeds.books.book_feeds import BookFeeds
 from crosstape_connector.feeds.books.checks import BookChecks
+from crosstape_connector.feeds.books.known_range import KnownRange
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.candles.candle_feeds import CandleFeeds
 from crosstape_connector.feeds.candles.sequence import CandleSequence
@@ -71,9 +72,19 @@ class FeedHandler:
     """Applies each output of a venue's parsers to the feeds, and returns the effects: events for the tape, requests for the shell."""
 
     def __init__(
-        self, venue: Venue, instruments: Mapping[str, Instrument], kinds: Collection[str], *, book_depth: int, book_interval_ns: int
+        self,
+        venue: Venue,
+        instruments: Mapping[str, Instrument],
+        kinds: Collection[str],
+        *,
+        book_depth: int,
+        book_interval_ns: int,
+        renews_books: bool = True,
     ) -> None:
-        """`instruments`: by our name. `kinds`: those that are published. `book_interval_ns`: at most one book event in it; 0 = all."""
+        """`instruments`: by our name. `kinds`: those that are published. `book_interval_ns`: at most one book event in it; 0 = all.
+
+        `renews_books`: whether requests for snapshots are answered. They are not where a capture is replayed: it has its own.
+        """
         self.venue = venue
         self.kinds = frozenset(kinds)
         self.records: dict[FeedKey, FeedRecord] = {}
@@ -82,7 +93,7 @@ class FeedHandler:
         """`unwanted`: outputs of an instrument or kind that is not published."""
         self.trades = TradeFeeds(venue, self.counts)
         self.candles = CandleFeeds(venue, self.counts)
-        self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns)
+        self._books = BookFeeds(venue, self.records, self.counts, depth=book_depth, interval_ns=book_interval_ns, renews=renews_books)
         self._quotes = QuoteFeeds(self.counts)
         self._values = ValueFeeds(self.counts)
         self._liquidations = LiquidationFeeds(self.counts)
@@ -327,7 +338,10 @@ class FeedHandler:
     def new_book(self, instrument: str) -> OrderBook | None:
         """Return an empty book that can be built beside an instrument's own, for `adopt_book`; None if it has none."""
         book = self._books.books.get(instrument)
-        return None if book is None else OrderBook(self.venue.book, book.order_book.levels.depth)
+        if book is None:
+            return None
+        present = book.order_book
+        return OrderBook(self.venue.book, present.levels.depth, KnownRange(depth=present.known.depth))
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""

@@ -85,7 +85,7 @@ class _Replay:
         self.venue = venue
         self.url = url
         self.interval = book_interval_ns
-        self.feeds = FeedHandler(venue, {}, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
+        self.feeds = FeedHandler(venue, {}, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns, renews_books=False)
         self.symbols: dict[str, Instrument] = {}
         self.connections = RecordedConnections(self.feeds)
         self.summary = Summary(venue=venue.id)

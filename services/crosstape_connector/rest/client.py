@@ -71,14 +71,22 @@ class RestClient:
         """Counts and logs the rows of answers that were left out."""
 
     async def get(
-        self, rest: str, path: str, *, rate_limit: RateLimit | None = None, instruments: bool = False, captured: bool = True
+        self,
+        rest: str,
+        path: str,
+        *,
+        rate_limit: RateLimit | None = None,
+        weight: int = 1,
+        instruments: bool = False,
+        captured: bool = True,
     ) -> tuple[bytes, int]:
         """Return the body of `path`, and when it had been read (ns since the epoch). Raises `RestFailed`.
 
-        `rest`: which of the venue's base URLs. `instruments`: the answer is the list that a capture begins with. `captured`: whether a
-        capture records the answer. Waits for the rate limit as long as it takes (callers are few), for the venue `timeout_s`.
+        `rest`: which of the venue's base URLs. `weight`: what the request counts in `rate_limit`. `instruments`: the answer is the list
+        that a capture begins with. `captured`: whether a capture records the answer. Waits for the rate limit as long as it takes (callers
+        are few), for the venue `timeout_s`.
         """
-        if rate_limit is not None and (pause := rate_limit.reserve(time.monotonic())) > 0:
+        if rate_limit is not None and (pause := rate_limit.reserve(time.monotonic(), weight)) > 0:
             await asyncio.sleep(pause)
         return await self._request("GET", rest, path, instruments=instruments, captured=captured)
 

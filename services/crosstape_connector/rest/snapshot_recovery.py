@@ -67,7 +67,7 @@ class SnapshotRecovery:
         if request.how == "rest" and self._context.sources.snapshots is not None:
             try:
                 if self._is_followed(request):
-                    snapshot = await self._context.sources.fetch_snapshot(request.symbol, request.instrument)
+                    snapshot = await self._context.sources.fetch_snapshot(request.symbol, request.instrument, request.levels)
             except RestFailed as exc:
                 self._retry(job, exc)
                 return

@@ -41,12 +41,12 @@ class RestSources:
         sources = (self.snapshots, self.trades, self.quotes, self.trading, self.candles, *venue.polled)
         self._limits = {id(source): RateLimit.per_minute(source.per_minute) for source in sources if source is not None}
 
-    async def fetch_snapshot(self, symbol: str, instrument: str) -> BookSnapshot:
-        """Fetch a book. `symbol`: the venue's name of `instrument`."""
+    async def fetch_snapshot(self, symbol: str, instrument: str, levels: int = 0) -> BookSnapshot:
+        """Fetch a book. `symbol`: the venue's name of `instrument`; `levels`: one of `SnapshotSource.levels`, if it has any."""
         source = self.snapshots
         assert source is not None
-        path = source.path(symbol)
-        body, received_ts = await self._get(source, path)
+        path = source.path(symbol, levels)
+        body, received_ts = await self._get(source, path, weight=source.levels.get(levels, 1))
         with _parsing(path, "a snapshot"):
             return source.parse(body, self._listed[instrument], received_ts)
 
@@ -102,8 +102,8 @@ class RestSources:
         self._rest.odd_rows.report("values", [row for row in rows if isinstance(row, Odd)])
         return [row for row in rows if not isinstance(row, Odd)]
 
-    async def _get(self, source: Source, path: str, *, captured: bool = True) -> tuple[bytes, int]:
-        return await self._rest.get(source.rest, path, rate_limit=self._limits[id(source)], captured=captured)
+    async def _get(self, source: Source, path: str, *, captured: bool = True, weight: int = 1) -> tuple[bytes, int]:
+        return await self._rest.get(source.rest, path, rate_limit=self._limits[id(source)], weight=weight, captured=captured)
 
 
 @contextlib.contextmanager

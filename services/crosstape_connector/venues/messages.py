@@ -50,8 +50,9 @@ class BookSnapshot(msgspec.Struct, frozen=True, gc=False):
     checksum: int | None = None
     depth: int | None = None
     """Levels a side that were subscribed, if the venue's acknowledgement has them; None: as many as we asked for."""
-    partial: bool = False
-    """The venue has more levels beyond the last ones: prices outside of them are unknown until they change."""
+    limit: int | None = None
+    """The most levels a side that it could have: a side with as many is cut there, and beyond its last price nothing is known. None: both
+    sides are complete."""
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):

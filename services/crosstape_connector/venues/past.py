@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -23,12 +24,18 @@ class RestLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     prefix: str = ""
     """The limit counts the requests whose path begins so; the first limit of a venue that counts a request is the only one."""
-    weights: Mapping[str, int] = {}
-    """Path without its query → what a request weighs; others weigh 1."""
+    weights: Mapping[str, int | Mapping[int, int]] = {}
+    """Path without its query → what a request weighs, or what it weighs by the query's `limit` (up to here → so much); others weigh 1."""
 
     def weight(self, path: str) -> int:
         """Return what a request for this path and query weighs."""
-        return self.weights.get(path.partition("?")[0], 1)
+        place, _, query = path.partition("?")
+        weight = self.weights.get(place, 1)
+        if isinstance(weight, int):
+            return weight
+        limit = parse_qs(query).get("limit", [""])[0]
+        asked = int(limit) if limit.isdecimal() else 0
+        return next((weighs for most, weighs in weight.items() if asked <= most), max(weight.values()))
 
 
 class PastSource(msgspec.Struct, frozen=True, kw_only=True):

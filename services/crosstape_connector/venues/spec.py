@@ -188,14 +188,16 @@ class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     """The key of the address in `Venue.rest_urls`."""
-    path: Callable[[str], str]
-    """Their symbol → path and query."""
+    path: Callable[[str, int], str]
+    """(their symbol, levels a side: one of `levels`, or 0 where there is no choice) → path and query."""
+    levels: Mapping[int, int] = {}
+    """Levels a side that a snapshot may have, ascending → what such a request counts in `per_minute`; empty: no choice, each counts 1."""
     parse: Callable[[bytes, Instrument, int], BookSnapshot]
     """(body, instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
     match: Callable[[str], str | None]
     """URL → their symbol, if it is a request for a snapshot (for captures)."""
     per_minute: int
-    """Most requests of this kind a minute, within the venue's limits."""
+    """Most requests of this kind a minute, by what each counts, within the venue's limits."""
 
 
 class TradeSource(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.recovery.checkpoint import (
-    CHUNK_S,
+    CHUNK_MINUTES,
     VERSION,
     BadCheckpoint,
     Fields,
@@ -27,6 +27,7 @@ from crosstape_aggregator.recovery.checkpoint import (
     decode,
     head_field,
 )
+from crosstape_aggregator.windows.minute import unpack
 from crosstape_aggregator.windows.window_spec import DAY_S
 from crosstape_schemas import Gap, Trade, Vwap
 from tests.aggregator.builders import T0, S, X, gap, trade
@@ -154,18 +155,22 @@ def test_all_of_it_comes_back() -> None:
     ids, again = decode(X, fields_of(found))
 
     assert (ids, again) == ({"trade": "5-1", "gap": "7-0"}, found)
-    assert [str(volume) for _, volume, _ in again.windows.buckets] == ["1E-18"] * 4
+    sums = [*again.windows.unpacked.values(), *map(unpack, again.windows.packed.values())]
+    assert [str(volume) for minute in sums for _, volume, _ in minute.values()] == ["1E-18"] * 4
     assert again.numbers == {"kraken": (1, 0)}
     assert again.coverage == (START_S - 7, 0, (("binance", T0, T0 + S),))
 
 
 def test_only_what_has_changed_is_encoded() -> None:
-    """A trade changes the head and its chunk. A chunk before all windows is deleted. After `forget`, all fields are encoded."""
-    one, encoder = Run(("1h",), T0), InstrumentEncoder(X, {})
+    """A trade changes the head and its chunk; a chunk changes, too, when its minutes are packed.
+
+    A chunk before all windows is deleted. After `forget`, all fields are encoded.
+    """
+    one, encoder = Run(("1h",), T0 - 3_500 * S), InstrumentEncoder(X, {})
     one.instrument.known_from(0)
 
-    def changed(at: int, now: int = T0) -> set[str]:
-        one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=now), now)
+    def changed(at: int, now_s: int) -> set[str]:
+        one.instrument.apply(trade("kraken", "1", "1", T0 + at * S, received_ts=T0 + now_s * S), T0 + now_s * S)
         found = one.instrument.state()
         assert found is not None
         fields = dict(encoder.changed(InstrumentCheckpoint({}, found)))
@@ -173,22 +178,22 @@ def test_only_what_has_changed_is_encoded() -> None:
         return fields.keys() - {head_field(X)}
 
     def chunk(at: int) -> str:
-        return chunk_field(X, (START_S + at) // CHUNK_S)
+        return chunk_field(X, (START_S + at) // (60 * CHUNK_MINUTES))
 
-    for at in range(-3_500, 0, 100):
-        assert changed(at) == {chunk(at)}
-    assert changed(0) == {chunk(0)}
-    assert changed(-3_000) == {chunk(-3_000)}
+    for at in range(-3_500, 1, 100):
+        assert {chunk(at)} <= changed(at, at) <= {chunk(at), chunk(at - 100), chunk(at - 200)}
+    assert changed(-3_000, 0) == {chunk(-3_000)}
     assert encoder.gone() == []
     assert len(encoder.stored) > 10
-    assert changed(1_800, T0 + 1_800 * S) == {chunk(1_800)}
+    assert changed(1, 1) == {chunk(1)}
+    assert {chunk(1_800)} <= changed(1_800, 1_800) <= {chunk(1_800), chunk(0), chunk(-100)}
     assert chunk(-3_500) in encoder.gone()
     encoder.written()
     assert encoder.gone() == []
     assert chunk(-3_500) not in encoder.stored
     before = encoder.stored.keys() - {head_field(X)}
     encoder.forget()
-    assert changed(1_801, T0 + 1_801 * S) == before | {chunk(1_801)}
+    assert changed(1_801, 1_801) == before | {chunk(1_801)}
 
 
 def test_fields_that_a_predecessor_wrote_are_gone_when_they_have_no_use() -> None:

@@ -165,14 +165,15 @@ def test_sizes_of_inverse_contracts_are_summed_exactly(trades: list[tuple[int, D
 
 
 def test_memory_does_not_grow_with_the_day() -> None:
-    """Only the longest rolling window keeps buckets."""
+    """Only what the longest rolling window needs is kept."""
     windows = TradeWindows(parse_all(("1m", "1d")), NOON)
     for second in range(20_000):
         windows.advance(NOON + second)
         windows.add(NOON + second, Decimal(1), Decimal(1))
 
     assert windows.read(NOON + 19_999)["1d"].trades == 20_000
-    assert len(windows._buckets) < 1_200
+    state = windows.state()
+    assert len(state.packed) + len(state.unpacked) <= 3
 
 
 def test_a_window_is_complete_once_it_starts_after_what_is_known() -> None:

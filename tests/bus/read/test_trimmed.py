@@ -13,8 +13,9 @@ from crosstape.bus import Bookmark, Missed, Position, Reader, Start, connect
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.metrics.hooks import ReaderMetrics
 from crosstape.bus.read import poller
+from crosstape.bus.read.decoding import ReaderCallbacks
 from crosstape.bus.read.followed import FollowedStream
-from crosstape.bus.read.poller import Poller, ReaderCallbacks
+from crosstape.bus.read.poller import Poller
 from crosstape_schemas import Event
 from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stamped, trade
 from tests.waiting import wait_until
@@ -219,6 +220,7 @@ async def test_a_stream_that_was_deleted_and_made_again_while_connected(client: 
 async def catching_up(client: Redis, stored: str, gaps: Gaps, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Poller]:
     """Opens a poller that reads three entries at a time from a stored id on: each `fetch` is one read."""
     monkeypatch.setattr(poller, "READ_ENTRIES", 3)
+    monkeypatch.setattr(poller, "ENTRIES_EACH", 1)
     availability = Availability(client, "reader", backoff_s=0.1, reconnected=lambda _away_s: None)
     made = Poller(client, availability, ReaderCallbacks(gaps, lambda _foreign: None, ReaderMetrics()))
     made.add(FollowedStream(TRADES, stored, KEYS))

@@ -580,7 +580,7 @@ def test_the_first_update_requests_the_snapshot() -> None:
     found.open_topics([DEPTH], 900)
     assert found.apply(numbered(2, 101)) == ()
     assert found.apply(numbered(3, 102)) == ()
-    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH)]
+    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "start", 1, DEPTH, 1_000)]
 
     events = found.apply(snapshot(at=1_100, sequence=100))
 
@@ -619,16 +619,17 @@ def test_a_market_that_leaves_the_range_of_its_snapshot_requests_another() -> No
     """The book stays live, and the new snapshot shows the levels that were unknown."""
     found = feeds("binance", ("book",), interval=0)
     found.apply(numbered(2, 101))
-    found.apply(snapshot("10:1 9:1", "11:1 12:1", sequence=100, partial=True))
-    taken_requests(found)
+    found.apply(snapshot("10:1 9:1 8:1 7:1 6:1", "11:1 12:1", sequence=100, limit=5))
+    assert [request.levels for request in taken_requests(found)] == [100]
 
-    events = found.apply(update("10:0 8:1", at=1_010, first=102, last=102))
+    events = found.apply(update("10:0 9:0 5:1", at=1_010, first=102, last=102))
 
-    assert only(Book, events)[0].bids == levels("9:1 8:1")
-    assert [request.cause for request in taken_requests(found)] == ["the market has left the range of the snapshot"]
-    renewed = found.apply(snapshot("9:1 8.5:1 8:1", "11:1 12:1", at=1_020, sequence=102))
+    assert only(Book, events)[0].bids == levels("8:1 7:1")
+    (request,) = taken_requests(found)
+    assert (request.cause, request.levels) == ("the market has left the range of the snapshot", 500)
+    renewed = found.apply(snapshot("8:1 7:1 6:1", "11:1 12:1", at=1_020, sequence=102))
     assert states(renewed) == {}
-    assert only(Book, renewed)[0].bids == levels("9:1 8.5:1")
+    assert only(Book, renewed)[0].bids == levels("8:1 7:1")
 
 
 def test_levels_beyond_the_depth_are_removed_in_deltas() -> None:
@@ -693,7 +694,7 @@ def test_a_silent_book_that_has_not_changed_is_proven() -> None:
     found = by_rest("book", "quote")
     found.mark_stale(FeedKey("quote", "BTC-USD"), 1_050, "silent")
     found.probe(FeedKey("quote", "BTC-USD"))
-    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH)]
+    assert taken_requests(found) == [SnapshotRequest("BTC-USD", "B", "rest", "silent", 1, DEPTH, 100)]
 
     events = found.apply(snapshot(at=1_100, sequence=10))
 

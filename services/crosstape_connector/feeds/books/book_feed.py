@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from crosstape_connector.feeds.agreement import Agreement, Top
+from crosstape_connector.feeds.books.checks import Outcome
+from crosstape_connector.feeds.books.known_range import KnownRange
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.books.snapshot_need import PROBE
 from crosstape_connector.feeds.clock_step import ClockStep
@@ -56,14 +58,17 @@ class BookFeed:
         depth: int,
         interval_ns: int,
         waiting: dict[str, BookFeed],
+        renews: bool,
     ) -> None:
-        """`records`: the feeds that the book gives, by kind; `others`: the instrument's other feeds.
+        """`renews`: see `KnownRange`. `records`: the feeds that the book gives, by kind; `others`: the instrument's other feeds.
 
         `waiting`: books with changes that are not published yet, by instrument; this one adds itself.
         """
         self.instrument = instrument.name
         self.symbol = instrument.symbol
-        self.order_book = OrderBook(venue.book, subscribed_depth(venue, depth))
+        choices = () if venue.snapshots is None else tuple(venue.snapshots.levels)
+        known = KnownRange(choices, depth, keeps_all="delta" in records, renews=renews)
+        self.order_book = OrderBook(venue.book, subscribed_depth(venue, depth), known)
         self.records = tuple(records.values())
         self.book = records.get("book")
         self.delta = records.get("delta")
@@ -117,7 +122,7 @@ class BookFeed:
             return ()
         order_book.mark_requested()
         attempt = 1 if cause == PROBE else order_book.need.attempt
-        return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic),)
+        return (SnapshotRequest(self.instrument, self.symbol, self._how, cause, attempt, self.topic, order_book.known.levels),)
 
     def change_events(self, change: BookUpdate | BookSnapshot, now: int, events: list[Effect]) -> list[Effect]:
         """Append the events of an applied change to `events`, and return them."""
@@ -146,14 +151,25 @@ class BookFeed:
                 events += self.book_event(now)
             else:
                 self._waiting[self.instrument] = self
+        elif order_book.levels.asks.edge is not None or order_book.levels.bids.edge is not None:
+            events += self._range_events(now)
         return events
 
+    def _range_events(self, now: int) -> Sequence[Effect]:
+        """Check the range of a book of which only the changes are published."""
+        good_ts = self.order_book.applied_ts
+        if self.order_book.check_range() is Outcome.BROKEN:
+            return self.break_events(good_ts, self.venue_ts, now)
+        return self.request_snapshot()
+
     def book_event(self, now: int) -> Sequence[Effect]:
-        """Return the published book; also a snapshot request, if the published levels leave the range of the last snapshot."""
+        """Return the published book; also a snapshot request, if the market comes near the edge of the last one, or what breaks it."""
         record, order_book = self.book, self.order_book
         assert record is not None  # else it is never due
+        good_ts = order_book.applied_ts
+        if order_book.check_range() is Outcome.BROKEN:
+            return self.break_events(good_ts, self.venue_ts, now)
         bids, asks = order_book.levels.bids.top(self._depth), order_book.levels.asks.top(self._depth)
-        order_book.check_range(bids, asks)
         self.due = now + self._interval
         record.last = Book(
             record.venue,

@@ -27,8 +27,13 @@ _NOTHING: Final[tuple[Effect, ...]] = ()
 class BookFeeds:
     """Applies what concerns books to their feeds; `FeedHandler` calls it."""
 
-    def __init__(self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int) -> None:
-        """`feeds`: of all kinds, as they are published. `counts`: counts, as `unwanted`, outputs of instruments without a book."""
+    def __init__(
+        self, venue: Venue, feeds: Mapping[FeedKey, FeedRecord], counts: Counter[str], *, depth: int, interval_ns: int, renews: bool = True
+    ) -> None:
+        """`feeds`: of all kinds, as they are published. `counts`: counts, as `unwanted`, outputs of instruments without a book.
+
+        `renews`: see `KnownRange`.
+        """
         self.books: dict[str, BookFeed] = {}
         """By instrument."""
         self.cross_checks = CrossChecks(feeds, self.books, interval_ns=interval_ns)
@@ -36,6 +41,7 @@ class BookFeeds:
         self._counts = counts
         self._depth = depth
         self._interval = interval_ns
+        self._renews = renews
         self._waiting: dict[str, BookFeed] = {}  # with changes that are not published yet
 
     def add_instrument(self, instrument: Instrument, records: Mapping[str, FeedRecord], others: Mapping[str, FeedRecord]) -> None:
@@ -48,6 +54,7 @@ class BookFeeds:
             depth=self._depth,
             interval_ns=self._interval,
             waiting=self._waiting,
+            renews=self._renews,
         )
 
     def remove_instrument(self, instrument: str) -> None:

@@ -56,14 +56,18 @@ class BookLevels:
         (bids, asks), self.held = self.held or ((), ()), None
         return msgspec.structs.replace(update, bids=(*bids, *update.bids), asks=(*asks, *update.asks))
 
-    def replace(self, snapshot: BookSnapshot) -> Fault | None:
-        """Take over a snapshot's levels. Returns why that is impossible, if it is."""
+    def replace(self, snapshot: BookSnapshot, *, drops: bool) -> Fault | None:
+        """Take over a snapshot's levels. `drops`: keep none beyond what it shows. Returns why that is impossible, if it is."""
         try:
             self.bids = Ladder(snapshot.bids, best_last=True)
             self.asks = Ladder(snapshot.asks, best_last=False)
         except (ImpossibleLevelError, ArithmeticError):
             self._checks.impossible += 1
             return Fault(GapCause.UNKNOWN, "impossible level in the snapshot")
+        if snapshot.limit is not None:
+            for side, rows in ((self.bids, snapshot.bids), (self.asks, snapshot.asks)):
+                if side.prices and len(rows) >= snapshot.limit:
+                    side.edge, side.drops = side.prices[0 if side.best_last else -1], drops
         self.depth = snapshot.depth or self.depth
         self.held, self.crossed = None, 0
         return None

@@ -5,11 +5,10 @@ It makes no events (see `book_feeds`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 from crosstape_connector.feeds.books.checks import BookChecks, Fault, Outcome
+from crosstape_connector.feeds.books.known_range import KnownRange
 from crosstape_connector.feeds.books.ladder import ImpossibleLevelError
 from crosstape_connector.feeds.books.levels import CROSSED, BookLevels, Top
 from crosstape_connector.feeds.books.numbering import Numbering, gap_before
@@ -20,10 +19,12 @@ from crosstape_connector.feeds.books.update_buffer import UpdateBuffer
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.spec import BookRule, Verdict
-from crosstape_schemas import GapCause, Level
+from crosstape_schemas import GapCause
 
 PATIENCE_NS: Final = 10_000_000_000
 """How long updates may come without the snapshot that the stream begins with: then its frame was lost, or could not be used."""
+
+LEFT: Final = "the market has left the range of the snapshot"
 
 WAITING, LIVE = BookState.WAITING, BookState.LIVE  # a global is found sooner than a member of its class
 APPLY, SKIP = Verdict.APPLY, Verdict.SKIP
@@ -34,13 +35,14 @@ class OrderBook:
     """Builds one instrument's book, and checks each step; a check that fails breaks the book (`fault`)."""
 
     __slots__ = (
-        "_ahead_ts", "_before", "_bounds", "_buffer", "_numbers", "_rule", "_state", "_unproven_ts", "applied_ts", "checks", "differs",
-        "fault", "levels", "need", "probe", "sequence",
+        "_ahead_ts", "_before", "_buffer", "_numbers", "_rule", "_state", "_unproven_ts", "applied_ts", "checks", "differs",
+        "fault", "known", "levels", "need", "probe", "sequence",
     )  # fmt: skip
 
-    def __init__(self, rule: BookRule, depth: int) -> None:
-        """`depth`: levels a side that were subscribed, for a venue that truncates."""
+    def __init__(self, rule: BookRule, depth: int, known: KnownRange | None = None) -> None:
+        """`depth`: levels a side that were subscribed, for a venue that truncates. `known`: None keeps all levels."""
         self._rule = rule
+        self.known = known or KnownRange(depth=depth)
         self.checks = BookChecks()
         self.levels = BookLevels(rule, depth, self.checks)
         self.fault = Fault(GapCause.UNKNOWN, "")
@@ -64,7 +66,6 @@ class OrderBook:
         self.sequence: int | None = None
         """The venue's number of the newest change in the book."""
         self._ahead_ts = 0  # since when updates are older than the snapshot that they must be linked to
-        self._bounds: tuple[Decimal, Decimal] | None = None  # a partial snapshot says nothing of prices beyond these
         self._unproven_ts = 0  # since when updates are dropped for want of a snapshot
         self._buffer.clear()
 
@@ -110,6 +111,7 @@ class OrderBook:
         self.applied_ts = step.shifted(self.applied_ts)
         self._ahead_ts, self._unproven_ts = step.shifted(self._ahead_ts), step.shifted(self._unproven_ts)
         self._numbers.clock_set(step)
+        self.known.clock_set(step)
         self.probe.clock_set(step)
 
     def start(self) -> None:
@@ -267,13 +269,12 @@ class OrderBook:
         """Make the book from a snapshot (step 6) and apply the updates after it (step 7)."""
         levels, was_live = self.levels, self.live
         old_bids, old_asks = levels.bids, levels.asks
-        fault = levels.replace(snapshot)
+        fault = levels.replace(snapshot, drops=self.known.trims)
         if fault is not None:
             return self._break(fault.cause, fault.reason)
         self.checks.snapshots += 1
         self.sequence = snapshot.sequence
-        has_bounds = snapshot.partial and levels.bids.prices and levels.asks.prices
-        self._bounds = (levels.bids.prices[0], levels.asks.prices[-1]) if has_bounds else None
+        self.known.begin(snapshot.limit, snapshot.received_ts)
         self._buffer.clear()
         self._state = BookState.BRIDGING if self._rule.snapshot == "rest" and not buffered else LIVE
         self.need.clear()
@@ -311,12 +312,28 @@ class OrderBook:
         newest = numbers.tail if numbers.tail is not None else self.sequence
         return not self.live or follows is None or newest is None or follows(update, newest) is not Verdict.BREAK
 
-    def check_range(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
-        """Want a new snapshot if these, the published levels, go beyond the prices of the last one, which was partial."""
-        if self._bounds is None or self.need.is_awaiting or self.need.wanted is not None:
-            return
-        if not bids or not asks or bids[-1][0] < self._bounds[0] or asks[-1][0] > self._bounds[1]:
-            self.need.wanted = "the market has left the range of the snapshot"
+    def check_range(self) -> Outcome:
+        """Want a new snapshot if the market comes near the edge of the last one. `BROKEN`: what is to be published is not known."""
+        known, need, bids, asks = self.known, self.need, self.levels.bids, self.levels.asks
+        known.trim(bids)
+        known.trim(asks)
+        if bids.edge is None and asks.edge is None:
+            return APPLIED
+        if not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
+            known.renew(self.applied_ts)
+            need.wanted = LEFT
+        if known.strict and not (known.suffices(bids) and known.suffices(asks)):
+            return self._break_beyond_edge()
+        return APPLIED
+
+    def _break_beyond_edge(self) -> Outcome:
+        """Break the book. A snapshot that is on its way already, and the updates since it was requested, are the next book."""
+        buffer, is_awaiting = self._buffer, self.need.is_awaiting
+        self._buffer = UpdateBuffer()
+        outcome = self._break(GapCause.UNKNOWN, LEFT)
+        if is_awaiting:
+            self._buffer, self.need.request, self.need.wanted = buffer, Request.SNAPSHOT, None
+        return outcome
 
     def _bridges(self, update: BookUpdate) -> Verdict:
         if self._rule.bridges is None or self.sequence is None:

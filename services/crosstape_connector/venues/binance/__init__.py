@@ -4,8 +4,11 @@ Wire    wss://stream.binance.com:9443/stream, JSON text wrapped as {"stream": na
 Docs    https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 Quirks  unknown streams are acknowledged like good ones; block trades are not in `trade`, and are not taken from `blockTrade` either. Of
         the frames see `stream`, of candles `klines`, of REST `rest`
-Book    updates are numbered `U` … `u`; the snapshot comes by REST. It is cut at 1,000 levels a side (weight 50 of the 6,000 a minute; 5,000
-        levels would cost 250, and a start with 30 instruments more than a minute); when the market leaves that range it is renewed
+Book    updates are numbered `U` … `u`; the snapshot comes by REST, and is renewed when the market comes near its edge. It has 100 levels a
+        side at first, and then 500, then 1,000, if it must be renewed within ten minutes. Most pairs keep 100, which are 1 to 30 % of the
+        price. Of BTC-USDT, the narrowest, 100 levels are 0.05 % and last 10 to 20 s; 500 are 0.2 % and last 2 to 11 minutes, 1,000 are
+        0.3 %. By the venue's weights (5, 25, 50 of the 6,000 a minute) a start with 500 books costs 2,500; with 1,000 levels each it would
+        cost 25,000. After that 480 books that last an hour cost 40 a minute, and 20 like BTC-USDT at most 300. 3,000 are allowed
 """
 
 from __future__ import annotations
@@ -65,7 +68,14 @@ VENUE: Final = Venue(
         parse=rest.instruments(ID),
     ),
     book=BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain, proof=stream.PROOF),
-    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=60),
+    snapshots=SnapshotSource(
+        rest="spot",
+        path=rest.depth_path,
+        parse=rest.parse_depth,
+        match=rest.depth_symbol,
+        levels=rest.DEPTHS,
+        per_minute=3_000,
+    ),
     trades=TradeSource(
         rest="spot",
         path=rest.trades_path,

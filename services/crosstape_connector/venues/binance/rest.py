@@ -1,6 +1,7 @@
 """Binance spot's REST: books, trades, best bid and ask, instruments.
 
-Limits  a weight of 6,000 a minute for one address: `depth` of 1,000 levels 50, trades 25, `bookTicker` of several symbols 4, instruments 20
+Limits  a weight of 6,000 a minute for one address: `depth` of 100 levels 5, of 500 25, of 1,000 50; trades 25, `bookTicker` of several
+        symbols 4, instruments 20
 Quirks  `historicalTrades` needs no key any more, and its ids are those of the `trade` stream: it is asked from an id, as far back as there
         are trades. It is read from a database; the newest are in `trades` sooner. One unknown symbol refuses a whole `bookTicker`
 """
@@ -8,7 +9,7 @@ Quirks  `historicalTrades` needs no key any more, and its ids are those of the `
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -23,9 +24,12 @@ from crosstape_connector.venues.parsing.numbers import is_plain, number
 from crosstape_connector.venues.parsing.rows import rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of
 from crosstape_connector.venues.spec import Symbols, lookup
-from crosstape_schemas import Instrument, Quote, Trade, spot
+from crosstape_schemas import Instrument, Level, Quote, Trade, spot
 
-LEVELS: Final = 1_000
+DEPTHS: Final = {100: 5, 500: 25, 1_000: 50}
+"""Levels a side that we ask for → what that weighs."""
+MOST: Final = 5_000
+"""The most levels a side that the venue gives."""
 PAGE: Final = 1_000
 """Trades in an answer: the venue's most."""
 STATUSES: Final = frozenset(
@@ -100,9 +104,9 @@ _trading = msgspec.json.Decoder(RestTrading).decode
 _tradings = rows_decoder(RestTradings, 2)
 
 
-def depth_path(symbol: str) -> str:
+def depth_path(symbol: str, levels: int) -> str:
     """Return path and query of a snapshot. Symbols may contain any letters."""
-    return f"/api/v3/depth?symbol={quote(symbol)}&limit={LEVELS}"
+    return f"/api/v3/depth?symbol={quote(symbol)}&limit={levels}"
 
 
 def depth_symbol(url: str) -> str | None:
@@ -112,7 +116,7 @@ def depth_symbol(url: str) -> str | None:
 
 
 def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSnapshot:
-    """Return a snapshot. It is partial if a side has as many levels as were requested."""
+    """Return a snapshot. A side is cut if it has as many levels as can be requested: how many were, the answer does not say."""
     d = _depth(body)
     try:
         bids, asks = [(number(p), number(s)) for p, s in d.bids], [(number(p), number(s)) for p, s in d.asks]
@@ -120,8 +124,15 @@ def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSn
         raise NotANumber(f"depth of {instrument.name}: no number in a level") from exc
     if not is_plain(body) and not all(price.isascii() and size.isascii() for price, size in (*d.bids, *d.asks)):
         raise NotANumber(f"depth of {instrument.name}: digits that are not ASCII")
-    partial = max(len(bids), len(asks)) >= LEVELS
-    return BookSnapshot(instrument.name, None, received_ts, tuple(bids), tuple(asks), d.last_update_id, partial=partial)
+    return BookSnapshot(
+        instrument.name, None, received_ts, tuple(bids), tuple(asks), d.last_update_id, limit=depth_limit((*DEPTHS, MOST), bids, asks)
+    )
+
+
+def depth_limit(limits: Collection[int], bids: Sequence[Level], asks: Sequence[Level]) -> int | None:
+    """Return `BookSnapshot.limit`. `limits`: how many levels a side can be requested."""
+    longest = max(len(bids), len(asks))
+    return longest if longest in limits else None
 
 
 def trades_path(symbol: str, first: int, since_ts: int) -> str:
@@ -139,15 +150,15 @@ def past_path(symbol: str, first: int) -> str:
     return trades_path(symbol, first, 0)
 
 
-WEIGHTS: Final = {
-    "/api/v3/depth": 50,
+WEIGHTS: Final[dict[str, int | Mapping[int, int]]] = {
+    "/api/v3/depth": DEPTHS,
     "/api/v3/trades": 25,
     "/api/v3/historicalTrades": 25,
     "/api/v3/ticker/bookTicker": 4,
     "/api/v3/exchangeInfo": 20,
     "/api/v3/klines": 2,
 }
-"""What our requests weigh; a book has `LEVELS`, best prices are of several symbols."""
+"""What our requests weigh; best prices are of several symbols."""
 
 
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:

@@ -1,8 +1,8 @@
 """Binance's futures: the dialect that USD-M (`binance_usdm`) and COIN-M (`binance_coinm`) share, and the common rows of their tables.
 
 Both count the weight of REST requests of one address together, 2,400 a minute. A connector runs one venue, so each table takes half: of
-1,200 a minute 480 for books (20 each), 240 for trades (20), 60 for best prices (5), 12 for states (1), 96 for open interest (1) and 72 for
-candles (2), which is 960.
+1,200 a minute 480 for books (5 with 100 levels a side, 10 with 500, 20 with 1,000: which, says `binance`), 240 for trades (20), 60 for best
+prices (5), 12 for states (1), 96 for open interest (1) and 72 for candles (2), which is 960.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def venue(
             path=rest.depth_path(prefix),
             parse=rest.parse_depth,
             match=rest.depth_symbol(prefix),
-            per_minute=24,
+            levels=rest.DEPTHS,
+            per_minute=480,
         ),
         trades=TradeSource(
             rest="futures",

@@ -1,7 +1,7 @@
 """REST of Binance's futures: books, instruments, trading states, open interest.
 
-Limits  a weight of 2,400 a minute for one address, shared by USD-M and COIN-M: `depth` of 1,000 levels 20, `aggTrades` 20, all best
-        prices 5, candles 2, instruments and open interest 1
+Limits  a weight of 2,400 a minute for one address, shared by USD-M and COIN-M: `depth` of 100 levels 5, of 500 10, of 1,000 20;
+        `aggTrades` 20, all best prices 5, candles 2, instruments and open interest 1
 Quirks  `historicalTrades` needs a key, `aggTrades` does not. COIN-M calls the state `contractStatus`, and counts open interest in
         contracts
 """
@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import msgspec
 
 from crosstape_connector.errors import FrameError, NotANumber
+from crosstape_connector.venues.binance.rest import depth_limit
 from crosstape_connector.venues.binance_futures.stream import levels
 from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow
 from crosstape_connector.venues.parsing.answers import trading_states
@@ -28,7 +29,8 @@ from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_n
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import Instrument, OpenInterest, future, perpetual
 
-LEVELS: Final = 1_000
+DEPTHS: Final = {100: 5, 500: 10, 1_000: 20}
+"""Levels a side that we ask for → what that weighs. The last are the most that there are."""
 STATUSES: Final = frozenset(
     {"TRADING", "PENDING_TRADING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "PRE_SETTLE", "SETTLING", "CLOSE", "BREAK", "HALT"}
 )
@@ -85,14 +87,14 @@ _state = msgspec.json.Decoder(RestState).decode
 _open_interest = msgspec.json.Decoder(RestOpenInterest).decode
 
 
-def weights(prefix: str) -> dict[str, int]:
+def weights(prefix: str) -> dict[str, int | Mapping[int, int]]:
     """Return what our requests weigh, by path: see the limits above."""
-    return {f"{prefix}{path}": weight for path, weight in (("/depth", 20), ("/aggTrades", 20), ("/ticker/bookTicker", 5), ("/klines", 2))}
+    return {f"{prefix}/depth": DEPTHS, f"{prefix}/aggTrades": 20, f"{prefix}/ticker/bookTicker": 5, f"{prefix}/klines": 2}
 
 
-def depth_path(prefix: str) -> Callable[[str], str]:
+def depth_path(prefix: str) -> Callable[[str, int], str]:
     """See `SnapshotSource.path`. `prefix`: `/fapi/v1`, `/dapi/v1`."""
-    return lambda symbol: f"{prefix}/depth?symbol={quote(symbol)}&limit={LEVELS}"
+    return lambda symbol, levels: f"{prefix}/depth?symbol={quote(symbol)}&limit={levels}"
 
 
 def depth_symbol(prefix: str) -> Callable[[str], str | None]:
@@ -106,7 +108,7 @@ def depth_symbol(prefix: str) -> Callable[[str], str | None]:
 
 
 def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSnapshot:
-    """Return a snapshot. It is partial if a side has as many levels as were requested."""
+    """Return a snapshot. A side is cut if it has as many levels as can be requested: how many were, the answer does not say."""
     d = _depth(body)
     try:
         bids, asks = levels(instrument, d.bids), levels(instrument, d.asks)
@@ -115,8 +117,8 @@ def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSn
     if not is_plain(body) and not all(price.isascii() and size.isascii() for price, size in (*d.bids, *d.asks)):
         raise NotANumber(f"depth of {instrument.name}: digits that are not ASCII")
     made_ts = None if d.T is None else epoch_ns(d.T)
-    partial = max(len(bids), len(asks)) >= LEVELS
-    return BookSnapshot(instrument.name, made_ts, received_ts, bids, asks, d.last_update_id, partial=partial)
+    limit = depth_limit(DEPTHS, bids, asks)
+    return BookSnapshot(instrument.name, made_ts, received_ts, bids, asks, d.last_update_id, limit=limit)
 
 
 def instruments(venue: str, *, inverse: bool) -> Callable[[bytes], Sequence[Instrument | OddRow]]:

@@ -3,13 +3,14 @@
 Wire    wss://stream.binance.us:9443/stream, JSON text, wrapped
 Docs    https://github.com/binance-us/binance-us-api-docs
 Trades  `aggTrade`: single trades can be asked for by REST with a key only, aggregates without
-Limits  a weight of 1,200 a minute for one address: `depth` of 1,000 levels 10, `exchangeInfo` 10, all best prices 2, `aggTrades` and
-        candles 1
+Limits  a weight of 1,200 a minute for one address: `depth` of 100 levels 1, of 500 5, of 1,000 10; `exchangeInfo` 10, all best prices 2,
+        `aggTrades` and candles 1. 480 are for books
 Quirks  those of `binance.stream`; no candles of one second
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from crosstape_connector.venues.binance import aggregates, connection, klines, quotes, rest, stream
@@ -30,7 +31,13 @@ from crosstape_connector.venues.spec import (
 
 ID: Final = "binance_us"
 PREFIX: Final = "/api/v3"
-WEIGHTS: Final = {f"{PREFIX}/depth": 10, f"{PREFIX}/exchangeInfo": 10, f"{PREFIX}/ticker/bookTicker": 2}
+DEPTHS: Final = {100: 1, 500: 5, 1_000: 10}
+"""Levels a side of a snapshot → what it weighs. Which is asked for: see `binance`."""
+WEIGHTS: Final[dict[str, int | Mapping[int, int]]] = {
+    f"{PREFIX}/depth": DEPTHS,
+    f"{PREFIX}/exchangeInfo": 10,
+    f"{PREFIX}/ticker/bookTicker": 2,
+}
 """What our requests weigh; others weigh 1."""
 
 VENUE: Final = Venue(
@@ -63,7 +70,14 @@ VENUE: Final = Venue(
     rest_urls={"spot": "https://api.binance.us"},
     instruments=InstrumentSource(rest="spot", path=f"{PREFIX}/exchangeInfo", parse=rest.instruments(ID)),
     book=BookRule(snapshot="rest", bridges=stream.chain, follows=stream.chain, proof=stream.PROOF),
-    snapshots=SnapshotSource(rest="spot", path=rest.depth_path, parse=rest.parse_depth, match=rest.depth_symbol, per_minute=48),
+    snapshots=SnapshotSource(
+        rest="spot",
+        path=rest.depth_path,
+        parse=rest.parse_depth,
+        match=rest.depth_symbol,
+        levels=DEPTHS,
+        per_minute=480,
+    ),
     trades=TradeSource(
         rest="spot",
         path=aggregates.agg_trades_path(PREFIX),

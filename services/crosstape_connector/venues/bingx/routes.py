@@ -184,8 +184,8 @@ class ChangedBook(TopicRoute):
                 return () if previous is None else (ConnectionBreak(received_ts, None, GapCause.SEQUENCE, (name,), reason),)
             return (BookUpdate(name, venue_ts, received_ts, bids, asks, None, raw.number, previous),)
         bids, asks = sorted(bids, reverse=True), sorted(asks)
-        partial = max(len(bids), len(asks)) >= LEVELS
-        return (BookSnapshot(name, venue_ts, received_ts, bids, asks, raw.number, depth=LEVELS, partial=partial),)
+        limit = LEVELS if max(len(bids), len(asks)) >= LEVELS else None
+        return (BookSnapshot(name, venue_ts, received_ts, bids, asks, raw.number, depth=LEVELS, limit=limit),)
 
     def restart(self) -> None:
         """Begin with `all`, whose number follows none."""

@@ -155,7 +155,7 @@ class Parser(spot.Parser):
         return route
 
 
-def depth_path(symbol: str) -> str:
+def depth_path(symbol: str, levels: int) -> str:
     """Return the path of the complete book."""
     return f"{DEPTHS[0]}?symbol={symbol}"
 

@@ -7,6 +7,7 @@ entries were ever added to a stream, and how many are left. `accounted` is compa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -44,8 +45,8 @@ class FollowedStream:
     """The state of one stream. A method that answers True has found that entries are missing, and not how many: see `missed`."""
 
     __slots__ = (
-        "accounted", "added", "catching_up", "continuity", "expected", "id", "key", "last_key", "logged", "name", "only_venue", "start",
-        "trimmed", "wrong",
+        "accounted", "added", "bell", "catching_up", "continuity", "expected", "id", "key", "last_key", "logged", "name", "only_venue",
+        "start", "trimmed", "unnamed_s", "wrong",
     )  # fmt: skip
 
     def __init__(self, name: str, start: Position, keys: Keys) -> None:
@@ -53,12 +54,16 @@ class FollowedStream:
         self.start = start.id if isinstance(start, Bookmark) else start
         self.key = name.encode()
         self.only_venue = ""
+        self.bell = b""
+        """Key of the bell that names this stream; empty: it has none."""
         match keys.parse(name):
             case ("venue", venue):  # its last value is the venue's status, in a hash that all venues share
                 self.only_venue = venue
                 self.last_key = keys.last("status", VENUE_WIDE).encode()
+                self.bell = keys.bell().encode()
             case (kind, instrument):
                 self.last_key = keys.last(kind, instrument).encode()
+                self.bell = keys.bell(keys.partition(instrument)).encode()
             case _:
                 self.last_key = self.key  # no hash: it has no last values
         self.id = b""
@@ -81,6 +86,8 @@ class FollowedStream:
         """Whether a foreign entry of this stream was logged already."""
         self.wrong = False
         """Whether the key holds something that is no stream."""
+        self.unnamed_s = -math.inf
+        """When an entry came last that no bell had named, by the monotonic clock; -inf: none did, or that is long ago."""
 
     def missed(self) -> Missed:
         """Returns the report for missing entries of which neither the venue nor the count is known."""

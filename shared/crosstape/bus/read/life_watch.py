@@ -14,9 +14,10 @@ from typing import Final
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client, execute
 from crosstape.bus.metrics.hooks import ReaderMetrics
+from crosstape.bus.read.decoding import ReaderCallbacks
 from crosstape.bus.read.entry import Fetched, Start
 from crosstape.bus.read.followed import FollowedStream
-from crosstape.bus.read.poller import Poller, ReaderCallbacks
+from crosstape.bus.read.poller import Poller
 from crosstape.liveness import Life, SignsOfLife
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Event, Keys, Status
 

@@ -1,34 +1,42 @@
-"""Reads up to 512 streams over one connection: finds where each starts, reads what comes, decodes and checks it.
+"""Reads streams over one connection: finds where each starts, and reads what comes.
 
-One read brings about `READ_ENTRIES` entries at most, over all streams. Streams that had more than their share are then read alone, every
-second time, so that a few busy streams among many idle ones are not held back.
+Up to `LISTEN` streams are all waited for. More of them are left to a bell, where there is one that can be relied on; see `bell_turns`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, Client, socket_timeout_s
 from crosstape.bus.client.raw_connection import raw_connection
-from crosstape.bus.metrics.hooks import ReaderMetrics
-from crosstape.bus.read.continuity import Missed
-from crosstape.bus.read.entry import Decoded, Entry, Fetched, Foreign, Run, Start
-from crosstape.bus.read.followed import FollowedStream, RawEntries, parse_id
+from crosstape.bus.client.reasons import denied
+from crosstape.bus.read.bell import Bells
+from crosstape.bus.read.bell_turns import RungStreams
+from crosstape.bus.read.decoding import Decode, DecodeAll, EntryDecoder, ReaderCallbacks
+from crosstape.bus.read.entry import Entry, Fetched, Start
+from crosstape.bus.read.followed import FollowedStream, RawEntries
+from crosstape.bus.read.inspection import Inspection
 from crosstape.bus.read.progress import ReadProgress
-from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look
+from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look, look_for_bells
+from crosstape.bus.read.turns import EveryStream, Question, Turns
 from crosstape.log import get_log
 from crosstape_schemas import decode
 
 READ_ENTRIES: Final = 2048
+"""How many entries an answer brings, about, if all streams that it reads have some."""
+ENTRIES_EACH: Final = 32
+"""How many entries of each stream an answer may bring at least: after a stream has changed, the next of its entries cost much less."""
 STREAMS: Final = 512
-"""Streams per connection at most: every read names all of them."""
+"""Streams at most that one connection should wait for."""
+LISTEN: Final = 64
+"""With more streams than these, a connection waits for a bell: what a wait costs the server grows with its streams."""
 
 BLOCK_S: Final = 2.0
 RECHECK_S: Final = 5.0
@@ -38,25 +46,19 @@ A lost connection is reason enough to look, but a pool may silently replace a co
 
 log = get_log(__name__)
 
-Decode: TypeAlias = Callable[[bytes], Any]
-"""Makes an event of an entry's bytes, with at least the fields of `Event`. Raises `ValueError` or `MsgspecError` for what is none."""
 
-DecodeAll: TypeAlias = Callable[[Sequence[bytes]], Decoded | None]
-"""Makes the events of several entries at once, with their columns. None: they are to be decoded one by one."""
+class _Answer(msgspec.Struct, frozen=True):
+    """What the server answered to a question."""
 
-Raw: TypeAlias = Iterable[tuple[bytes, RawEntries]]
-
-
-class ReaderCallbacks(msgspec.Struct, frozen=True):
-    """What a reader calls for everything that is not an event."""
-
-    missed: Callable[[Missed], None]
-    foreign: Callable[[Foreign], None]
-    metrics: ReaderMetrics
+    question: Question
+    entries: Mapping[bytes, RawEntries]
+    """By stream or bell."""
+    at_most: int
+    """How many entries of each it brings at most."""
 
 
 class Poller:
-    """Reads up to `STREAMS` streams. `fetch` may be cancelled at any time: that costs a connection, and no entry."""
+    """Reads the streams of one connection. `fetch` may be cancelled at any time: that costs a connection, and no entry."""
 
     def __init__(
         self,
@@ -70,31 +72,39 @@ class Poller:
     ) -> None:
         """`changed` is called when the connection falls behind or has caught up; see `progress`. `decode_all`: runs are wanted."""
         self.streams: dict[bytes, FollowedStream] = {}
+        self._unplaced: dict[bytes, FollowedStream] = {}
+        """Streams of which it is not known yet where to start."""
         self._progress = ReadProgress[bytes](changed)
         self._client = client
         self._connection = raw_connection(client)
         self._availability = availability
-        self._callbacks = callbacks
-        self._decode_event = decode
-        self._decode_all = decode_all
-        self._block_ms = int(min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2) * 1000)
-        self._busy: list[FollowedStream] = []
-        self._busy_next = False
-        self._every = False  # the last read asked for all streams
+        self._decoder = EntryDecoder(callbacks, decode, decode_all)
+        self._block_s = min(BLOCK_S, (socket_timeout_s(client) or 2 * BLOCK_S) / 2)
+        self._bells = Bells(self.streams)
+        self._every = EveryStream(self.streams, self._progress)
+        self._rung = RungStreams(self.streams, self._progress, self._bells)
+        self._turns: Turns = self._every
+        self._chosen = False  # `_turns` suits the streams and the bells
         self._doubt = False
-        self._rechecked = 0.0
-        self._moved: dict[str, str] = {}
+        self._inspection = Inspection(client, self.streams, self._decoder, self._leave_out)
 
     def add(self, stream: FollowedStream) -> None:
         """Read this stream as well, from the next fetch on."""
         self.streams[stream.key] = stream
+        if not stream.id:
+            self._unplaced[stream.key] = stream
+        self._bells.follow(stream)
         self._progress.added(stream.key)
+        self._chosen = False
 
     def remove(self, key: bytes) -> None:
         """Stop reading this stream. What was read of it already may still come."""
         self.streams.pop(key, None)
+        self._unplaced.pop(key, None)
+        self._forget(key)
+        self._bells.forget(key)
         self._progress.removed(key)
-        self._busy = [stream for stream in self._busy if stream.key != key]
+        self._chosen = False
 
     async def close(self) -> None:
         """Close the connection."""
@@ -107,24 +117,32 @@ class Poller:
     @property
     def has_more(self) -> bool:
         """Whether the last answer left entries on the server, or the start of a stream is still to be found."""
-        return bool(self._busy) or any(not stream.id and not stream.wrong for stream in self.streams.values())
+        return self._turns.has_more or bool(self._fresh())
+
+    @property
+    def waits_for(self) -> int | None:
+        """How many streams are waited for beside a bell: all of many, if the bell cannot be relied on. None: that is not known yet."""
+        if len(self.streams) <= LISTEN:
+            return 0
+        if not self._chosen:
+            return None
+        direct = self._bells.direct() if self._turns is self._rung and not self._bells.on_trial else None
+        return len(self.streams if direct is None else direct)
 
     async def fetch(self) -> Fetched:
         """Wait for the next events, without a timeout. Events of one stream are in order. Call it when the last answer was passed on."""
         while True:
             self._progress.passed_on()
-            if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
+            if fresh := self._fresh():
                 return await self._find_starts(fresh[:LOOK_STREAMS])
-            self._recheck()
-            reply, count = await self._availability.until_answered(self._read, self)
-            if reply:
-                batch = self._decode_reply(reply, count)
-                self._note_answer()
-                return batch
-            self._note_answer()
-            if self._moved:
-                moved, self._moved = self._moved, {}
-                return Fetched([], moved)
+            answer = await self._availability.until_answered(self._read, self)
+            batch = self._accept(answer) if answer is not None else Fetched([], {})
+            if batch.cursors or self._inspection.moved:
+                moved, self._inspection.moved = self._inspection.moved, {}
+                return Fetched(batch.entries, {**moved, **batch.cursors}, batch.runs)
+
+    def _fresh(self) -> list[FollowedStream]:
+        return [stream for stream in self._unplaced.values() if not stream.wrong] if self._unplaced else []
 
     async def _find_starts(self, fresh: Sequence[FollowedStream]) -> Fetched:
         """Find the id that each stream starts after. All that is awaited comes first, so that it can be cancelled and called again."""
@@ -133,67 +151,59 @@ class Poller:
         cursors: dict[str, str] = {}
         for stream, info in zip(fresh, infos, strict=True):
             if info is None:
-                self._note_wrong(stream)
+                self._inspection.note_wrong(stream)
                 continue
+            if self._unplaced.get(stream.key) is stream:
+                del self._unplaced[stream.key]
             if stream.begin(info):
-                self._miss(stream.missed())
+                self._decoder.miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
-                at = stream.id.decode()
-                entries += (Entry(stream.name, at, self._decode_event(data), data, is_last_value=True) for _, data in info.last)
+                at, decode = stream.id.decode(), self._decoder.decode_event
+                entries += (Entry(stream.name, at, decode(data), data, is_last_value=True) for _, data in info.last)
             cursors[stream.name] = stream.id.decode()
         return Fetched(entries, cursors)
 
-    async def _read(self) -> tuple[Raw, int]:
-        """Read once: the busy streams alone, or all streams, and then wait for entries if none is busy. Returns answer and COUNT."""
+    async def _read(self) -> _Answer | None:
+        """Ask once, and wait where the question says so. None: nothing could be asked."""
         try:
-            if self._doubt:
-                await self._look_again()
-                self._doubt = False
-            streams = [stream for stream in self.streams.values() if stream.id and not stream.wrong]
-            block: tuple[str | int, ...] = ("BLOCK", self._block_ms)
-            if not self._every or self._progress.incomplete(self._started):
-                block = ()  # whether all was read should be known at once, not when the next event comes
-            self._every = True
-            if self._busy:
-                block = ()
-                if self._busy_next:
-                    streams = [stream for stream in self._busy if not stream.wrong] or streams
-                    self._every = False
-                self._busy_next = not self._busy_next
-            if not streams:
-                self._every = False
+            await self._inspect(now_s := time.monotonic())
+            await self._choose_turns(now_s)
+            question = self._turns.question(now_s)
+            if not question.streams and not question.bells:
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing can be read before they are looked at again
-                return (), 0
-            count = max(1, READ_ENTRIES // len(streams))
-            behind = [stream for stream in streams if stream.catching_up]
-            if behind:
-                block = ()
-                streams = behind + [stream for stream in streams if not stream.catching_up]
-            keys = [stream.key for stream in streams]
-            ids = [stream.id for stream in streams]
-            self._progress.asking(self._started)
-            if behind:
-                answer = await self._connection.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
-                reply = self._catch_up(behind, answer, count)
-            else:
-                reply = await self._connection.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+                return None
+            answer = await self._ask(question)
             self._availability.starting = False  # all that reading needs has worked once
         except ResponseError as exc:
             if not str(exc).startswith("WRONGTYPE"):
-                self._doubt = True
-                self._progress.lost()
+                self._lose()
                 raise
-            await self._look_again()  # finds which of the keys is wrong
-            return (), 0
+            self._doubt = True  # look which of the keys is wrong
+            self._bells.lost()
+            return None
         except UNAVAILABLE:
-            self._doubt = True
-            self._progress.lost()
+            self._lose()
             raise
-        if block == () and not reply:
-            self._busy = []
-        return (reply.items() if isinstance(reply, dict) else reply or ()), count
+        return answer
 
-    def _catch_up(self, streams: Sequence[FollowedStream], answer: Any, count: int) -> Iterable[tuple[bytes, RawEntries]]:
+    async def _ask(self, question: Question) -> _Answer:
+        """Read the streams and bells of a question at one moment."""
+        count = max(ENTRIES_EACH, READ_ENTRIES // max(1, len(question.streams)))
+        bells = question.bells
+        behind = [stream for stream in question.streams if stream.catching_up]
+        streams = [*behind, *(stream for stream in question.streams if not stream.catching_up)] if behind else question.streams
+        keys = [*(stream.key for stream in streams), *(bell.key for bell in bells)]
+        ids = [*(stream.id for stream in streams), *(bell.id for bell in bells)]
+        if behind:
+            reply = await self._connection.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
+            return _Answer(Question(streams, bells), self._catch_up(behind, reply, count), count)
+        block: tuple[str | int, ...] = ()
+        if question.wait_s:
+            block = ("BLOCK", max(1, int(min(question.wait_s, self._block_s) * 1000)))
+        reply = await self._connection.call("XREAD", "COUNT", count, *block, "STREAMS", *keys, *ids, key=keys[0])
+        return _Answer(question, reply if isinstance(reply, dict) else dict(reply or ()), count)
+
+    def _catch_up(self, streams: Sequence[FollowedStream], answer: Any, count: int) -> Mapping[bytes, RawEntries]:
         """Returns what was read, after a check whether entries before it are gone from these streams, which catch up.
 
         One entry more was read of each than is accepted: its id is the one to come next, which was there at this moment.
@@ -206,131 +216,76 @@ class Poller:
             if following:
                 read[stream.key] = entries[:count]
             if stream.catch_up(first, last, added, entries, following):
-                self._miss(stream.missed())
-                self._moved[stream.name] = last.decode()
-        return read.items()
+                self._decoder.miss(stream.missed())
+                self._inspection.moved[stream.name] = last.decode()
+        return read
 
-    def _note_answer(self) -> None:
-        if self._every and not self._busy:
-            self._progress.answered(time.monotonic())
+    def _accept(self, answer: _Answer) -> Fetched:
+        """Returns the events of an answer, and notes how far it has read."""
+        question, entries = answer.question, answer.entries
+        bells, streams = self._bells.known, self.streams
+        rung = {key: entries[key] for key in entries if key in bells} if question.bells else {}
+        read: list[tuple[FollowedStream, RawEntries]] = []
+        for key, raw in entries.items():
+            if key not in rung and (stream := streams.get(key)) is not None and stream.id:  # else it was removed meanwhile
+                read.append((stream, raw))
+        names = self._bells.accept(rung, answer.at_most)
+        batch = self._decoder.decode(read)
+        self._turns.note(question, {stream.key: len(raw) for stream, raw in read}, answer.at_most, names, time.monotonic())
+        return batch
 
-    def _started(self, key: bytes) -> bool:
-        """Whether a stream is read already. One whose key is no stream is not."""
-        stream = self.streams.get(key)
-        return stream is None or (bool(stream.id) and not stream.wrong)
+    async def _inspect(self, now_s: float) -> None:
+        """Look at the streams, all of them after an outage; and at the bells, which may have been made again as well."""
+        if self._doubt:
+            await self._inspection.look_at_all()
+            self._doubt = False
+        elif await self._inspection.look_at_some(now_s, RECHECK_S) and self._turns is self._rung:
+            await self._look_for_bells(now_s)
 
-    def _decode_reply(self, reply: Raw, count: int) -> Fetched:
-        entries: list[Entry] = []
-        runs: list[Run] = []
-        cursors: dict[str, str] = {}
-        busy: list[FollowedStream] = []
-        for key, raw in reply:
-            stream = self.streams.get(key)
-            if stream is None or not stream.id:
-                continue  # removed meanwhile
-            if stream.accounted is not None:
-                stream.accounted += len(raw)
-            if self._decode_all is None:
-                self._decode(stream, raw, entries)
-            elif (run := self._run(stream, raw, self._decode_all)) is not None:
-                runs.append(run)
-            stream.advance(raw)
-            cursors[stream.name] = stream.id.decode()
-            if len(raw) >= count:
-                busy.append(stream)
-        self._busy = busy
-        self._callbacks.metrics.read(len(entries) + sum(map(len, runs)))
-        return Fetched(entries, cursors, runs)
+    async def _choose_turns(self, now_s: float) -> None:
+        """Wait for the bells where there are many streams, and bells that are worth it; look up where these end first."""
+        turns: Turns = self._every
+        if len(self.streams) > LISTEN and not self._bells.rests(now_s):
+            if self._bells.to_look_up(now_s):
+                await self._look_for_bells(now_s)
+                self._rung.begin()
+            if self._bells.usable:
+                turns = self._rung
+        if turns is not self._turns:
+            if turns is self._every:
+                self._bells.lost()  # nobody follows them meanwhile
+            turns.begin()
+            self._turns = turns
+        self._chosen = True
 
-    def _run(self, stream: FollowedStream, raw: RawEntries, decode_all: DecodeAll) -> Run | None:
-        """Returns the entries of a stream; None: there are none of use. Nearly always all can be decoded, and checked, together."""
-        ids, fields = zip(*raw, strict=True)
+    async def _look_for_bells(self, now_s: float) -> None:
+        """Look up where the bells end, also of those that could not be read, and those that are followed: they may have been made again."""
+        bells = list(self._bells.known.values())
         try:
-            data = [one for field, one in fields if field == b"d"]
-        except ValueError:  # more than one field
-            data = []
-        if len(data) == len(ids) and not stream.trimmed and (decoded := decode_all(data)) is not None and decoded.columns is not None:
-            columns = decoded.columns
-            if numberings := stream.continuity.check_all(columns["venue"], columns["epoch"], columns["seq"]):
-                return Run(stream.name, ids, decoded, numberings)
-        entries: list[Entry] = []
-        self._decode(stream, raw, entries)
-        return Run.of(stream.name, entries) if entries else None
-
-    def _decode(self, stream: FollowedStream, raw: RawEntries, entries: list[Entry]) -> None:
-        name, check, append, decode = stream.name, stream.continuity.check, entries.append, self._decode_event
-        repeated, trimmed, stream.trimmed = 0, stream.trimmed, False
-        for entry_id, fields in raw:
-            try:
-                field, data = fields
-                if field != b"d":
-                    raise ValueError(f"field {field!r:.50}")
-                event = decode(data)
-            except (ValueError, msgspec.MsgspecError) as exc:
-                self._note_foreign(stream, entry_id, str(exc))
-                continue
-            found = check(event)
-            if found is not True:
-                if found is False:
-                    repeated += 1
-                    continue
-                self._miss(found)
-                trimmed = False
-                if stream.accounted is not None:
-                    stream.accounted += found.count or 0
-            append(Entry(name, entry_id.decode(), event, data))
-        if trimmed:
-            self._miss(stream.missed())
-        if repeated:
-            self._callbacks.metrics.repeated(repeated)
-
-    async def _look_again(self) -> None:
-        """Check all streams after an outage or an odd answer: leave out what is no stream, and start again on what was made again.
-
-        A server that lost data gets some of it again from its producers, under new ids; the numbering shows which of it was read before.
-        """
-        streams = [stream for stream in self.streams.values() if stream.id or stream.wrong]
-        for stream, info in zip(streams, await look(self._client, streams, values=False), strict=True):
-            if info is None:
-                self._note_wrong(stream)
-                continue
-            stream.wrong = False
-            if not stream.id:
-                continue
-            if parse_id(info.id) < parse_id(stream.id):
-                stream.restart(info.removed)
-                continue
-            before = stream.id
-            if stream.check(info):
-                self._miss(stream.missed())
-            if stream.id != before:
-                self._moved[stream.name] = stream.id.decode()
-
-    def _recheck(self) -> None:
-        now = time.monotonic()
-        if now > self._rechecked + RECHECK_S:
-            self._doubt = self._doubt or self._rechecked > 0
-            self._rechecked = now
-
-    def _note_wrong(self, stream: FollowedStream) -> None:
-        if stream.wrong:
-            return
-        stream.wrong = True
-        self._progress.added(stream.key)  # counts as unread until it is a stream again
-        if stream.id:
-            stream.restart(None)  # what will be there is new
+            places = await look_for_bells(self._client, bells)
+        except ResponseError as exc:
+            if not isinstance(exc, NoPermissionError) and not denied(str(exc)):
+                raise
+            places, reason = [None] * len(bells), str(exc)
         else:
-            stream.accounted = None
-        self._note_foreign(stream, b"", "the key is no stream")
+            reason = "the key is no stream"
+        for bell, last in zip(bells, places, strict=True):
+            if last is None and not bell.logged:
+                bell.logged = True
+                log.warning("bus.bell_unusable", bell=bell.key.decode(), reason=reason[:200])
+            self._bells.place(bell, last, now_s)
 
-    def _note_foreign(self, stream: FollowedStream, entry_id: bytes, reason: str) -> None:
-        foreign = Foreign(stream.name, entry_id.decode(), reason)
-        self._callbacks.metrics.foreign()
-        self._callbacks.foreign(foreign)
-        if not stream.logged:
-            stream.logged = True
-            log.warning("bus.foreign", stream=stream.name, id=foreign.id, reason=reason[:200])
+    def _lose(self) -> None:
+        """Note that the connection is lost, or that the server answers oddly: nothing is certain any more."""
+        self._doubt = True
+        self._progress.lost()
+        self._bells.lost()
+        self._turns.begin()
 
-    def _miss(self, missed: Missed) -> None:
-        self._callbacks.metrics.missed(missed.count or 0)
-        self._callbacks.missed(missed)
+    def _forget(self, key: bytes) -> None:
+        self._every.forget(key)
+        self._rung.forget(key)
+
+    def _leave_out(self, key: bytes) -> None:
+        self._forget(key)
+        self._progress.added(key)  # counts as unread until it is a stream again

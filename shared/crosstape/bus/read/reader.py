@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +14,13 @@ from redis.asyncio import RedisCluster
 from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import Client
 from crosstape.bus.metrics.hooks import ReaderMetrics
+from crosstape.bus.read.connections import Connections
 from crosstape.bus.read.continuity import Missed
+from crosstape.bus.read.decoding import Decode, DecodeAll, ReaderCallbacks
 from crosstape.bus.read.entry import Entry, Fetched, Foreign, Position, Run, Start, check_position
 from crosstape.bus.read.followed import FollowedStream
 from crosstape.bus.read.life_watch import LifeWatch
-from crosstape.bus.read.poller import STREAMS, Decode, DecodeAll, Poller, ReaderCallbacks
+from crosstape.bus.read.poller import Poller
 from crosstape.errors import BusError
 from crosstape.liveness import Life
 from crosstape_schemas import Event, Keys, decode
@@ -26,9 +29,10 @@ from crosstape_schemas import Event, Keys, decode
 class Reader:
     """Reads the events of many streams. Resumes after any disconnect without loss or repeat; checks `seq` per (stream, venue, epoch).
 
-    Streams need not exist yet. Up to 512 streams are read over one connection; more streams (or more slots of a cluster) over several
-    connections at once, so there is no order between streams. Each connection holds at most one answer that was not returned yet: a slow
-    caller leaves events on the server, where only trimming loses them, which `on_gap` then reports. One caller at a time.
+    Streams need not exist yet. The streams of one server, or of one slot of a cluster, are read over one connection; more than 512 of them
+    over several, if there is no bell that can be relied on (`Keys.bell`). There is no order between streams. Each connection holds at most
+    one answer that was not returned yet: a slow caller leaves events on the server, where only trimming loses them, which `on_gap` then
+    reports. One caller at a time.
 
     Several connections need tasks that outlive one `read`: the reader owns them, and `aclose` (or `async with`) ends them.
     """
@@ -70,8 +74,8 @@ class Reader:
         )
         follows = signs_of_life or on_life is not None
         self._life = LifeWatch(client, keys, self._availability, on_life or _ignore) if follows else None
-        self._poller_of: dict[str, Poller] = {}
-        self._pollers: dict[int, list[Poller]] = {}
+        self._followed: dict[str, Connections] = {}
+        self._connections: dict[int, Connections] = {}
         self._tasks: dict[Poller, asyncio.Task[Fetched]] = {}
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
@@ -85,7 +89,7 @@ class Reader:
     @property
     def streams(self) -> Iterable[str]:
         """Names of the streams that are read."""
-        return self._poller_of.keys()
+        return self._followed.keys()
 
     def add(self, streams: Mapping[str, Position] | Iterable[str], start: Position = Start.NOW) -> None:
         """Read these streams as well, from now on, also in a `read` that is waiting. A stream that is read already stays where it is.
@@ -97,36 +101,28 @@ class Reader:
             check_position(name, position)
         grown = set()
         for name, position in starts.items():
-            if name not in self._poller_of:
-                poller = self._poller_with_room(name)
-                poller.add(FollowedStream(name, position, self._keys))
-                self._poller_of[name] = poller
-                grown.add(poller)
-        for poller in grown:
-            if (task := self._tasks.get(poller)) is not None:
-                task.cancel()  # it may wait for long; the next one brings what it has not brought yet
+            if name not in self._followed:
+                stream = FollowedStream(name, position, self._keys)
+                connections = self._followed[name] = self._connections_for(stream)
+                grown.add(connections.add(stream))
+        self._interrupt(grown)
         self._wake()
 
     def remove(self, streams: Iterable[str]) -> None:
         """Stop reading these streams; no event of them is returned from now on."""
         for name in streams:
-            if (poller := self._poller_of.pop(name, None)) is not None:
-                poller.remove(name.encode())
+            if (connections := self._followed.pop(name, None)) is not None:
+                connections.remove(name.encode())
                 self.cursors.pop(name, None)
                 self._next_cursors.pop(name, None)
-        for pollers in self._pollers.values():
-            for poller in pollers:  # a poller without streams stays, with its connection, for streams that are added next
-                if not poller.streams and (task := self._tasks.get(poller)) is not None:
-                    task.cancel()
-        self._ready = deque(entry for entry in self._ready if entry.stream in self._poller_of)
-        self._runs = [run for run in self._runs if run.stream in self._poller_of]
+        self._interrupt(poller for poller in self._pollers() if not poller.streams)
+        self._ready = deque(entry for entry in self._ready if entry.stream in self._followed)
+        self._runs = [run for run in self._runs if run.stream in self._followed]
 
     @property
     def has_more(self) -> bool:
         """Whether the last `read` left entries on the server that the next one returns without waiting, as far as is known."""
-        return any(poller.has_more for pollers in self._pollers.values() for poller in pollers) or any(
-            map(_has_result, self._tasks.values())
-        )
+        return any(poller.has_more for poller in self._pollers()) or any(map(_has_result, self._tasks.values()))
 
     def behind(self, now_s: float) -> list[str]:
         """Returns the streams that are not known to have been read up to nearly `now_s`, by the monotonic clock.
@@ -134,7 +130,7 @@ class Reader:
         The streams of a connection are behind once it is lost, or has had no answer for `progress.LIMIT_S`, until an answer has brought all
         that there is and `read` has returned it. A stream that was added is behind until then, too.
         """
-        return [key.decode() for pollers in self._pollers.values() for poller in pollers for key in poller.behind(now_s)]
+        return [key.decode() for poller in self._pollers() for key in poller.behind(now_s)]
 
     def is_current(self, event: Event) -> bool:
         """Whether the producer of `event` is alive, so that a last value is still the present one: see `SignsOfLife.is_current`.
@@ -200,9 +196,8 @@ class Reader:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for pollers in self._pollers.values():
-            for poller in pollers:
-                await poller.close()
+        for poller in self._pollers():
+            await poller.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -231,34 +226,46 @@ class Reader:
                 if task.cancelled():
                     continue  # by `add` or `remove`
                 batch = task.result()
-                self._next_cursors.update((name, at) for name, at in batch.cursors.items() if name in self._poller_of)
-                self._runs += [run for run in batch.runs if run.stream in self._poller_of]
-                entries += batch.entries if batch.cursors.keys() <= self._poller_of.keys() else self._wanted(batch)
+                self._next_cursors.update((name, at) for name, at in batch.cursors.items() if name in self._followed)
+                self._runs += [run for run in batch.runs if run.stream in self._followed]
+                entries += batch.entries if batch.cursors.keys() <= self._followed.keys() else self._wanted(batch)
             if entries or self._runs or not done:
                 return entries
         return []
 
     def _fetch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask on each connection for what comes next."""
-        for pollers in self._pollers.values():
-            for poller in pollers:
-                if poller.streams and poller not in self._tasks:
-                    self._tasks[poller] = loop.create_task(poller.fetch(), name="bus.reader")
+        for connections in self._connections.values():
+            self._interrupt(connections.rearrange())
+        for poller in self._pollers():
+            if poller.streams and poller not in self._tasks:
+                self._tasks[poller] = loop.create_task(poller.fetch(), name="bus.reader")
+
+    def _interrupt(self, pollers: Iterable[Poller]) -> None:
+        """Let these connections ask again: they may wait for long, and for other streams. What was not answered yet is asked for then."""
+        for poller in pollers:
+            if (task := self._tasks.get(poller)) is not None:
+                task.cancel()
 
     def _wanted(self, batch: Fetched) -> list[Entry]:
-        return [entry for entry in batch.entries if entry.stream in self._poller_of]
+        return [entry for entry in batch.entries if entry.stream in self._followed]
 
-    def _poller_with_room(self, name: str) -> Poller:
-        """Returns a poller that has room for one more stream, in a cluster one for the same slot; makes it where there is none."""
-        slot = self._client.keyslot(name) if isinstance(self._client, RedisCluster) else 0
-        pollers = self._pollers.setdefault(slot, [])
-        for poller in pollers:
-            if len(poller.streams) < STREAMS:
-                return poller
-        pollers.append(
-            Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode, decode_all=self._decode_all)
-        )
-        return pollers[-1]
+    def _connections_for(self, stream: FollowedStream) -> Connections:
+        """Returns the connections that a stream belongs to: in a cluster, those of its slot."""
+        slot = 0
+        if isinstance(self._client, RedisCluster):
+            slot = self._client.keyslot(stream.name)
+            if stream.bell and self._client.keyslot(stream.bell.decode()) != slot:
+                stream.bell = b""  # one call cannot read both
+        if slot not in self._connections:
+            self._connections[slot] = Connections(self._connect)
+        return self._connections[slot]
+
+    def _connect(self) -> Poller:
+        return Poller(self._client, self._availability, self._callbacks, self._count_turn, self._decode, decode_all=self._decode_all)
+
+    def _pollers(self) -> Iterator[Poller]:
+        return itertools.chain.from_iterable(self._connections.values())
 
     def _count_turn(self) -> None:
         self.turns += 1

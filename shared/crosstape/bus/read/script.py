@@ -1,4 +1,4 @@
-"""The two scripts by which a reader asks the server: what it has of many streams, and their entries."""
+"""The two scripts by which a reader asks the server: what it has of many streams, or bells, and their entries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from crosstape.bus.client.call import Client, execute
+from crosstape.bus.read.bell import Bell
 from crosstape.bus.read.followed import FollowedStream, StreamInfo
 from crosstape_schemas import AnyEvent, Bar, Candle, decode
 
@@ -91,6 +92,19 @@ async def look(client: Client, streams: Sequence[FollowedStream], *, values: boo
                 )
             )
     return infos
+
+
+async def look_for_bells(client: Client, bells: Sequence[Bell]) -> list[bytes | None]:
+    """Ask for the id of each bell's last entry, empty where it has never rung; None for a key that is no stream.
+
+    Raises one of `call.UNAVAILABLE`.
+    """
+    places: list[bytes | None] = []
+    for start in range(0, len(bells), LOOK_STREAMS):
+        keys = [key for bell in bells[start : start + LOOK_STREAMS] for key in (bell.key, bell.key)]
+        answer = await execute(client, "EVAL", LOOK, len(keys), *keys, 0)
+        places += [None if last_id == b"!" else last_id for last_id, *_ in answer]
+    return places
 
 
 def _moment(event: AnyEvent) -> tuple[int, int]:

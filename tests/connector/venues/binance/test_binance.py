@@ -204,24 +204,27 @@ def test_an_update_must_begin_where_the_book_ends(first: int | None, last: int |
 
 def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     """Its URL is known again in a capture; a full side says that there is more."""
-    assert rest.depth_path("币安USDT") == "/api/v3/depth?symbol=%E5%B8%81%E5%AE%89USDT&limit=1000"
-    assert rest.depth_symbol("https://x" + rest.depth_path("币安USDT")) == "币安USDT"
+    assert rest.depth_path("币安USDT", 100) == "/api/v3/depth?symbol=%E5%B8%81%E5%AE%89USDT&limit=100"
+    assert rest.depth_symbol("https://x" + rest.depth_path("币安USDT", 100)) == "币安USDT"
     assert rest.depth_symbol("https://api.binance.com/api/v3/depth") is None
     assert rest.depth_symbol("https://api.binance.com/api/v3/trades?symbol=BTCUSDT") is None
 
     snapshot = rest.parse_depth(answers_of("binance")["snapshot"], instrument("BTC-USDT"), 7)
 
     assert isinstance(snapshot, BookSnapshot)
-    assert (snapshot.sequence, len(snapshot.bids), len(snapshot.asks), snapshot.partial) == (102, 2, 1, False)
-    full = {"lastUpdateId": 1, "bids": [["1", "1"]] * rest.LEVELS, "asks": []}
-    assert rest.parse_depth(msgspec.json.encode(full), instrument("BTC-USDT"), 7).partial
+    assert (snapshot.sequence, len(snapshot.bids), len(snapshot.asks), snapshot.limit) == (102, 2, 1, None)
+    for levels in (100, 500, 1_000, 5_000):
+        full = {"lastUpdateId": 1, "bids": [["1", "1"]] * levels, "asks": []}
+        assert rest.parse_depth(msgspec.json.encode(full), instrument("BTC-USDT"), 7).limit == levels
 
 
 def test_snapshots_take_half_of_what_the_venue_allows() -> None:
-    """6,000 a minute and address, 50 for a snapshot of 1,000 levels: two processes may overlap, and instruments cost something too."""
+    """6,000 a minute and address, each counted as the venue does: two processes may overlap, and instruments cost something too."""
     assert VENUE.snapshots is not None
-    assert "limit=1000" in VENUE.snapshots.path("BTCUSDT")
-    assert VENUE.snapshots.per_minute * 50 <= 6_000 / 2
+    (limit,) = VENUE.rest_limits
+    assert VENUE.snapshots.levels == {100: 5, 500: 25, 1_000: 50}
+    assert {levels: limit.weight(VENUE.snapshots.path("BTCUSDT", levels)) for levels in rest.DEPTHS} == VENUE.snapshots.levels
+    assert VENUE.snapshots.per_minute <= 6_000 / 2
 
 
 def test_instruments_are_what_may_be_traded_spot() -> None:
@@ -239,12 +242,12 @@ def test_an_error_in_a_rest_answer_is_found() -> None:
 
 
 def test_requests_together_leave_a_quarter_of_the_weight() -> None:
-    """Snapshots of 1,000 levels weigh 50, trades 25, quotes of several symbols 4."""
+    """Snapshots count what they weigh, trades weigh 25, quotes of several symbols 4."""
     assert VENUE.snapshots is not None
     assert VENUE.trades is not None
     assert VENUE.quotes is not None
 
-    assert VENUE.snapshots.per_minute * 50 + VENUE.trades.per_minute * 25 + VENUE.quotes.per_minute * 4 <= 6_000 * 3 / 4
+    assert VENUE.snapshots.per_minute + VENUE.trades.per_minute * 25 + VENUE.quotes.per_minute * 4 <= 6_000 * 3 / 4
 
 
 def quotes(body: bytes) -> list[Quote | Odd]:

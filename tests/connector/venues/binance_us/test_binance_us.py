@@ -34,7 +34,7 @@ def test_quotes_of_others_in_the_same_answer_are_passed_over() -> None:
 
 
 def test_requests_leave_a_third_of_the_weight() -> None:
-    """1,200 a minute: snapshots weigh 10, trades and candles 1, all quotes 2, states 10."""
-    weights = {"snapshots": 10, "trades": 1, "quotes": 2, "trading": 10, "candle_source": 1}
+    """1,200 a minute: snapshots count what they weigh, trades and candles 1, all quotes 2, states 10."""
+    weights = {"snapshots": 1, "trades": 1, "quotes": 2, "trading": 10, "candle_source": 1}
 
     assert sum(getattr(VENUE, name).per_minute * weight for name, weight in weights.items()) <= 1_200 * 2 / 3

@@ -153,16 +153,16 @@ def test_an_update_names_the_one_before(first: int | None, last: int | None, pre
 def test_a_snapshot_is_asked_for_by_rest_and_read() -> None:
     """With the engine's time; its URL is known again in a capture, and spot's is not taken for it."""
     assert VENUE.snapshots is not None
-    path = VENUE.snapshots.path("BTCUSDT")
-    assert path == "/fapi/v1/depth?symbol=BTCUSDT&limit=1000"
+    path = VENUE.snapshots.path("BTCUSDT", 500)
+    assert path == "/fapi/v1/depth?symbol=BTCUSDT&limit=500"
     assert VENUE.snapshots.match("https://x" + path) == "BTCUSDT"
     assert VENUE.snapshots.match("https://x/api/v3/depth?symbol=BTCUSDT") is None
 
     snapshot = rest.parse_depth(answers_of("binance_usdm")["snapshot"], symbols_of("binance_usdm")["BTCUSDT"], 7)
     assert isinstance(snapshot, BookSnapshot)
-    assert (snapshot.sequence, snapshot.venue_ts, len(snapshot.bids), snapshot.partial) == (700_150, 1_767_225_600_190_000_000, 2, False)
-    full = {"lastUpdateId": 1, "bids": [["1", "1"]] * rest.LEVELS, "asks": []}
-    assert rest.parse_depth(msgspec.json.encode(full), symbols_of("binance_usdm")["BTCUSDT"], 7).partial
+    assert (snapshot.sequence, snapshot.venue_ts, len(snapshot.bids), snapshot.limit) == (700_150, 1_767_225_600_190_000_000, 2, None)
+    full = {"lastUpdateId": 1, "bids": [["1", "1"]] * 500, "asks": []}
+    assert rest.parse_depth(msgspec.json.encode(full), symbols_of("binance_usdm")["BTCUSDT"], 7).limit == 500
 
 
 def test_a_perpetual_has_a_mark_and_a_funding_rate() -> None:
@@ -293,11 +293,20 @@ def test_quotes_of_others_in_the_same_answer_are_passed_over() -> None:
     assert not [one for one in found if isinstance(one, Odd)]
 
 
+def test_a_snapshot_counts_what_it_weighs() -> None:
+    """In our own limit, which is a weight a minute, and in what processes of one address share."""
+    assert VENUE.snapshots is not None
+    (limit,) = VENUE.rest_limits
+
+    assert VENUE.snapshots.levels == {100: 5, 500: 10, 1_000: 20}
+    assert {levels: limit.weight(VENUE.snapshots.path("BTCUSDT", levels)) for levels in rest.DEPTHS} == VENUE.snapshots.levels
+
+
 def test_requests_take_half_of_the_weight_that_both_futures_have() -> None:
     """2,400 a minute for USD-M and COIN-M together, each a process of its own; a fifth of the half is left."""
     assert VENUE.candle_source is not None
     assert VENUE.candle_source.page < 500
-    weights = {"snapshots": 20, "trades": 20, "quotes": 5, "trading": 1, "candle_source": 2}
+    weights = {"snapshots": 1, "trades": 20, "quotes": 5, "trading": 1, "candle_source": 2}
     polled = sum(source.per_minute for source in VENUE.polled)
 
     assert sum(getattr(VENUE, name).per_minute * weight for name, weight in weights.items()) + polled <= 2_400 / 2 * 4 / 5

@@ -288,7 +288,7 @@ def test_a_book_has_at_most_1024_levels_a_side() -> None:
         if isinstance(event, Delta)
     ]
 
-    assert (snapshot.depth, snapshot.partial) == (1_024, True)
+    assert (snapshot.depth, snapshot.limit) == (1_024, 1_024)
     assert delta.bids == ((D(10_001), D(1)), (D(8_977), D(0)))
 
 

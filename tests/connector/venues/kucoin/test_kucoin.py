@@ -274,7 +274,7 @@ def test_old_books_start_from_a_snapshot_by_rest(tmp_path: Path) -> None:
     books = [event for event in found if type(event).__name__ == "Book"]
 
     assert OLD_SPOT.snapshots is not None
-    assert OLD_SPOT.snapshots.path("BTC-USDT").startswith("/api/v3/market/orderbook/level2")
+    assert OLD_SPOT.snapshots.path("BTC-USDT", 0).startswith("/api/v3/market/orderbook/level2")
     assert found.summary.unhandled == {}
     assert (found.summary.proofs["bridged"], found.summary.proofs["snapshots"]) == (1, 1)
     (book,) = books

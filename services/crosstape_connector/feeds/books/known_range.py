@@ -1,0 +1,83 @@
+"""How far a book is known behind its best prices, and how many levels its next snapshot is to have. Pure.
+
+A snapshot by REST is cut behind so many levels a side. Later changes show levels beyond that edge, but not those between them: the book is
+known up to the edge, and what is kept beyond it proves nothing. So a book keeps what is within the edge, and is renewed before the market
+comes so near to it that fewer levels are left than are published. If the market jumps, the book is broken until it is renewed.
+
+The fewer levels, the cheaper are memory and each snapshot, and the more often one is needed. How often depends on the market: a hundred
+levels are 0.05 % of the price of one that everybody trades, and 1 to 30 % of most others. So each book begins with the smallest snapshot,
+and gets the next larger one if it must be renewed within `SHORT_NS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from crosstape_connector.feeds.books.ladder import Ladder
+from crosstape_connector.feeds.clock_step import ClockStep
+
+ROOM: Final = 4
+"""A snapshot has at least so many times the levels that are published."""
+SHORT_NS: Final = 600_000_000_000
+"""A snapshot that had to be renewed sooner was too small."""
+LONG_NS: Final = 4 * 3_600_000_000_000
+"""A snapshot that lasted longer was larger than it need be: one of half the width lasts a quarter of the time, or less."""
+
+
+class KnownRange:
+    """The choice of one book. `trims`: levels beyond the edges are dropped. `strict`: the book is broken if it is not known far enough."""
+
+    __slots__ = ("_begun_ts", "_choice", "_choices", "_limit", "depth", "strict", "trims")
+
+    def __init__(self, choices: Sequence[int] = (), depth: int = 0, *, keeps_all: bool = False, renews: bool = True) -> None:
+        """`choices`: levels a side that a snapshot by REST may have, ascending; empty: no choice. `depth`: those that are published.
+
+        `keeps_all`: the changes are published, too, for readers that build their own book from them: it has the most levels there are.
+        `renews`: whether requests for snapshots are answered; they are not where a capture is replayed.
+        """
+        roomy = tuple(count for count in choices if count >= ROOM * depth)
+        self.depth = depth
+        self.strict = bool(roomy) and renews
+        self.trims = self.strict and not keeps_all
+        self._choices = roomy if self.trims else tuple(choices[-1:])
+        self._choice = 0
+        self._limit = 0  # the most levels a side that the newest snapshot could have, as far as is known
+        self._begun_ts = 0
+
+    @property
+    def levels(self) -> int:
+        """How many levels a side the next snapshot is to have; 0: there is no choice."""
+        return self._choices[self._choice] if self._choices else 0
+
+    def begin(self, limit: int | None, received_ts: int) -> None:
+        """Note that a snapshot has become the book. `limit`: see `BookSnapshot.limit`."""
+        self._limit = limit or self.levels
+        self._begun_ts = received_ts
+
+    def trim(self, side: Ladder) -> None:
+        """Drop the levels that are farthest from the best price, if there are half as many again as the snapshot could have."""
+        if self.trims and len(side.prices) > self._limit * 3 // 2:
+            side.trim(self._limit)
+
+    def suffices(self, side: Ladder) -> bool:
+        """Whether a side is known as far as it is published."""
+        return side.knows(self.depth if self.strict else min(self.depth, len(side.prices)))
+
+    def is_ample(self, side: Ladder) -> bool:
+        """Whether a side is known so far that the book need not be renewed yet."""
+        if not self.strict:
+            return self.suffices(side)
+        return side.knows(max(2 * self.depth, self._limit // 5))
+
+    def renew(self, now: int) -> None:
+        """Choose the size of the next snapshot, because the market has come near the edge of this one."""
+        lasted_ns = now - self._begun_ts
+        if lasted_ns < SHORT_NS:
+            self._choice = min(self._choice + 1, max(len(self._choices) - 1, 0))
+        elif lasted_ns > LONG_NS:
+            self._choice = max(self._choice - 1, 0)
+
+    def clock_set(self, step: ClockStep) -> None:
+        """Shift its time after our clock was set."""
+        self._begun_ts = step.shifted(self._begun_ts)

@@ -199,7 +199,7 @@ class ConsolidatedInstrument:
                 return False
         leg.quote(quote)
         received_ts = quote.received_ts
-        if received_ts > self._received_ts:  # as `touch`, without the call
+        if received_ts > self._received_ts:  # noqa: PLR1730 — as `touch`, without the call
             self._received_ts = received_ts
         return True
 

@@ -12,7 +12,7 @@ from crosstape_aggregator.bars.output import BarOutput
 from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
+from crosstape_aggregator.consolidation.instrument import APPLY, ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.outputs import Output
 from crosstape_aggregator.consolidation.rules import Rules
@@ -64,9 +64,10 @@ class Engine:
         changed = schedule.changed
         for event in events:
             name = event.instrument
+            apply = APPLY.get(event.__class__)
             if name == VENUE_WIDE:
                 self._venue_wide(event, now)
-            elif (instruments.get(name) or self.instrument(name, now)).apply(event, now):
+            elif apply is not None and apply(instruments.get(name) or self.instrument(name, now), event, now):
                 if quiet:
                     self._quiet.add(name)
                 elif name in changed:

@@ -307,20 +307,31 @@ async def test_a_bunch_on_standby_is_held_until_the_takeover() -> None:
         assert ids(rig) == [1, 2, 3, 4, 5]
 
 
-async def test_a_takeover_between_the_frames_of_what_arrived_together_loses_nothing() -> None:
-    """While the venue's ping is answered: what came before was held, and what comes behind is published."""
-    async with serving() as server, rigged(server, symbols=["AAAUSD"]) as rig:
-        session = Session(rig.context, rig.connections[0], 1, standby=True)
-        async with running(session):
-            await wait_until(session.settled.done, what="subscribed")
+def _asking_with_a_trade(symbols: Symbols) -> Any:
+    parse = parser(symbols)
 
-            async def take_over(*_: Any) -> None:
-                session.take_over()
+    def asking(data: bytes, received_ts: int) -> Sequence[Output]:
+        return (*parse(data, received_ts), *parse(trade("AAAUSD", 3), received_ts)) if data == PING else parse(data, received_ts)
 
-            session._reader._control = take_over
-            write(server.peer, *trades(1, 2), PING, *trades(3, 4))
-            await wait_until(lambda: len(rig.of(Trade)) == 4, what="all trades")
-        assert ids(rig) == [1, 2, 3, 4]
+    return asking
+
+
+async def test_a_takeover_while_a_message_about_the_connection_is_handled_loses_nothing() -> None:
+    """What came before was held. What comes behind is published, in the same frame, too."""
+    async with serving() as server:
+        venue = fake(msgspec.structs.replace(endpoint(), parser=_asking_with_a_trade))
+        async with rigged(server, venue, symbols=["AAAUSD"]) as rig:
+            session = Session(rig.context, rig.connections[0], 1, standby=True)
+            async with running(session):
+                await wait_until(session.settled.done, what="subscribed")
+
+                async def take_over(*_: Any) -> None:
+                    session.take_over()
+
+                session._reader._control = take_over
+                write(server.peer, *trades(1, 2), PING, *trades(4, 5))
+                await wait_until(lambda: len(rig.of(Trade)) == 5, what="all trades")
+            assert ids(rig) == [1, 2, 3, 4, 5]
 
 
 async def test_others_get_a_turn_even_if_no_frame_can_be_used() -> None:

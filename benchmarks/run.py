@@ -118,7 +118,7 @@ def main() -> None:
     print(json.dumps(interpreter.described()), flush=True)
     if not options.against:
         for name in names:
-            done = subprocess.run((sys.executable, *command(name, behind)), check=False)
+            done = subprocess.run((sys.executable, *command(name, behind)), env=tree.ours().environment(), check=False)
             if done.returncode:
                 raise SystemExit(done.returncode)
         return

@@ -19,7 +19,7 @@ import structlog
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
-from crosstape.bus.read.poller import Decode
+from crosstape.bus.read.decoding import Decode
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_aggregator.checks.candle_check import CandleCheck

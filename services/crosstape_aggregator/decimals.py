@@ -15,8 +15,10 @@ HIGH: Final = Decimal("1E+24")
 """Prices and sizes outside [LOW, HIGH) are not usable: a zero price, NaN, infinity, a wrong exponent."""
 
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
-_PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
-_UNROUNDED: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=[*_TRAPS, Rounded])
+DIGITS: Final = 96
+"""Most digits of a usable number."""
+_PRODUCT: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_UNROUNDED: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=[*_TRAPS, Rounded])
 # A usable number has 96 digits at most, so its last digit is no lower than 1E-119, and that of any product of two is no lower than 1E-238.
 # The product is below 1E+48, and 1E+15 of them stay below 1E+63, so an exact sum has at most 63 + 238 digits. A composite adds products of
 # three usable numbers: at most 80 + 357 digits. Precision that is not used costs nothing.

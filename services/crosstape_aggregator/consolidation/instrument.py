@@ -27,6 +27,7 @@ from crosstape_schemas import (
     Status,
     Trade,
 )
+from crosstape_schemas.amounts import AnyNumber
 from crosstape_schemas.trade_time import counts_at
 
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
@@ -80,7 +81,7 @@ class ConsolidatedInstrument:
 
     def apply(self, event: Event, now: int) -> bool:
         """Apply one event. Returns whether it may change the consolidated quote. Kinds that do not matter here are ignored."""
-        apply = _APPLY.get(type(event))
+        apply = APPLY.get(event.__class__)
         return apply is not None and apply(self, event, now)
 
     def touch(self, received_ts: int) -> None:
@@ -190,14 +191,16 @@ class ConsolidatedInstrument:
             return None
         return self._leg(event.venue)
 
-    def _quote(self, quote: Quote, now: int) -> bool:
+    def _quote(self, quote: Quote[AnyNumber], now: int) -> bool:
         leg = self._legs.get(quote.venue)
         if leg is None or quote.epoch != leg.liveness.epoch:
             leg = self._admitted(quote, now)
             if leg is None:
                 return False
         leg.quote(quote)
-        self.touch(quote.received_ts)
+        received_ts = quote.received_ts
+        if received_ts > self._received_ts:  # noqa: PLR1730 — as `touch`, without the call
+            self._received_ts = received_ts
         return True
 
     def _book(self, book: Book, now: int) -> bool:
@@ -284,10 +287,11 @@ def _venue(leg: VenueLeg) -> str:
     return leg.venue
 
 
-_APPLY: Final[dict[type[Event], Callable[[ConsolidatedInstrument, Any, int], bool]]] = {
+APPLY: Final[dict[type[Event], Callable[[ConsolidatedInstrument, Any, int], bool]]] = {
     Quote: ConsolidatedInstrument._quote,
     Book: ConsolidatedInstrument._book,
     Status: ConsolidatedInstrument._status,
     Trade: ConsolidatedInstrument._trade,
     Gap: ConsolidatedInstrument._gap,
 }
+"""What `ConsolidatedInstrument.apply` does with each kind of event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from crosstape.bus.read.continuity import Continuity
 from crosstape.bus.read.entry import Entry
 from crosstape.history.text_events import decode, decode_all
 from tests.bus.tape import KEYS, TRADES, fast, stamped, trade
+
+pytestmark = pytest.mark.usefixtures("waits_for")
 
 
 async def everything(url: str, *, as_runs: bool) -> tuple[list[Entry], list[Missed], list[Foreign], dict[str, str]]:
@@ -74,7 +77,7 @@ def test_a_numbering_is_checked_at_once_as_one_by_one(known: list[tuple[str, int
         for number in known:
             one.know_number(*number)
     events = [decode(stamped(trade(seq, venue=venue), epoch, seq)) for venue, epoch, seq in following]
-    before = dict(together._next)
+    before = copy.deepcopy(together._next)
 
     touched = together.check_all(*zip(*following, strict=True))
 
@@ -84,7 +87,7 @@ def test_a_numbering_is_checked_at_once_as_one_by_one(known: list[tuple[str, int
         assert together._next == single._next
     else:
         assert together._next == before
-        expected = dict(before)
+        expected = {(venue, epoch): seq for venue, epochs in before.items() for epoch, seq in epochs.items()}
         for venue, epoch, seq in following:
             if expected.get((venue, epoch)) != seq:
                 break

@@ -35,12 +35,13 @@ class Missed(msgspec.Struct, frozen=True, gc=False):
 class Continuity:
     """Tracks the next number of each (venue, epoch) on one stream."""
 
-    __slots__ = ("_from_first", "_next", "_stream")
+    __slots__ = ("_count", "_from_first", "_next", "_stream")
 
     def __init__(self, stream: str, *, from_first: bool) -> None:
         self._stream = stream
         self._from_first = from_first
-        self._next: dict[tuple[str, int], int] = {}
+        self._next: dict[str, dict[int, int]] = {}  # venue → epoch → next number: no key has to be made for each event
+        self._count = 0  # of (venue, epoch)
 
     def know(self, event: Event) -> None:
         """Note an event before the position where the reader starts: the event after it must have the next number."""
@@ -48,8 +49,8 @@ class Continuity:
 
     def know_number(self, venue: str, epoch: int, seq: int) -> None:
         """The same as `know`, for an event of which only this is known."""
-        key = (venue, epoch)
-        self._next[key] = max(self._next.get(key, 0), seq + 1)
+        if seq >= self._next.get(venue, {}).get(epoch, 0):
+            self._set(venue, epoch, seq + 1)
 
     def check(self, event: Event) -> Missed | bool:
         """Returns True for the next event, or the first one known; False for one seen before; `Missed` for a new one behind missing ones.
@@ -58,12 +59,15 @@ class Continuity:
         stream, or it has seen an earlier epoch of the venue. Then it was there when this epoch started, and should have seen number 1.
         An event numbered 0 comes from a producer that does not number; it is accepted as it is.
         """
-        seq = event.seq
-        key = (event.venue, event.epoch)
-        expected = self._next.get(key)
-        if seq == expected:
-            self._next[key] = seq + 1
-            return True
+        seq, epoch, expected = event.seq, event.epoch, None
+        try:
+            epochs = self._next[event.venue]
+            expected = epochs[epoch]
+            if expected == seq:
+                epochs[epoch] = seq + 1
+                return True
+        except KeyError:
+            pass
         if not seq:
             return True
         if expected is None:
@@ -71,33 +75,44 @@ class Continuity:
             self._forget()
         elif seq < expected:
             return False
-        self._next[key] = seq + 1
+        self._set(event.venue, epoch, seq + 1)
         if seq == expected:
             return True
-        return Missed(self._stream, event.venue, event.epoch, expected, seq - expected)
+        return Missed(self._stream, event.venue, epoch, expected, seq - expected)
 
     def check_all(self, venues: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]) -> set[tuple[str, int]]:
         """Returns the (venue, epoch) of these events if each is the next one of a numbering that is known.
 
         If not, it returns nothing, and notes nothing: `check` each.
         """
-        numbers = {key: count(seq) for key, seq in self._next.items()}
+        numbers = {(venue, epoch): count(seq) for venue, epochs in self._next.items() for epoch, seq in epochs.items()}
         try:
             expected = tuple(map(next, map(numbers.__getitem__, zip(venues, epochs, strict=True))))
         except KeyError:
             return set()
         if expected != tuple(seqs):
             return set()
-        before, self._next = self._next, {key: next(following) for key, following in numbers.items()}
-        return {key for key, seq in self._next.items() if seq != before[key]}
+        touched = set()
+        for (venue, epoch), following in numbers.items():
+            if (seq := next(following)) != self._next[venue][epoch]:
+                self._next[venue][epoch] = seq
+                touched.add((venue, epoch))
+        return touched
 
     def _was_there(self, event: Event) -> bool:
         if event.venue == CONSOLIDATED and event.instrument == VENUE_WIDE:
             return False  # aggregators of several shares write there at the same time, each under its own epoch
         if isinstance(event, Bar) and event.revision:
             return False  # a recorder corrects old bars while the aggregator writes new ones, under an epoch of its own
-        return any(venue == event.venue and epoch < event.epoch for venue, epoch in self._next)
+        return any(epoch < event.epoch for epoch in self._next.get(event.venue, ()))
+
+    def _set(self, venue: str, epoch: int, following: int) -> None:
+        epochs = self._next.setdefault(venue, {})
+        self._count += epoch not in epochs
+        epochs[epoch] = following
 
     def _forget(self) -> None:
-        if len(self._next) > EPOCHS:
-            del self._next[min(self._next, key=lambda key: key[1])]
+        if self._count > EPOCHS:
+            epoch, venue = min((epoch, venue) for venue, epochs in self._next.items() for epoch in epochs)
+            del self._next[venue][epoch]
+            self._count -= 1

@@ -21,7 +21,8 @@ from crosstape.bus.read.bell import Bells
 from crosstape.bus.read.bell_turns import RungStreams
 from crosstape.bus.read.decoding import Decode, DecodeAll, EntryDecoder, ReaderCallbacks
 from crosstape.bus.read.entry import Entry, Fetched, Start
-from crosstape.bus.read.followed import FollowedStream, RawEntries, parse_id
+from crosstape.bus.read.followed import FollowedStream, RawEntries
+from crosstape.bus.read.inspection import Inspection
 from crosstape.bus.read.progress import ReadProgress
 from crosstape.bus.read.script import CATCH_UP, LOOK_STREAMS, look, look_for_bells
 from crosstape.bus.read.turns import EveryStream, Question, Turns
@@ -30,7 +31,7 @@ from crosstape_schemas import decode
 
 READ_ENTRIES: Final = 2048
 """How many entries an answer brings, about, if all streams that it reads have some."""
-ENTRIES_EACH: Final = 16
+ENTRIES_EACH: Final = 32
 """How many entries of each stream an answer may bring at least: after a stream has changed, the next of its entries cost much less."""
 STREAMS: Final = 512
 """Streams at most that one connection should wait for."""
@@ -71,6 +72,8 @@ class Poller:
     ) -> None:
         """`changed` is called when the connection falls behind or has caught up; see `progress`. `decode_all`: runs are wanted."""
         self.streams: dict[bytes, FollowedStream] = {}
+        self._unplaced: dict[bytes, FollowedStream] = {}
+        """Streams of which it is not known yet where to start."""
         self._progress = ReadProgress[bytes](changed)
         self._client = client
         self._connection = raw_connection(client)
@@ -83,12 +86,13 @@ class Poller:
         self._turns: Turns = self._every
         self._chosen = False  # `_turns` suits the streams and the bells
         self._doubt = False
-        self._rechecked = 0.0
-        self._moved: dict[str, str] = {}
+        self._inspection = Inspection(client, self.streams, self._decoder, self._leave_out)
 
     def add(self, stream: FollowedStream) -> None:
         """Read this stream as well, from the next fetch on."""
         self.streams[stream.key] = stream
+        if not stream.id:
+            self._unplaced[stream.key] = stream
         self._bells.follow(stream)
         self._progress.added(stream.key)
         self._chosen = False
@@ -96,6 +100,7 @@ class Poller:
     def remove(self, key: bytes) -> None:
         """Stop reading this stream. What was read of it already may still come."""
         self.streams.pop(key, None)
+        self._unplaced.pop(key, None)
         self._forget(key)
         self._bells.forget(key)
         self._progress.removed(key)
@@ -112,7 +117,7 @@ class Poller:
     @property
     def has_more(self) -> bool:
         """Whether the last answer left entries on the server, or the start of a stream is still to be found."""
-        return self._turns.has_more or any(not stream.id and not stream.wrong for stream in self.streams.values())
+        return self._turns.has_more or bool(self._fresh())
 
     @property
     def waits_for(self) -> int | None:
@@ -128,14 +133,16 @@ class Poller:
         """Wait for the next events, without a timeout. Events of one stream are in order. Call it when the last answer was passed on."""
         while True:
             self._progress.passed_on()
-            if fresh := [stream for stream in self.streams.values() if not stream.id and not stream.wrong]:
+            if fresh := self._fresh():
                 return await self._find_starts(fresh[:LOOK_STREAMS])
-            self._recheck()
             answer = await self._availability.until_answered(self._read, self)
             batch = self._accept(answer) if answer is not None else Fetched([], {})
-            if batch.cursors or self._moved:
-                moved, self._moved = self._moved, {}
+            if batch.cursors or self._inspection.moved:
+                moved, self._inspection.moved = self._inspection.moved, {}
                 return Fetched(batch.entries, {**moved, **batch.cursors}, batch.runs)
+
+    def _fresh(self) -> list[FollowedStream]:
+        return [stream for stream in self._unplaced.values() if not stream.wrong] if self._unplaced else []
 
     async def _find_starts(self, fresh: Sequence[FollowedStream]) -> Fetched:
         """Find the id that each stream starts after. All that is awaited comes first, so that it can be cancelled and called again."""
@@ -144,8 +151,10 @@ class Poller:
         cursors: dict[str, str] = {}
         for stream, info in zip(fresh, infos, strict=True):
             if info is None:
-                self._note_wrong(stream)
+                self._inspection.note_wrong(stream)
                 continue
+            if self._unplaced.get(stream.key) is stream:
+                del self._unplaced[stream.key]
             if stream.begin(info):
                 self._decoder.miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
@@ -157,11 +166,9 @@ class Poller:
     async def _read(self) -> _Answer | None:
         """Ask once, and wait where the question says so. None: nothing could be asked."""
         try:
-            if self._doubt:
-                await self._look_again()
-                self._doubt = False
-            await self._choose_turns()
-            question = self._turns.question(time.monotonic())
+            await self._inspect(now_s := time.monotonic())
+            await self._choose_turns(now_s)
+            question = self._turns.question(now_s)
             if not question.streams and not question.bells:
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing can be read before they are looked at again
                 return None
@@ -171,9 +178,8 @@ class Poller:
             if not str(exc).startswith("WRONGTYPE"):
                 self._lose()
                 raise
+            self._doubt = True  # look which of the keys is wrong
             self._bells.lost()
-            self._rung.begin()
-            await self._look_again()  # finds which of the keys is wrong
             return None
         except UNAVAILABLE:
             self._lose()
@@ -211,7 +217,7 @@ class Poller:
                 read[stream.key] = entries[:count]
             if stream.catch_up(first, last, added, entries, following):
                 self._decoder.miss(stream.missed())
-                self._moved[stream.name] = last.decode()
+                self._inspection.moved[stream.name] = last.decode()
         return read
 
     def _accept(self, answer: _Answer) -> Fetched:
@@ -228,9 +234,16 @@ class Poller:
         self._turns.note(question, {stream.key: len(raw) for stream, raw in read}, answer.at_most, names, time.monotonic())
         return batch
 
-    async def _choose_turns(self) -> None:
+    async def _inspect(self, now_s: float) -> None:
+        """Look at the streams, all of them after an outage; and at the bells, which may have been made again as well."""
+        if self._doubt:
+            await self._inspection.look_at_all()
+            self._doubt = False
+        elif await self._inspection.look_at_some(now_s, RECHECK_S) and self._turns is self._rung:
+            await self._look_for_bells(now_s)
+
+    async def _choose_turns(self, now_s: float) -> None:
         """Wait for the bells where there are many streams, and bells that are worth it; look up where these end first."""
-        now_s = time.monotonic()
         turns: Turns = self._every
         if len(self.streams) > LISTEN and not self._bells.rests(now_s):
             if self._bells.to_look_up(now_s):
@@ -262,37 +275,6 @@ class Poller:
                 log.warning("bus.bell_unusable", bell=bell.key.decode(), reason=reason[:200])
             self._bells.place(bell, last, now_s)
 
-    async def _look_again(self) -> None:
-        """Check all streams after an outage or an odd answer: leave out what is no stream, and start again on what was made again.
-
-        A server that lost data gets some of it again from its producers, under new ids; the numbering shows which of it was read before.
-        """
-        streams = [stream for stream in self.streams.values() if stream.id or stream.wrong]
-        infos = await look(self._client, streams, values=False)
-        if self._turns is self._rung:
-            await self._look_for_bells(time.monotonic())
-        for stream, info in zip(streams, infos, strict=True):
-            if info is None:
-                self._note_wrong(stream)
-                continue
-            stream.wrong = False
-            if not stream.id:
-                continue
-            if parse_id(info.id) < parse_id(stream.id):
-                stream.restart(info.removed)
-                continue
-            before = stream.id
-            if stream.check(info):
-                self._decoder.miss(stream.missed())
-            if stream.id != before:
-                self._moved[stream.name] = stream.id.decode()
-
-    def _recheck(self) -> None:
-        now = time.monotonic()
-        if now > self._rechecked + RECHECK_S:
-            self._doubt = self._doubt or self._rechecked > 0
-            self._rechecked = now
-
     def _lose(self) -> None:
         """Note that the connection is lost, or that the server answers oddly: nothing is certain any more."""
         self._doubt = True
@@ -304,14 +286,6 @@ class Poller:
         self._every.forget(key)
         self._rung.forget(key)
 
-    def _note_wrong(self, stream: FollowedStream) -> None:
-        if stream.wrong:
-            return
-        stream.wrong = True
-        self._forget(stream.key)
-        self._progress.added(stream.key)  # counts as unread until it is a stream again
-        if stream.id:
-            stream.restart(None)  # what will be there is new
-        else:
-            stream.accounted = None
-        self._decoder.note_foreign(stream, b"", "the key is no stream")
+    def _leave_out(self, key: bytes) -> None:
+        self._forget(key)
+        self._progress.added(key)  # counts as unread until it is a stream again

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.known_range import LONG_NS, SHORT_NS, KnownRange
 from crosstape_connector.feeds.books.ladder import Ladder
-from crosstape_connector.feeds.books.order_book import LEFT, OrderBook
+from crosstape_connector.feeds.books.order_book import LEFT, NEAR, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
@@ -228,9 +228,27 @@ def test_a_book_is_renewed_before_it_runs_out_and_stays_live() -> None:
     one.say(one.feeds.apply(one.market.sweep(5, up=True)))
 
     assert one.live
-    assert [(request.cause, request.levels) for request in one.requests] == [(LEFT, 16)]
+    assert [(request.cause, request.levels) for request in one.requests] == [(NEAR, 16)]
     one.answer()
     assert (len(one.order_book.levels.asks.prices), one.gaps, one.requests) == (16, [], [])
+
+
+def test_a_narrow_snapshot_is_followed_by_a_larger_one_at_once() -> None:
+    """Its eight levels are less than a thousandth of the price: it would soon run out. If the largest is narrow, too, so be it."""
+    one = Connector("book", levels=60)
+    for side in ("bids", "asks"):
+        sizes = {price + 999_000: size for price, size in getattr(one.market, side).items()}
+        setattr(one.market, side, sizes)
+    one.say(one.feeds.apply(one.market.change([(1_000_000, 5)])))
+
+    asked = []
+    while one.requests:
+        asked.append(one.requests[0].levels)
+        one.answer()
+        assert one.live
+
+    assert asked == [8, 16, 40]
+    assert one.gaps == []
 
 
 def test_a_market_that_jumps_beyond_the_edge_breaks_the_book_until_it_is_renewed() -> None:

@@ -28,21 +28,22 @@ LONG_NS: Final = 4 * 3_600_000_000_000
 
 
 class KnownRange:
-    """The choice of one book. `trims`: levels beyond the edges are dropped. `strict`: the book is broken if it is not known far enough."""
+    """How far one book is known. `strict`: it has no levels beyond the edges, and is broken if not all that are published are known."""
 
-    __slots__ = ("_begun_ts", "_choice", "_choices", "_is_narrow", "_limit", "depth", "strict", "trims")
+    __slots__ = ("_begun_ts", "_choice", "_choices", "_is_narrow", "_is_roomy", "_limit", "depth", "strict")
 
     def __init__(self, choices: Sequence[int] = (), depth: int = 0, *, keeps_all: bool = False, renews: bool = True) -> None:
         """`choices`: levels a side that a snapshot by REST may have, ascending; empty: no choice. `depth`: those that are published.
 
-        `keeps_all`: the changes are published, too, for readers that build their own book from them: it has the most levels there are.
+        `keeps_all`: the changes are published, too, for readers that build their own book from them. It has the largest snapshot, and all
+        levels that were ever seen; it is not broken, since no change is missing, and published as far as it is known until it is renewed.
         `renews`: whether requests for snapshots are answered; they are not where a capture is replayed.
         """
         roomy = tuple(count for count in choices if count >= ROOM * depth)
         self.depth = depth
-        self.strict = bool(roomy) and renews
-        self.trims = self.strict and not keeps_all
-        self._choices = roomy if self.trims else tuple(choices[-1:])
+        self._is_roomy = bool(roomy) and renews
+        self.strict = self._is_roomy and not keeps_all
+        self._choices = roomy if self.strict else tuple(choices[-1:])
         self._choice = 0
         self._limit = 0  # the most levels a side that the newest snapshot could have, as far as is known
         self._is_narrow = False
@@ -61,7 +62,7 @@ class KnownRange:
 
     def trim(self, side: Ladder) -> None:
         """Drop the levels that are farthest from the best price, if there are half as many again as the snapshot could have."""
-        if self.trims and len(side.prices) > self._limit * 3 // 2:
+        if self.strict and len(side.prices) > self._limit * 3 // 2:
             side.trim(self._limit)
 
     def suffices(self, side: Ladder) -> bool:
@@ -70,7 +71,7 @@ class KnownRange:
 
     def is_ample(self, side: Ladder) -> bool:
         """Whether a side is known so far that the book need not be renewed yet."""
-        if not self.strict:
+        if not self._is_roomy:
             return self.suffices(side)
         return not self._is_narrow and side.knows(max(2 * self.depth, self._limit // 5))
 

@@ -270,7 +270,7 @@ class OrderBook:
         """Make the book from a snapshot (step 6) and apply the updates after it (step 7)."""
         levels, was_live = self.levels, self.live
         old_bids, old_asks = levels.bids, levels.asks
-        fault = levels.replace(snapshot, drops=self.known.trims)
+        fault = levels.replace(snapshot, drops=self.known.strict)
         if fault is not None:
             return self._break(fault.cause, fault.reason)
         self.checks.snapshots += 1

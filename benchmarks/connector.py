@@ -56,13 +56,14 @@ def main() -> None:
     parser.add_argument("--redis-url", default="", help="of a server that runs; empty: start one")
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--symbols", type=int, default=20)
+    parser.add_argument("--kind", choices=("trade", "aggTrade"), default="trade", help="of the source's frames")
     options = parser.parse_args()
     keys = Keys(prefix=f"bench-{time.time_ns()}")
     names = harness.instruments(options.symbols)
     streams = [keys.stream("trade", name) for name in names]
     with contextlib.ExitStack() as stack:
         bus = stack.enter_context(harness.server(options.redis_url))
-        own_source = ("--symbols", str(options.symbols), "--count", str(options.count))
+        own_source = ("--symbols", str(options.symbols), "--count", str(options.count), "--kind", options.kind)
         port = options.ws_port or stack.enter_context(harness.source(*own_source))
         run_dir = stack.enter_context(tempfile.TemporaryDirectory())
         settings = Path(run_dir) / "settings.toml"
@@ -90,6 +91,7 @@ def main() -> None:
     harness.report(
         benchmark="connector",
         symbols=options.symbols,
+        kind=options.kind,
         frames=last,
         complete=last == options.count,
         frames_per_s=round(counted / seconds),

@@ -20,18 +20,21 @@ HERE = Path(__file__).parent
 
 
 @contextlib.contextmanager
-def server(url: str = "") -> Iterator[str]:
-    """Yields the url of a server: the given one, or an embedded server that runs for the length of the block."""
+def server(url: str = "", *, tcp: bool = False) -> Iterator[str]:
+    """Yields the url of a server: the given one, or an embedded server that runs for the length of the block.
+
+    It listens on a unix socket; with `tcp`, on a loopback port.
+    """
     if url:
         yield url
         return
     import asyncio  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="crosstape-bench-") as run_dir:
-        embedded = EmbeddedServer(run_dir)
+        embedded = EmbeddedServer(run_dir, port=0 if tcp else None)
         asyncio.run(embedded.start())
         try:
-            yield embedded.url
+            yield embedded.tcp_url if tcp else embedded.url
         finally:
             asyncio.run(embedded.stop())
 

@@ -27,7 +27,9 @@ import tree
 SMALL: Final = {
     "connector": ("--count", "50000"),
     "aggregator": ("--events", "100000", "--instruments", "10", "200"),
-    "latency": ("--rate", "2000", "--seconds", "4"),
+    "latency": ("--rate", "2000", "--seconds", "3"),
+    "scale": ("--seconds", "1", "--instruments", "20", "1000"),
+    "memory": ("--instruments", "30"),
     "book": ("--updates", "5000", "--runs", "2"),
     "gateway": ("--clients", "200", "--seconds", "1", "--only", "gathered"),
     "recorded_rows": ("--rows", "10000", "--rounds", "3", "--merged", "2"),
@@ -118,7 +120,7 @@ def main() -> None:
     print(json.dumps(interpreter.described()), flush=True)
     if not options.against:
         for name in names:
-            done = subprocess.run((sys.executable, *command(name, behind)), check=False)
+            done = subprocess.run((sys.executable, *command(name, behind)), env=tree.ours().environment(), check=False)
             if done.returncode:
                 raise SystemExit(done.returncode)
         return

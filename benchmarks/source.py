@@ -1,11 +1,13 @@
 """A loopback server with just enough of Binance spot to load a connector, cheap enough not to be what is measured.
 
     python benchmarks/source.py PORT --symbols 20 --count 200000            # trade frames as fast as they are taken
+    python benchmarks/source.py PORT --kind aggTrade                        # aggTrade frames, which other libraries subscribe
     python benchmarks/source.py PORT --symbols 20 --count 50000 --rate 5000 # bookTicker frames, so many a second
 
-Pairs are COIN0USDT, COIN1USDT …; frames start after the first SUBSCRIBE, are the same on every connection, and the socket then stays
-open. Trade ids and update ids rise by one per symbol from 1. With a rate, a quote's bid size is the moment of sending, in seconds with
-nine decimals: exact digits travel through the tape unchanged, so whoever reads a consolidated quote can tell how long it took.
+Pairs are COIN0USDT, COIN1USDT …; frames start after the first SUBSCRIBE, or at once if the address names streams; they are the same on
+every connection, and the socket then stays open. Trade ids and update ids rise by one per symbol from 1. With a rate, a quote's bid size is
+the moment of sending, in seconds with nine decimals: exact digits travel through the tape unchanged, so whoever reads a consolidated quote
+can tell how long it took.
 """
 
 from __future__ import annotations
@@ -31,15 +33,16 @@ def text_frame(payload: bytes) -> bytes:
     return head + payload
 
 
-def trade(index: int, symbols: int) -> bytes:
+def trade(kind: str, index: int, symbols: int) -> bytes:
     """The `index`-th frame: one trade, round robin over the symbols."""
     number, coin = divmod(index, symbols)
     price = f"{57000 + index % 977 / 100:.2f}000000"
+    ids = f'"a":{number + 1},"f":{number + 1},"l":{number + 1}' if kind == "aggTrade" else f'"t":{number + 1}'
     data = (
-        f'{{"e":"trade","E":{FIXED_MS},"s":"COIN{coin}USDT","t":{number + 1},"p":"{price}","q":"0.0{index % 89 + 10}21000",'
+        f'{{"e":"{kind}","E":{FIXED_MS},"s":"COIN{coin}USDT",{ids},"p":"{price}","q":"0.0{index % 89 + 10}21000",'
         f'"T":{FIXED_MS},"m":{"true" if index & 1 else "false"},"M":true}}'
     )
-    return text_frame(f'{{"stream":"coin{coin}usdt@trade","data":{data}}}'.encode())
+    return text_frame(f'{{"stream":"coin{coin}usdt@{kind}","data":{data}}}'.encode())
 
 
 def quote(index: int, symbols: int, now_ns: int) -> bytes:
@@ -63,11 +66,11 @@ def exchange_info(symbols: int) -> bytes:
 class Source:
     """Serves frames. They are encoded before the first client connects, unless they carry the time."""
 
-    def __init__(self, symbols: int, count: int, rate: float) -> None:
+    def __init__(self, symbols: int, count: int, rate: float, kind: str) -> None:
         self.symbols, self.count, self.rate = symbols, count, rate
         self.info = exchange_info(symbols)
         starts = range(0, 0 if rate else count, CHUNK)
-        self.chunks = [b"".join(trade(i, symbols) for i in range(start, min(start + CHUNK, count))) for start in starts]
+        self.chunks = [b"".join(trade(kind, i, symbols) for i in range(start, min(start + CHUNK, count))) for start in starts]
 
     async def send(self, writer: asyncio.StreamWriter) -> None:
         """Send all frames to one client."""
@@ -96,6 +99,8 @@ class Source:
             accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
             writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+            if b"streams=" in request.split(b"\r\n", 1)[0]:
+                sending = asyncio.create_task(self.send(writer), name="source.send")
             async for opcode, payload in client_frames(reader):
                 if opcode == 8:
                     writer.write(b"\x88" + bytes((len(payload),)) + payload)
@@ -131,9 +136,10 @@ async def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--kind", choices=("trade", "aggTrade"), default="trade", help="of the trades, without a rate")
     parser.add_argument("--rate", type=float, default=0.0, help="frames a second; 0: as fast as they are taken")
     options = parser.parse_args()
-    source = Source(options.symbols, options.count, options.rate)
+    source = Source(options.symbols, options.count, options.rate, options.kind)
     server = await asyncio.start_server(source.serve, "127.0.0.1", options.port)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()

@@ -7,7 +7,7 @@ bounds below no sum can need more digits than `_SUM` has, so a number that was a
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, Rounded, localcontext
 from typing import Final
 
 LOW: Final = Decimal("1E-24")
@@ -15,7 +15,10 @@ HIGH: Final = Decimal("1E+24")
 """Prices and sizes outside [LOW, HIGH) are not usable: a zero price, NaN, infinity, a wrong exponent."""
 
 _TRAPS: Final = [DivisionByZero, Inexact, InvalidOperation, Overflow]
-_PRODUCT: Final = Context(prec=96, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+DIGITS: Final = 96
+"""Most digits of a usable number."""
+_PRODUCT: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_UNROUNDED: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=[*_TRAPS, Rounded])
 # A usable number has 96 digits at most, so its last digit is no lower than 1E-119, and that of any product of two is no lower than 1E-238.
 # The product is below 1E+48, and 1E+15 of them stay below 1E+63, so an exact sum has at most 63 + 238 digits. A composite adds products of
 # three usable numbers: at most 80 + 357 digits. Precision that is not used costs nothing.
@@ -28,8 +31,8 @@ _HALF: Final = Decimal("0.5")
 _BPS: Final = Decimal(10_000)
 _BPS_STEP: Final = Decimal("0.0001")
 
-product = _PRODUCT.multiply
-"""Exact product of two usable numbers. Raises `decimal.Inexact` when it has more than 96 digits."""
+_product = _PRODUCT.multiply
+_unrounded_product = _UNROUNDED.multiply
 add = _SUM.add
 subtract = _SUM.subtract
 times = _SUM.multiply
@@ -63,6 +66,19 @@ def usable(price: Decimal | None, size: Decimal | None) -> bool:
     except (InvalidOperation, Inexact):
         return False
     return True
+
+
+def value_of(price: Decimal, size: Decimal) -> Decimal | None:
+    """Return price × size, exactly; None if one of them is not `usable`, or if the product has more than 96 digits."""
+    try:
+        if LOW <= price < HIGH and LOW <= size < HIGH:
+            return _unrounded_product(price, size)  # it has 96 digits at most, so each of them has: nearly always
+    except (Inexact, InvalidOperation, Rounded):
+        pass
+    try:
+        return _product(price, size) if usable(price, size) else None
+    except Inexact:
+        return None
 
 
 def well_formed(bid: tuple[Decimal | None, Decimal | None], ask: tuple[Decimal | None, Decimal | None]) -> bool:

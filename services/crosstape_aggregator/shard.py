@@ -19,11 +19,13 @@ import structlog
 from crosstape.bus import Client, Entry, Foreign, Missed, Publisher, Reader, Start
 from crosstape.bus.client.call import UNAVAILABLE, execute
 from crosstape.bus.metrics.prometheus import PrometheusReaderMetrics
+from crosstape.bus.read.decoding import Decode
 from crosstape.errors import BusError
 from crosstape.settings import Settings
 from crosstape_aggregator.checks.candle_check import CandleCheck
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_aggregator.consolidation.quote_text import decode_for_legs
 from crosstape_aggregator.metrics.exporter import FOREIGN, MISSED, READ_LAG, Exporter
 from crosstape_aggregator.publishing.composite_publisher import CompositePublisher
 from crosstape_aggregator.publishing.quote_publisher import QuotePublisher
@@ -77,7 +79,7 @@ class ShardAggregator:
         self._discovery = Discovery(client, keys, LIVE_KINDS | KINDS, settings.aggregator.instruments, shard=shard)
         self._found: list[FoundStream] = []  # new streams, until reading them has started
         self._predecessor = Predecessor(client, keys, shard)
-        self._live, self._past_reader = self._reader(settings), self._reader(settings)
+        self._live, self._past_reader = self._reader(settings, decode_for_legs), self._reader(settings, decode)
         self._barrier = Barrier()
         readers = (self._live, self._past_reader)
         self._past = PastReader(
@@ -103,7 +105,7 @@ class ShardAggregator:
         self._waits = False  # whether the live reader waits for events
         self.sign = SignOfLife(publisher, shard, settings.aggregator.status_interval_s, self._progress, self._report_stop)
 
-    def _reader(self, settings: Settings) -> Reader:
+    def _reader(self, settings: Settings, decoder: Decode) -> Reader:
         return Reader(
             self._client,
             self._keys,
@@ -111,6 +113,7 @@ class ShardAggregator:
             on_foreign=_foreign,
             metrics=PrometheusReaderMetrics(),
             backoff_s=settings.bus.backoff_s,
+            decode=decoder,
         )
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

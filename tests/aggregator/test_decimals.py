@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, Inexact
+from decimal import Context, Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_aggregator.decimals import add, average, basis_points, mid, plain, product, subtract, usable
+from crosstape_aggregator.decimals import add, average, basis_points, mid, plain, subtract, usable, value_of
 
 usable_numbers = st.decimals(min_value=Decimal("1E-24"), max_value=Decimal("9E+23"), allow_nan=False, allow_infinity=False).filter(
     lambda number: usable(number, None)
@@ -21,15 +21,48 @@ def test_sums_of_products_are_exact(levels: list[tuple[Decimal, Decimal]]) -> No
     """No digit is lost, however different the numbers are. A number that was added can be subtracted again."""
     total, expected = Decimal(0), Fraction(0)
     for price, size in levels:
-        try:
-            value = product(price, size)
-        except Inexact:
+        value = value_of(price, size)
+        if value is None:
             continue
         total = add(total, value)
         expected += Fraction(price) * Fraction(size)
 
     assert Fraction(total) == expected
     assert subtract(total, total) == 0
+
+
+LONG = Decimal("1." + "1" * 94 + "5")
+"""A number of 96 digits."""
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "value"),
+    [
+        ("1.10", "2.0", "2.200"),
+        (LONG, "1", LONG),
+        (LONG, "2.000", Decimal("2." + "2" * 93 + "3")),
+        (LONG, "1.1", None),  # the product is longer than 96 digits
+        (LONG, "1." + "0" * 99, LONG),  # zeros are no digits
+        (f"{LONG}5", "2", None),  # the product would be short enough, but the price is not
+        ("0", "1", None),
+        ("1", "NaN", None),
+        ("1", "1E+24", None),
+    ],
+)
+def test_the_value_of_a_trade_is_exact_or_there_is_none(price: Decimal | str, size: Decimal | str, value: Decimal | str | None) -> None:
+    """It has 96 digits at most, as have price and size; zeros at the end do not count."""
+    assert value_of(Decimal(price), Decimal(size)) == (None if value is None else Decimal(value))
+
+
+@given(st.decimals(allow_nan=True, allow_infinity=True), st.decimals(allow_nan=True, allow_infinity=True))
+def test_any_two_numbers_have_a_value_or_none(price: Decimal, size: Decimal) -> None:
+    """Only usable numbers have a value, and it is their product."""
+    value = value_of(price, size)
+    if value is not None:
+        assert usable(price, size)
+        assert Fraction(value) == Fraction(price) * Fraction(size)
+    elif usable(price, size):
+        assert len((Context(prec=512).multiply(price, size)).normalize(Context(prec=512)).as_tuple().digits) > 96
 
 
 @given(usable_numbers, usable_numbers)

@@ -12,7 +12,7 @@ from crosstape_aggregator.bars.output import BarOutput
 from crosstape_aggregator.bars.rules import BarRules
 from crosstape_aggregator.clocks import SECOND
 from crosstape_aggregator.consolidation.counts import Counts
-from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
+from crosstape_aggregator.consolidation.instrument import APPLY, ConsolidatedInstrument
 from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.outputs import Output
 from crosstape_aggregator.consolidation.rules import Rules
@@ -62,19 +62,22 @@ class Engine:
         """
         instruments, schedule, dirty = self.instruments, self._schedule, self._venues.dirty
         changed = schedule.changed
+        merged = 0
         for event in events:
             name = event.instrument
+            apply = APPLY.get(event.__class__)
             if name == VENUE_WIDE:
                 self._venue_wide(event, now)
-            elif (instruments.get(name) or self.instrument(name, now)).apply(event, now):
+            elif apply is not None and apply(instruments.get(name) or self.instrument(name, now), event, now):
                 if quiet:
                     self._quiet.add(name)
                 elif name in changed:
-                    schedule.merged += 1  # as `mark` would, per event
+                    merged += 1  # as `mark` would
                 else:
                     schedule.mark(name, now)
             if dirty:
                 self._apply_dirty(event.received_ts, now)
+        schedule.merged += merged
         for kind, count in Counter(map(type, events)).items():
             self.counts.applied[KIND_OF[kind]] += count
 

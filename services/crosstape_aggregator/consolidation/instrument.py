@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from decimal import Inexact
 from typing import Any, Final, NamedTuple
 
 from crosstape_aggregator.bars.state import BarsState
@@ -15,9 +14,7 @@ from crosstape_aggregator.consolidation.liveness import Liveness
 from crosstape_aggregator.consolidation.rules import Rules
 from crosstape_aggregator.consolidation.sinks import BookSink, TradeSink
 from crosstape_aggregator.consolidation.traders import Traders
-from crosstape_aggregator.decimals import usable
 from crosstape_aggregator.windows.coverage import CoverageState
-from crosstape_aggregator.windows.trade_time import trade_second
 from crosstape_aggregator.windows.vwap import TradeWindows, WindowsState
 from crosstape_schemas import (
     VENUE_WIDE,
@@ -30,6 +27,8 @@ from crosstape_schemas import (
     Status,
     Trade,
 )
+from crosstape_schemas.amounts import AnyNumber
+from crosstape_schemas.trade_time import counts_at
 
 _LEG_KINDS: Final = frozenset({"quote", "book", VENUE_WIDE})
 
@@ -82,7 +81,7 @@ class ConsolidatedInstrument:
 
     def apply(self, event: Event, now: int) -> bool:
         """Apply one event. Returns whether it may change the consolidated quote. Kinds that do not matter here are ignored."""
-        apply = _APPLY.get(type(event))
+        apply = APPLY.get(event.__class__)
         return apply is not None and apply(self, event, now)
 
     def touch(self, received_ts: int) -> None:
@@ -192,14 +191,16 @@ class ConsolidatedInstrument:
             return None
         return self._leg(event.venue)
 
-    def _quote(self, quote: Quote, now: int) -> bool:
+    def _quote(self, quote: Quote[AnyNumber], now: int) -> bool:
         leg = self._legs.get(quote.venue)
         if leg is None or quote.epoch != leg.liveness.epoch:
             leg = self._admitted(quote, now)
             if leg is None:
                 return False
         leg.quote(quote)
-        self.touch(quote.received_ts)
+        received_ts = quote.received_ts
+        if received_ts > self._received_ts:  # noqa: PLR1730 — as `touch`, without the call
+            self._received_ts = received_ts
         return True
 
     def _book(self, book: Book, now: int) -> bool:
@@ -240,27 +241,23 @@ class ConsolidatedInstrument:
         return True
 
     def _trade(self, trade: Trade, now: int) -> bool:
-        venue = trade.venue
+        venue, received_ts = trade.venue, trade.received_ts
         if venue not in self._last_trades:
             self.traders.add_venue(venue)
-        second = trade_second(trade)
-        if second + 1 < trade.received_ts // SECOND:  # it was received after its second and the next one had ended
+        second = counts_at(trade.venue_ts, received_ts) // SECOND  # as `trade_second`, without the call
+        if second + 1 < received_ts // SECOND:  # it was received after its second and the next one had ended
             self._counts.late[venue] += 1
             self._late_trade(trade, now)
         elif self.traders.late:
             self.traders.on_time(trade)
         self._last_trades[venue] = trade
-        self.touch(trade.received_ts)
-        self.windows.advance(now // SECOND)
-        if usable(trade.price, trade.size):
-            try:
-                self.windows.add(second, trade.price, trade.size)
-            except Inexact:
-                pass  # each number is short enough, but their product is not
-            else:
-                if self.bars is not None:
-                    self.bars.trade(trade, now)
-                return True
+        self.touch(received_ts)
+        windows = self.windows
+        windows.advance(now // SECOND)
+        if windows.add(second, trade.price, trade.size):
+            if self.bars is not None:
+                self.bars.trade(trade, now)
+            return True
         self._counts.unusable[venue] += 1
         self.open_gap(venue, second * SECOND, second * SECOND)
         return True
@@ -290,10 +287,11 @@ def _venue(leg: VenueLeg) -> str:
     return leg.venue
 
 
-_APPLY: Final[dict[type[Event], Callable[[ConsolidatedInstrument, Any, int], bool]]] = {
+APPLY: Final[dict[type[Event], Callable[[ConsolidatedInstrument, Any, int], bool]]] = {
     Quote: ConsolidatedInstrument._quote,
     Book: ConsolidatedInstrument._book,
     Status: ConsolidatedInstrument._status,
     Trade: ConsolidatedInstrument._trade,
     Gap: ConsolidatedInstrument._gap,
 }
+"""What `ConsolidatedInstrument.apply` does with each kind of event."""

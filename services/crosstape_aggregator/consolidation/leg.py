@@ -16,6 +16,9 @@ A leg is excluded, in this order of reasons, when
 
 So a new leg counts at once, and so does a leg whose venue was restarted so quickly that it was never excluded. A fault is noted when its
 event arrives, even if it is over before the next quote is computed. Ages are computed with each quote: our clock less `received_ts`.
+
+A quote with text is in order (see `quote_text`). Its decimals are made when a consolidated quote is computed, once: most quotes are
+replaced before that.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from crosstape_aggregator.consolidation.liveness import VenueLiveness
 from crosstape_aggregator.consolidation.pace import Pace
 from crosstape_aggregator.decimals import usable, well_formed
 from crosstape_schemas import Book, Exclusion, FeedState, Leg, Quote, Status
+from crosstape_schemas.amounts import AnyNumber
 
 LIVE: Final = FeedState.LIVE
 _Side = tuple[Decimal | None, Decimal | None]
@@ -38,23 +42,25 @@ class VenueLeg:
 
     __slots__ = (
         "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_listing_state", "_must_settle", "_pace", "_quote_state",
-        "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "ask_price", "ask_size", "bid_price", "bid_size", "crossed", "excluded",
-        "input", "last_book", "liveness", "venue",
+        "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "_unread", "ask_price", "ask_size", "bid_price", "bid_size", "crossed",
+        "excluded", "input", "last_book", "liveness", "venue",
     )  # fmt: skip
 
     def __init__(self, liveness: VenueLiveness) -> None:
         self.venue = liveness.venue
         self.liveness = liveness
-        self.input: Quote | Book | None = None
+        self.input: Quote[AnyNumber] | Book | None = None
         self.last_book: Book | None = None
         """The newest book, also while the prices come from quotes. The instrument sets it, if consolidated books or edges need it."""
         self.bid_price: Decimal | None = None
+        """This price and the next three numbers are those of the `input` at the last `fault`."""
         self.bid_size: Decimal | None = None
         self.ask_price: Decimal | None = None
         self.ask_size: Decimal | None = None
         self.crossed = False
         self.excluded: Exclusion | None = Exclusion.STATE
         """Why the leg does not count, as last judged; None: it counts."""
+        self._unread: Quote[AnyNumber] | None = None  # the input, until decimals of its text are needed
         self._from_quotes = False
         self._listing_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
@@ -67,8 +73,8 @@ class VenueLeg:
         self._suspected_ts = 0  # `heard_ts` when it became suspect; 0: it is not
         self._suspected_at = 0
 
-    def quote(self, quote: Quote) -> None:
-        """Apply the venue's best prices."""
+    def quote(self, quote: Quote[AnyNumber]) -> None:
+        """Apply the venue's best prices. A quote with text must be in order."""
         if quote.epoch != self._epoch:
             self._new_epoch(quote.epoch)
         self._from_quotes = True
@@ -76,7 +82,16 @@ class VenueLeg:
         if received_ts >= self._quote_ts:  # else a newer status arrived first, on its own stream
             self._quote_ts = received_ts
             self._quote_state = quote.state
-        self._set(quote, (quote.bid_price, quote.bid_size), (quote.ask_price, quote.ask_size), self._quote_state)
+        if isinstance(quote.bid_price, str):
+            self.input = self._unread = quote
+            self.crossed = False
+            self._shown = None
+            if self._quote_state is not LIVE or self._listing_state is not LIVE:
+                self.note_fault()
+            return
+        bid = _decimal(quote.bid_price), _decimal(quote.bid_size)
+        ask = _decimal(quote.ask_price), _decimal(quote.ask_size)
+        self._set(quote, bid, ask, self._quote_state)
 
     def book(self, book: Book) -> bool:
         """Apply the venue's book. Its best prices are used while the venue has sent no quotes in this epoch. False: it was not used."""
@@ -115,8 +130,8 @@ class VenueLeg:
         self._quote_state = self._book_state = FeedState.CONNECTING
         self._quote_ts = self._book_ts = 0
 
-    def _set(self, event: Quote | Book, bid: _Side, ask: _Side, state: FeedState) -> None:
-        self.input = event
+    def _set(self, event: Quote[AnyNumber] | Book, bid: _Side, ask: _Side, state: FeedState) -> None:
+        self.input, self._unread = event, None
         self.bid_price, self.bid_size = bid
         self.ask_price, self.ask_size = ask
         self.crossed = False
@@ -178,7 +193,12 @@ class VenueLeg:
         return event.received_ts + stale_ns
 
     def fault(self, now: int, stale_ns: int) -> Exclusion | None:
-        """Return the fault of the leg, without comparison with other legs; None: it has none."""
+        """Return the fault of the leg, without comparison with other legs; None: it has none. Call it before its prices are read."""
+        quote = self._unread
+        if quote is not None:
+            self._unread = None
+            self.bid_price, self.bid_size = _decimal(quote.bid_price), _decimal(quote.bid_size)
+            self.ask_price, self.ask_size = _decimal(quote.ask_price), _decimal(quote.ask_size)
         if self.state is not LIVE:
             return Exclusion.STATE
         if now >= self.stale_ts(stale_ns):
@@ -257,3 +277,7 @@ class VenueLeg:
                 "book" if type(event) is Book else "quote",
             )  # fmt: skip
         return self._shown
+
+
+def _decimal(number: AnyNumber | None) -> Decimal | None:
+    return Decimal(number) if isinstance(number, str) else number

@@ -12,6 +12,7 @@ from crosstape_aggregator.depth.book_leg import counting_book
 from crosstape_aggregator.edges.net import Fee, crossing_size
 from crosstape_aggregator.edges.rules import EdgeRules
 from crosstape_schemas import CONSOLIDATED, Book, Edge, EdgeChange, InputEvent, Quote
+from crosstape_schemas.amounts import AnyNumber
 
 if TYPE_CHECKING:
     from crosstape_aggregator.consolidation.instrument import ConsolidatedInstrument
@@ -161,5 +162,5 @@ class InstrumentEdges:
         }  # never one venue twice: a leg that counts does not cross itself
 
 
-def _named(event: Quote | Book | None) -> InputEvent | None:
+def _named(event: Quote[AnyNumber] | Book | None) -> InputEvent | None:
     return None if event is None else InputEvent("book" if type(event) is Book else "quote", event.epoch, event.seq)

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import NamedTuple
 
-from crosstape_aggregator.decimals import ZERO, add, average, plain, product
+from crosstape_aggregator.decimals import ZERO, add, average, plain, value_of
 from crosstape_aggregator.windows.coverage import Coverage
 from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum
 from crosstape_aggregator.windows.seconds import CROWDED, NEVER, NOTHING, Seconds, minus, plus
@@ -63,17 +64,19 @@ class TradeWindows:
     """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
-        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_midnight_s", "_newest_start_s", "_next_s", "_rolling", "_second",
-        "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
+        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_longest", "_midnight_s", "_newest_start_s", "_next_s", "_rolling",
+        "_second", "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
     )  # fmt: skip
 
     def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
         self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
-        self._rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        self._rolling = sorted(rolling, key=itemgetter(1))  # the longest leaves a second last
         self._days = [window for window in self._windows if window.length_s is None]
-        self._keep_s = max((length_s for _, length_s in self._rolling), default=0)
-        self._shortest_s = min((length_s for _, length_s in self._rolling), default=NEVER)
+        self._longest = self._rolling[-1][0] if self._rolling else None
+        self._keep_s = self._rolling[-1][1] if self._rolling else 0
+        self._shortest_s = self._rolling[0][1] if self._rolling else NEVER
         self._seconds = Seconds()
         self._total = NOTHING
         self._added_s = NEVER  # the second of the trades that were added, but not counted yet: their number and sums follow
@@ -94,20 +97,20 @@ class TradeWindows:
         self._newest_start_s = max((window.start_s for window in self._windows), default=0)
         self._tidy()
 
-    def add(self, second: int, price: Decimal, size: Decimal) -> None:
-        """Add a trade to each window that it belongs to. Price and size are `usable`.
-
-        Raises `decimal.Inexact`, with nothing counted, when their product has more than 96 digits.
-        """
-        value = product(price, size)
+    def add(self, second: int, price: Decimal, size: Decimal) -> bool:
+        """Add a trade to each window that it belongs to. Returns False, with nothing counted, if it has no exact value: see `value_of`."""
+        value = value_of(price, size)
+        if value is None:
+            return False
         if second == self._added_s:
             self._value = add(self._value, value)
             self._volume = add(self._volume, size)
             self._added += 1
-            return
+            return True
         if self._added:
             self._count()
         self._added_s, self._value, self._volume, self._added = second, value, size, 1
+        return True
 
     def _count(self) -> None:
         """Count the trades that were added, all of one second."""
@@ -164,6 +167,8 @@ class TradeWindows:
         while second < window.start_s:
             at = second % MINUTE_S
             window.gone = plus(window.gone, minute[at])
+            if window is self._longest:
+                del minute[at]  # all windows have left it
             if at + 1 in minute:
                 second += 1
             else:
@@ -175,6 +180,7 @@ class TradeWindows:
         self._tidy_s = (self._second // MINUTE_S + 1) * MINUTE_S
         self._seconds.drop(self._second - self._keep_s)
         self._seconds.pack(self._second, {window.leaving_s // MINUTE_S for window, _ in self._rolling})
+        self.coverage.forget(min((window.start_s for window in self._windows), default=self._second))
 
     def state(self) -> WindowsState:
         """Copy the state for a checkpoint. O(minutes)."""
@@ -205,16 +211,32 @@ class TradeWindows:
             self._changed = True
         if self._changed:
             self._changed = False
-            self.coverage.forget(min((window.start_s for window in self._windows), default=second))
-            self._cache = {window.name: self._vwap(window) for window in self._windows}
-            self._next_s = min((self._next_of(window) for window in self._windows), default=NEVER)
+            since_s = self.coverage.complete_since_s
+            since_s = NEVER if since_s is None else since_s
+            self._cache = self._vwaps(since_s if self.trusted and not self._stands_still else NEVER)
+            self._next_s = self._next_change(since_s)
         return self._cache
 
-    def _vwap(self, window: _OpenWindow) -> Vwap:
-        complete_since_s = self.coverage.complete_since_s
-        complete = self.trusted and not self._stands_still and complete_since_s is not None and complete_since_s <= window.start_s
-        value, volume, trades = minus(self._total, window.gone)
-        return Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
+    def _vwaps(self, complete_since_s: int) -> dict[str, Vwap]:
+        found: dict[str, Vwap] = {}
+        for window in self._windows:
+            value, volume, trades = minus(self._total, window.gone)
+            complete = complete_since_s <= window.start_s
+            found[window.name] = Vwap(average(value, volume), plain(volume), trades, complete) if trades else Vwap(None, ZERO, 0, complete)
+        return found
+
+    def _next_change(self, complete_since_s: int) -> int:
+        """Return the second at which a trade leaves a window, or a window becomes complete."""
+        next_s = NEVER
+        for window, length_s in self._rolling:
+            if window.leaving_s != NEVER:
+                next_s = min(next_s, window.leaving_s + length_s + 1)
+            if window.start_s < complete_since_s != NEVER:
+                next_s = min(next_s, complete_since_s + length_s)
+        for window in self._days:
+            if window.start_s < complete_since_s != NEVER or self._total[2] > window.gone[2]:
+                next_s = min(next_s, self._midnight_s)
+        return next_s
 
     def next_change_s(self) -> int | None:
         """Return the second at which the windows that were last read change without an event; None: never."""
@@ -231,13 +253,3 @@ class TradeWindows:
     def coverage_changed(self) -> None:
         """Compute the windows again at the next `read`, because `coverage` has changed."""
         self._changed = True
-
-    def _next_of(self, window: _OpenWindow) -> int:
-        complete_since_s = self.coverage.complete_since_s
-        will_complete = complete_since_s is not None and complete_since_s > window.start_s
-        if window.length_s is None:
-            return self._midnight_s if will_complete or self._total[2] > window.gone[2] else NEVER
-        leaves_s = NEVER if window.leaving_s == NEVER else window.leaving_s + window.length_s + 1
-        if will_complete and complete_since_s is not None:
-            return min(leaves_s, complete_since_s + window.length_s)
-        return leaves_s

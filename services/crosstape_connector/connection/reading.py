@@ -18,7 +18,7 @@ from crosstape_connector.connection.address import Address
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
-from crosstape_connector.connection.websocket import DATA, Messages, Read, Sender, Socket, arrived
+from crosstape_connector.connection.websocket import DATA, Sender, Socket, arrived
 from crosstape_connector.errors import BinaryFrame, ConnectionLost, FeedError, OversizedFrame
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handover import Handover
@@ -58,76 +58,80 @@ class FrameReader:
         """We do not read now, so a silence is ours and not the venue's."""
         self._context = context
         self._counters = context.counters.endpoints[endpoint.name]
-        self._capture = context.capture
         self._endpoint = endpoint
         self._feeds = feeds
         self._bad = bad
         self._number = number
         self._control = control
-        self._parse = endpoint.parser(feeds.symbols)
         self._unpacker = bounded(endpoint)
         self._unsampled = 0
 
     async def run(self, socket: Socket, sender: Sender, address: Address) -> None:
-        """Read until the connection ends. Raises `ConnectionLost`."""
-        waiting, read = arrived(socket)
+        """Read until the connection ends. Raises `ConnectionLost`. Per frame there is no waiting, clock, log or label look-up."""
+        capture, handler_of = self._context.capture, self._context.feeds.handlers.get
+        parse, limit = self._endpoint.parser(self._feeds.symbols), self._endpoint.max_frame_bytes
+        receive, (waiting, read) = socket.receive, arrived(socket)
+        effects: list[Effect] = []
         in_a_row = 0
         while True:
-            message = await socket.receive()
-            self.heard_ts = time.time_ns()
+            message = await receive()
+            received_ts = self.heard_ts = time.time_ns()
             if message.type not in DATA:
                 await self._read_other(sender, message)
                 continue
-            in_a_row += await self._read_bunch(message, waiting, read, sender, address)
+            handover = self.handover
+            frames, most, size = 0, BUNCH, 0
+            try:
+                while True:
+                    data: bytes = message.data
+                    frames += 1
+                    size += len(data)
+                    try:
+                        if message.type is not TEXT or len(data) > limit:
+                            data = self._text_of(message)
+                        for output in parse(data, received_ts):
+                            handle = handler_of(output.__class__)
+                            if handle is None:
+                                self._publish(effects)
+                                await self._control(sender, output, address)
+                                handover, most = self.handover, 0  # the bunch ends with this frame
+                            elif handover is None:
+                                effects += handle(output)
+                            else:
+                                handover.hold(output)
+                    except FeedError:
+                        raise
+                    except Exception as exc:  # an unexpected error in one frame must not stop the frames after it
+                        self._publish(effects)
+                        self._skip(message, received_ts, exc, data)
+                    else:
+                        if capture is not None:
+                            (capture.frame_in if message.type is TEXT else capture.binary_in)(
+                                received_ts, self._number, address.hide_in(message.data)
+                            )
+                    if frames >= most or not waiting or waiting[0][0].type not in DATA:
+                        break
+                    message = await read()  # does not wait: it has arrived
+            finally:
+                self._end_bunch(effects, frames, size)
+            in_a_row += frames
             if in_a_row >= FAIR:
                 in_a_row = 0
-                self.is_held_back = True
-                await self._context.flow()
-                self.is_held_back = False
+                await self._give_turn()
 
-    async def _read_bunch(self, message: WSMessageNoDecodeText, waiting: Messages, read: Read, sender: Sender, address: Address) -> int:
-        """Read this frame and those that have arrived behind it. Returns how many. Per frame there is no waiting, log or label look-up."""
-        received_ts, parse, capture = self.heard_ts, self._parse, self._capture
-        handler_of, limit = self._context.feeds.handlers.get, self._endpoint.max_frame_bytes
-        handover = self.handover
-        effects: list[Effect] = []
-        frames, most, size = 0, BUNCH, 0
-        try:
-            while True:
-                data: bytes = message.data
-                frames += 1
-                size += len(data)
-                try:
-                    if message.type is not TEXT or len(data) > limit:
-                        data = self._text_of(message)
-                    for output in parse(data, received_ts):
-                        handle = handler_of(output.__class__)
-                        if handle is None:
-                            most = 0  # the bunch ends with this frame
-                            self._publish(effects)
-                            await self._control(sender, output, address)
-                            handover = self.handover
-                        elif handover is None:
-                            effects += handle(output)
-                        else:
-                            handover.hold(output)
-                except FeedError:
-                    raise
-                except Exception as exc:  # an unexpected error in one frame must not stop the frames after it
-                    self._publish(effects)
-                    self._skip(message, received_ts, exc, data)
-                else:
-                    if capture is not None:
-                        note = capture.frame_in if message.type is TEXT else capture.binary_in
-                        note(received_ts, self._number, address.hide_in(message.data))
-                if frames >= most or not waiting or waiting[0][0].type not in DATA:
-                    return frames
-                message = await read()  # does not wait: it has arrived
-        finally:
-            self._counters.frames += frames
-            self._counters.bytes += size
-            self._unsampled += frames
+    def _end_bunch(self, effects: list[Effect], frames: int, size: int) -> None:
+        """Count the bunch, and publish what came of it and is not published yet."""
+        self._counters.frames += frames
+        self._counters.bytes += size
+        self._unsampled += frames
+        if effects:
             self._publish(effects)
+
+    async def _give_turn(self) -> None:
+        """Let other tasks run, and wait while the bus is far behind."""
+        self.is_held_back = True
+        await self._context.flow()
+        self.is_held_back = False
 
     def _publish(self, effects: list[Effect]) -> None:
         """Publish these, and empty the list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -53,12 +53,19 @@ class Sink:
 
         Raises the first error of a listener, the router or the publisher, after all other events are published.
         """
-        events: Sequence[Any] = effects if isinstance(effects, list | tuple) else list(effects)
-        classes = set(map(type, events))
-        if not classes.isdisjoint(_RARE):
-            self._publish_rare(events)
-        elif events:
-            self._pass_on(events, classes)
+        events: Sequence[Any] = effects if isinstance(effects, (list, tuple)) else list(effects)
+        if not events:
+            return
+        cls = events[0].__class__
+        for event in events:
+            if event.__class__ is not cls or (cls is Trade and event.backfilled):
+                self._publish_mixed(events)
+                return
+        if cls in _RARE:
+            self._publish_mixed(events)
+            return
+        self._events[cls] += len(events)
+        self._publish_all(events)
 
     def route_requests(self, request: Callable[[SnapshotRequest], None]) -> None:
         """Call `request` with each snapshot request from now on; before, they are dropped. It must not wait."""
@@ -95,35 +102,41 @@ class Sink:
         self._publish_all, self._pending, self._events, self._holding = hold_all, lambda: 0, defaultdict(int), True
         self._sampled_ts = 0
 
-    def _publish_rare(self, effects: Sequence[Effect]) -> None:
-        """Publish effects of which some are rare, one by one: each may change where those behind it go."""
-        failure: Exception | None = None
-        for effect in effects:
-            try:
-                if isinstance(effect, SnapshotRequest):
-                    self._request(effect)
-                elif isinstance(effect, Odd):
-                    self._report_odd(effect)
-                else:
-                    if isinstance(effect, Status | Gap):
-                        self._note(effect)
-                    self._pass_on((effect,), {type(effect)})
-            except Exception as exc:
-                failure = failure or exc
-        if failure is not None:
-            raise failure
+    def _publish_mixed(self, effects: Sequence[Any]) -> None:
+        """Publish effects that are not all alike. A rare one comes between those before it and those behind it, which it may redirect."""
+        failures: list[Exception] = []
 
-    def _pass_on(self, events: Sequence[Event], classes: Collection[type[Event]]) -> None:
-        """Count and publish these events; `classes`: of all of them."""
-        if len(classes) == 1:
-            (cls,) = classes
-            self._events[cls] += len(events)
+        def attempt(do: Callable[[Any], None], what: object) -> None:
+            try:
+                do(what)
+            except Exception as exc:
+                failures.append(exc)
+
+        alike: list[Event] = []
+        for effect in effects:
+            cls = effect.__class__
+            if cls in _RARE:
+                attempt(self._publish_all, alike)
+                alike = []
+                attempt(self._publish_rare, effect)
+                continue
+            if cls is Trade and effect.backfilled and not self._holding:
+                self._counters.backfilled += 1
+            self._events[cls] += 1
+            alike.append(effect)
+        attempt(self._publish_all, alike)
+        if failures:
+            raise failures[0]
+
+    def _publish_rare(self, effect: Status | Gap | SnapshotRequest | Odd) -> None:
+        if isinstance(effect, SnapshotRequest):
+            self._request(effect)
+        elif isinstance(effect, Odd):
+            self._report_odd(effect)
         else:
-            for event in events:
-                self._events[type(event)] += 1
-        if Trade in classes and not self._holding:
-            self._counters.backfilled += sum(event.backfilled for event in events if isinstance(event, Trade))
-        self._publish_all(events)
+            self._note(effect)
+            self._events[type(effect)] += 1
+            self._publish_all((effect,))
 
     def _report_odd(self, odd: Odd) -> None:
         """Count data that cannot be right, and log the first of each kind."""

@@ -96,7 +96,7 @@ async def test_a_silent_server_is_a_timeout(client: Redis, valkey: str) -> None:
 async def test_a_cancelled_call_leaves_no_answer_behind(client: Redis) -> None:
     """The call after it gets its own."""
     wire = RawConnection(client)
-    task = asyncio.create_task(wire.call("BLPOP", "nothing", 0))
+    task = asyncio.ensure_future(wire.call("BLPOP", "nothing", 0))
     await wait_until(partial(_blocked, client), what="the server waits for us")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

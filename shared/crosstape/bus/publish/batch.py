@@ -53,55 +53,52 @@ end
 if batch >= number or batch ~= tonumber(ARGV[3]) then return {epoch, batch} end
 
 local every, key, last_key, max_length, first, last, pairs_at, pairs_n, done = ARGV[4] == '1'
-local function add(i)
-  if max_length ~= '' and (i == last or i % 100 == 0) then -- one trim removes a bounded count, so a long group needs several
-    call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', ARGV[i])
-  else
-    call('XADD', key, '*', 'd', ARGV[i])
-  end
-  done = i
-end
-local function append()
-  local heard = true
-  for i = first, last do
-    add(i)
-    if heard then heard = call('PUBLISH', key, ARGV[i]) > 0 or every end -- nobody can subscribe before the script ends
+local function append(from, heard)
+  for i = from, last do
+    local d = ARGV[i]
+    if max_length ~= '' and (i == last or i % 100 == 0) then -- one trim removes a bounded count: a long group needs several
+      call('XADD', key, 'MAXLEN', '~', max_length, '*', 'd', d)
+    else
+      call('XADD', key, '*', 'd', d)
+    end
+    done = i
+    if heard then heard = call('PUBLISH', key, d) > 0 or every end -- nobody can subscribe before the script ends
   end
   for i = pairs_at, pairs_at + 2 * pairs_n - 1, 2 do
-    call('HSET', last_key, ARGV[i], ARGV[first + tonumber(ARGV[i + 1]) - 1])
+    call('HSET', last_key, ARGV[i], ARGV[first + ARGV[i + 1] - 1])
   end
 end
-local function append_unheard()
-  for i = done + 1, last do add(i) end
-end
 
-local new, written, failures, at = {}, {}, {}, 6
+local written, failures, at = {}, {}, 6
 for k = 4, #KEYS, 2 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
   first = pairs_at + 2 * pairs_n
-  last = first + tonumber(ARGV[at + 2]) - 1
+  last = first + ARGV[at + 2] - 1
   done = first - 1
-  local ok, failure = pcall(append)
+  local ok, failure = pcall(append, first, true)
   if not ok then
     local text = type(failure) == 'table' and failure.err or tostring(failure)
     local code = string.match(text, '^[%-@]?(%u+)') or ''
     if #written == 0 and done < first and code ~= 'WRONGTYPE' then return {err = text} end
-    if done >= first then pcall(append_unheard) end
+    if done >= first then pcall(append, done + 1, false) end
     failures[#failures + 1] = (k - 4) / 2
     failures[#failures + 1] = done - first + 1
     failures[#failures + 1] = text
   end
   if done >= first then
     written[#written + 1] = key
-    if ARGV[at + 1] == '1' then new[#new + 1] = key end
+    if ARGV[at + 1] == '1' then redis.pcall('SADD', KEYS[2], key) end
   end
   at = last + 1
 end
-for _, name in ipairs(new) do redis.pcall('SADD', KEYS[2], name) end
 if #written > 0 then
   local names = #written > BELL_NAMES and '*' or table.concat(written, ' ')
-  redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
+  if number % 64 == 2 then -- the first batch is a claim, which writes nothing
+    redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
+  else
+    redis.pcall('XADD', KEYS[3], '*', 's', names)
+  end
 end
 call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end

@@ -154,11 +154,14 @@ class Publisher:
 
     def publish_all(self, events: Iterable[Event]) -> None:
         """Do as `publish` for each event, in order, at less cost. Raises the first error after all other events are in memory."""
-        memory, known = self._memory, self._known
-        failure: BusError | None = None
+        memory, failure = self._memory, None
+        cls: type[Event] | None = None
         for event in events:
+            if event.__class__ is not cls:
+                cls = event.__class__
+                known = self._known[cls]
             try:
-                stream = known[event.__class__][event.instrument]
+                stream = known[event.instrument]
             except KeyError:
                 try:
                     stream = self._streams.find_other(event)

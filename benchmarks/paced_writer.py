@@ -53,8 +53,7 @@ async def main() -> None:
         start, written, count = time.monotonic(), 0, int(rate * seconds)
         while written < count:
             due = min(count, int((time.monotonic() - start) * rate) + 1)
-            for index in range(written, due):
-                publisher.publish(quote(names, index))
+            publisher.publish_all(quote(names, index) for index in range(written, due))
             written = due
             await publisher.flow()
             await asyncio.sleep(TURN_S)

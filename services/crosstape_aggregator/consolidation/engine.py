@@ -62,6 +62,7 @@ class Engine:
         """
         instruments, schedule, dirty = self.instruments, self._schedule, self._venues.dirty
         changed = schedule.changed
+        merged = 0
         for event in events:
             name = event.instrument
             apply = APPLY.get(event.__class__)
@@ -71,11 +72,12 @@ class Engine:
                 if quiet:
                     self._quiet.add(name)
                 elif name in changed:
-                    schedule.merged += 1  # as `mark` would, per event
+                    merged += 1  # as `mark` would
                 else:
                     schedule.mark(name, now)
             if dirty:
                 self._apply_dirty(event.received_ts, now)
+        schedule.merged += merged
         for kind, count in Counter(map(type, events)).items():
             self.counts.applied[KIND_OF[kind]] += count
 

@@ -13,7 +13,6 @@ import msgspec
 
 from crosstape_aggregator.decimals import DIGITS, HIGH, LOW
 from crosstape_schemas import AnyEvent, Quote, decode
-from crosstape_schemas.amounts import Amount
 from crosstape_schemas.events import AnyEventWithTextQuotes
 
 _Number = Annotated[float, msgspec.Meta(gt=float(LOW), lt=float(HIGH))]
@@ -32,20 +31,15 @@ def decode_for_legs(data: bytes) -> AnyEventWithTextQuotes | AnyEvent:
         event: AnyEventWithTextQuotes = _decode(data)
     except (ValueError, RecursionError):  # a `MsgspecError` is a `ValueError`
         return decode(data)  # it is no event of ours, or its numbers are not text
-    if event.__class__ is Quote and not _is_in_order(event):
-        return decode(data)
-    return event
-
-
-def _is_in_order(quote: Quote[Amount]) -> bool:
-    """Whether this is certain without decimals."""
-    if quote.bid_size is None or quote.ask_size is None:
-        return False
-    text = f"[{quote.bid_price},{quote.bid_size},{quote.ask_price},{quote.ask_size}]"
-    if len(text) > DIGITS:
-        return False
-    try:
-        bid, _, ask, _ = _as_floats(text)  # faster than `float` of each
-    except ValueError:
-        return False
-    return bid < ask
+    if event.__class__ is not Quote:
+        return event
+    if event.bid_size is not None and event.ask_size is not None:
+        text = f"[{event.bid_price},{event.bid_size},{event.ask_price},{event.ask_size}]"
+        if len(text) <= DIGITS:
+            try:
+                bid, _, ask, _ = _as_floats(text)  # faster than `float` of each
+            except ValueError:
+                return decode(data)
+            if bid < ask:
+                return event
+    return decode(data)

@@ -106,8 +106,9 @@ class FrameReader:
                         self._skip(message, received_ts, exc, data)
                     else:
                         if capture is not None:
-                            write = capture.frame_in if message.type is TEXT else capture.binary_in
-                            write(received_ts, self._number, address.hide_in(message.data))
+                            (capture.frame_in if message.type is TEXT else capture.binary_in)(
+                                received_ts, self._number, address.hide_in(message.data)
+                            )
                     if frames >= most or not waiting or waiting[0][0].type not in DATA:
                         break
                     message = await read()  # does not wait: it has arrived

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
-from crosstape_schemas import Event, Gap, GapCause, Trade
+from crosstape_schemas import AnyNumber, Event, Gap, GapCause, Trade
 
 MAX_TRADES: Final = 100_000
 """The most trades kept, of all instruments together: about 50 MB. While another replica is active, the buffer has about the trades of one
@@ -23,7 +23,7 @@ DROPPED_PART: Final = 2
 gap with the count."""
 
 
-def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade], now: int) -> Sequence[Event]:
+def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade[AnyNumber]], now: int) -> Sequence[Event]:
     """Return the events with which a new active replica continues the tape. `tape`: its newest trades, one per instrument.
 
     After that, the events of `feeds` continue the tape. `now`: ns since the epoch.
@@ -40,7 +40,7 @@ def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence
     return events
 
 
-def missing_after(tape: Trade | None, released: Iterable[Event]) -> Iterator[OpenGap]:
+def missing_after(tape: Trade[AnyNumber] | None, released: Iterable[Event]) -> Iterator[OpenGap]:
     """Yield the open gaps, by trade ids, among one instrument's events that follow the trade `tape`."""
     before = tape
     for event in released:
@@ -62,9 +62,9 @@ class StandbyTradeBuffer:
         self._ids = ids
         self._bound = bound
         self._count = 0
-        self._held: dict[str, dict[int, Trade]] = {}
+        self._held: dict[str, dict[int, Trade[AnyNumber]]] = {}
         self._newest: dict[str, int] = {}
-        self._tape: dict[str, Trade] = {}
+        self._tape: dict[str, Trade[AnyNumber]] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -79,7 +79,7 @@ class StandbyTradeBuffer:
         if isinstance(event, Trade):
             self._add(event)
 
-    def drop_published(self, trades: Iterable[Trade]) -> None:
+    def drop_published(self, trades: Iterable[Trade[AnyNumber]]) -> None:
         """Drop all trades up to these, which are the newest on the tape of each instrument."""
         for trade in trades:
             self._tape[trade.instrument] = trade
@@ -121,7 +121,7 @@ class StandbyTradeBuffer:
         self._tape.clear()
         self._count = 0
 
-    def _add(self, trade: Trade) -> None:
+    def _add(self, trade: Trade[AnyNumber]) -> None:
         name = trade.instrument
         newest = self._newest.get(name, -1)
         number = newest + 1 if self._ids == "none" else int(trade.trade_id)
@@ -145,19 +145,19 @@ class StandbyTradeBuffer:
             del fullest[number]
         self._count -= len(numbers)
 
-    def _follows(self, trade: Trade, number: int, tape: Trade) -> bool:
+    def _follows(self, trade: Trade[AnyNumber], number: int, tape: Trade[AnyNumber]) -> bool:
         """Whether this trade follows the one on the tape."""
         if self._ids != "none":
             return number > int(tape.trade_id)
         return (trade.venue_ts or trade.received_ts) > (tape.venue_ts or tape.received_ts)
 
-    def _unproven(self, held: list[tuple[int, Trade]], tape: Trade | None, now: int) -> Sequence[Event]:
+    def _unproven(self, held: list[tuple[int, Trade[AnyNumber]]], tape: Trade[AnyNumber] | None, now: int) -> Sequence[Event]:
         trades = [trade for _, trade in held]
         if tape is None:
             return trades
         return [self._gap(tape, None, trades[0].received_ts if trades else now), *trades]
 
-    def _gap(self, before: Trade, missed: int | None, to_ts: int) -> Gap:
+    def _gap(self, before: Trade[AnyNumber], missed: int | None, to_ts: int) -> Gap:
         """Return a gap: `missed` trades (None: an unknown number) are missing after `before`."""
         where = before.venue, before.instrument
         return Gap(*where, None, to_ts, "trade", min(before.received_ts, to_ts), to_ts, missed, GapCause.DISCONNECT)

@@ -25,6 +25,7 @@ from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.feeds.quote_numbers import top_of
 from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_schemas import FeedState, GapCause, Quote
 
@@ -32,11 +33,6 @@ LIVE: Final = FeedState.LIVE
 AGREE_NS: Final = 1_000_000_000
 """How long quote and book may differ (two conflation intervals, if that is longer): one stream is a little behind the other."""
 BEHIND: Final = "REST has changes that the stream did not bring"
-
-
-def top_of(event: Quote) -> Top:
-    """Return the prices of a quote."""
-    return event.bid_price, event.ask_price
 
 
 def _text(top: Top) -> str:

@@ -45,6 +45,7 @@ from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import (
     CANDLE,
     VENUE_WIDE,
+    AnyNumber,
     Candle,
     Event,
     FeedState,
@@ -318,7 +319,7 @@ class FeedHandler:
         record = self.records.get(feed)
         return _NOTHING if record is None else record.end_polling(now, reason)
 
-    def links(self, output: Trade | TradeSnapshot | LastTrade | BookUpdate) -> bool:
+    def links(self, output: Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade | BookUpdate) -> bool:
         """Whether data that begin with this one leave no gap after what is on the tape. A book that is not live has nothing to link to."""
         if isinstance(output, BookUpdate):
             book = self._books.books.get(output.instrument)

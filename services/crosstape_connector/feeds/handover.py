@@ -34,9 +34,9 @@ from crosstape_connector.venues.messages import (
     TradeSnapshot,
     Unreadable,
 )
-from crosstape_schemas import CANDLE, KIND_OF, Candle, Funding, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
+from crosstape_schemas import CANDLE, KIND_OF, AnyNumber, Candle, Funding, Mark, OpenInterest, Quote, Status, Ticker, Trade, feed_kind
 
-Kept = Trade | TradeSnapshot | LastTrade | BookUpdate
+Kept = Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade | BookUpdate
 """Outputs that are kept in their order."""
 CAPACITY: Final = 100_000
 """The most trades and updates kept: a connection that has received more while it waited cannot take over any more."""
@@ -53,7 +53,7 @@ class Handover:
         self._in_stream = feeds.venue.book.snapshot == "stream"
         self._kept: list[Kept] = []
         self._first: dict[tuple[str, str], Kept | None] = {}  # by kind and instrument; None: it links
-        self._newest: dict[tuple[str, str, str], Quote | Ticker | Mark | Funding | OpenInterest | Unreadable | Status] = {}
+        self._newest: dict[tuple[str, str, str], Quote[AnyNumber] | Ticker | Mark | Funding | OpenInterest | Unreadable | Status] = {}
         self._snapshots: dict[tuple[str, str], CandleSnapshot] = {}  # by kind and instrument
         self._candles: dict[tuple[str, str], dict[int, Candle]] = {}  # the same → by `open_ts`
         self._books: dict[str, OrderBook] = {}

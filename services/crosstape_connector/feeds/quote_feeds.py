@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.feeds.cross_checks import top_of
 from crosstape_connector.feeds.feed_state import FeedRecord
-from crosstape_schemas import Event, FeedState, Quote
+from crosstape_connector.feeds.quote_numbers import sides_of, top_of
+from crosstape_schemas import AnyNumber, Event, FeedState, Quote
 
 LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
 ANSWERED: Final = "the venue answers the subscription with other data, and sends none after that"
@@ -33,7 +33,7 @@ class QuoteFeeds:
         """Remove the feed of this instrument."""
         self._quotes.pop(instrument, None)
 
-    def apply_quote(self, quote: Quote) -> Sequence[Event]:
+    def apply_quote(self, quote: Quote[AnyNumber]) -> Sequence[Event]:
         """Publish a quote of the stream."""
         record = self._quotes.get(quote.instrument)
         if record is None:
@@ -47,7 +47,7 @@ class QuoteFeeds:
             return (quote,)
         return self._apply_to_silent(record, quote)
 
-    def _apply_to_silent(self, record: FeedRecord, quote: Quote) -> Sequence[Event]:
+    def _apply_to_silent(self, record: FeedRecord, quote: Quote[AnyNumber]) -> Sequence[Event]:
         """Apply a quote to a feed that is not live.
 
         The first quote after subscribing again may be only the venue's answer to that. If it has our prices, nothing was missed. If it has
@@ -79,10 +79,6 @@ def apply_polled_quote(record: FeedRecord, quote: Quote, asked_ts: int, reason: 
     record.last = polled = msgspec.structs.replace(quote, state=FeedState.RECOVERING)
     record.fetched_ts = now
     events = record.set_state(FeedState.RECOVERING, reason, now)
-    if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or _sides(last) != _sides(polled):
+    if not isinstance(last, Quote) or last.state is not FeedState.RECOVERING or sides_of(last) != sides_of(polled):
         events.append(polled)
     return events
-
-
-def _sides(quote: Quote) -> tuple[object, ...]:
-    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size

@@ -19,6 +19,7 @@ from crosstape_connector.feeds import value_feeds
 from crosstape_connector.feeds.candles.sequence import CandleSequence
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.feeds.quote_numbers import sides_of
 from crosstape_connector.venues.offers import NO_FEED
 from crosstape_schemas import (
     VENUE_WIDE,
@@ -87,7 +88,7 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
     ours = record.last
     match last:
         case Quote():
-            if not isinstance(ours, Quote) or _figures(ours) != _figures(last):
+            if not isinstance(ours, Quote) or sides_of(ours) != sides_of(last):
                 return False
             if ours.venue_ts is None or last.venue_ts is None:
                 return record.received_ts <= last.received_ts + SAME_QUOTE_NS
@@ -106,10 +107,6 @@ def _is_newest(feeds: FeedHandler, record: FeedRecord, last: Event) -> bool:
 
 def _agree(ours: int | None, theirs: int | None) -> bool:
     return ours is None or theirs is None or ours == theirs
-
-
-def _figures(quote: Quote) -> tuple[object, ...]:
-    return quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size
 
 
 def _order(liquidation: Liquidation) -> tuple[object, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 
 from crosstape_schemas import (
+    AnyNumber,
     Candle,
     Funding,
     GapCause,
@@ -19,6 +21,9 @@ from crosstape_schemas import (
     Ticker,
     Trade,
 )
+from crosstape_schemas.amounts import Number_co
+
+N = TypeVar("N", bound=AnyNumber)
 
 
 class Odd(msgspec.Struct, frozen=True):
@@ -69,12 +74,12 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False):
     checksum: int | None = None
 
 
-class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
+class TradeSnapshot(msgspec.Struct, Generic[Number_co], frozen=True, gc=False):
     """The newest trades, oldest first, as the venue replays them on subscribing. They fill a gap, and do not begin a tape."""
 
     instrument: str
     received_ts: int
-    trades: tuple[Trade, ...]
+    trades: tuple[Trade[Number_co], ...]
     left_out: int = 0
     """How many trades of the same answer could not be read. If any, the answer does not show which ids do not exist."""
     odd: tuple[Odd, ...] = ()
@@ -86,7 +91,7 @@ class TradeSnapshot(msgspec.Struct, frozen=True, gc=False):
         return len(self.trades) + self.left_out
 
 
-def replay(trades: Sequence[Trade], received_ts: int) -> list[TradeSnapshot]:
+def replay(trades: Sequence[Trade[N]], received_ts: int) -> list[TradeSnapshot[N]]:
     """Group the replayed trades of one frame, oldest first, into one snapshot per instrument."""
     names = dict.fromkeys(trade.instrument for trade in trades)
     return [TradeSnapshot(name, received_ts, tuple(trade for trade in trades if trade.instrument == name)) for name in names]
@@ -208,10 +213,10 @@ class Rotate(msgspec.Struct, frozen=True):
 
 
 Output = (
-    Trade
-    | TradeSnapshot
+    Trade[AnyNumber]
+    | TradeSnapshot[AnyNumber]
     | LastTrade
-    | Quote
+    | Quote[AnyNumber]
     | Ticker
     | Candle
     | CandleSnapshot

@@ -210,3 +210,12 @@ async def test_drain_gives_up_in_time(tmp_path_factory: pytest.TempPathFactory) 
         publisher.publish(trade(1))
         assert not await publisher.drain(0.2)
         assert publisher.pending == 1
+
+
+async def test_an_event_that_is_refused_keeps_no_other_back(client: Redis, valkey: str) -> None:
+    """The error is raised when all others are in memory."""
+    async with publishing(fast(valkey)) as publisher:
+        with pytest.raises(BusError, match="publishes binance, not kraken"):
+            publisher.publish_all([trade(1), msgspec.structs.replace(trade(1, ETH), venue="kraken"), trade(2)])
+        assert await publisher.drain(5)
+    assert numbers(await on_tape(client)) == [1, 2]

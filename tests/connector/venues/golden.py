@@ -21,11 +21,12 @@ import msgspec
 
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, PolledSource, Venue
-from crosstape_schemas import Instrument
+from crosstape_schemas import Instrument, Quote, Trade, decode, encode
 
 HERE: Final = Path(__file__).parent
 RECEIVED_TS: Final = 7
 L = TypeVar("L")
+OutputT = TypeVar("OutputT")
 
 
 class FrameLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +120,15 @@ def polled_name(source: PolledSource) -> str:
     return "_".join(source.kinds)
 
 
+def as_read(output: OutputT) -> OutputT | Trade | Quote:
+    """What a reader of the tape gets for an event: numbers as decimals. Any other output is returned as it is."""
+    if not isinstance(output, Trade | Quote):
+        return output
+    event = decode(encode(output))
+    assert isinstance(event, Trade | Quote)
+    return event
+
+
 def plain(found: Iterable[Any]) -> list[Any]:
     """Outputs as JSON holds them, each with the name of its class, and without the fields that have their default."""
     return [msgspec.json.decode(msgspec.json.encode(_written(one))) for one in found]
@@ -126,6 +136,7 @@ def plain(found: Iterable[Any]) -> list[Any]:
 
 def _written(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
+        value = as_read(value)
         found = [(field, getattr(value, field.name)) for field in msgspec.structs.fields(value)]
         return {"is": type(value).__name__} | {field.name: _written(own) for field, own in found if not _is_default(field, own)}
     return [_written(one) for one in value] if isinstance(value, list | tuple) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.venues.registry import VENUES, find, recorded
 from crosstape_connector.venues.spec import Endpoint, Request, Venue
-from crosstape_schemas import Event, Instrument, decode, encode
+from crosstape_schemas import Event, Instrument, Quote, Trade, decode, encode
 from tests.connector.venues import golden
 from tests.connector.venues.golden import answers_of, expected_of, frames_of, symbols_of
 from tests.connector.venues.unfinished import KINDS, unfinished
@@ -31,6 +32,15 @@ each_endpoint = pytest.mark.parametrize(
 def instruments(venue: Venue) -> dict[str, Instrument]:
     """The instruments of the golden frames, by our name."""
     return {instrument.name: instrument for instrument in symbols_of(venue.id).values()}
+
+
+def numbers(event: Event) -> Event:
+    """The event with decimals in place of text: both forms of a number are equal then."""
+    if not isinstance(event, Trade | Quote):
+        return event
+    fields = ("price", "size") if isinstance(event, Trade) else ("bid_price", "bid_size", "ask_price", "ask_size")
+    values = {field: getattr(event, field) for field in fields}
+    return msgspec.structs.replace(event, **{field: None if value is None else Decimal(value) for field, value in values.items()})
 
 
 def feeds(venue: Venue) -> FeedHandler:
@@ -160,7 +170,7 @@ def test_every_event_of_a_golden_frame_survives_the_wire(venue: Venue, endpoint:
     assert events
     for event in events:
         again = decode(encode(event))
-        assert again == event
+        assert numbers(again) == numbers(event)
         assert encode(again) == encode(event)
         assert event.venue == venue.id
 
@@ -218,4 +228,4 @@ def test_no_warped_frame_does_harm(venue: Venue, endpoint: Endpoint, seed: int) 
         frames.append(frame)
 
     for event in digest(venue, endpoint, frames):
-        assert decode(encode(event)) == event
+        assert numbers(decode(encode(event))) == numbers(event)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
 
-from crosstape_schemas import Gap, Trade
+from crosstape_schemas import AnyNumber, Gap, Trade
 
 OPEN_GAPS: Final = 256
 """The most open gaps kept per instrument: the newest. A late trade of an older gap is not published any more."""
@@ -82,7 +82,7 @@ class OpenGap:
         """Return the first missing id above `after`; None: there is none."""
         return next((max(first, after + 1) for first, end in self._missing if end > after + 1), None)
 
-    def fill(self, number: int, trade: Trade) -> bool:
+    def fill(self, number: int, trade: Trade[AnyNumber]) -> bool:
         """Remove the id of a trade from the gap. Returns whether it was missing, or counted as nonexistent."""
         was_nonexistent = _remove(self._nonexistent, number)
         if not was_nonexistent and not _remove(self._missing, number):
@@ -165,7 +165,7 @@ class OpenGaps:
         self._open.append(gap)
         return self._open.pop(0).report(now) if len(self._open) > OPEN_GAPS else []
 
-    def fill(self, number: int, trade: Trade) -> list[Gap] | None:
+    def fill(self, number: int, trade: Trade[AnyNumber]) -> list[Gap] | None:
         """Fill a missing id with its trade. Returns the repaired gap if it is complete now; None: the trade was not missing."""
         for gaps in (self._open, self._closed):
             at = bisect_right(gaps, number, key=_first_of) - 1

@@ -14,7 +14,7 @@ import msgspec
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap, OpenGaps
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
-from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
+from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
 
 SEEN: Final = 4_096
 """Ids that are kept of a venue whose trades come in another order: a trade that is later by more is taken for published if it repeats."""
@@ -48,7 +48,7 @@ class TradeSequence(FeedRecord):
         self._floor = -1
         """A trade with an id below this counts as published, though it is not among `_seen`."""
 
-    def seed(self, trade: Trade) -> None:
+    def seed(self, trade: Trade[AnyNumber]) -> None:
         """Start after a trade that is on the tape already, from an earlier run or by another replica."""
         number = int(trade.trade_id)
         if number >= self.next_id:
@@ -63,7 +63,7 @@ class TradeSequence(FeedRecord):
         for gap in gaps:
             self.open_gaps.add(gap, now)
 
-    def accept(self, trade: Trade, number: int) -> list[Event]:
+    def accept(self, trade: Trade[AnyNumber], number: int) -> list[Event]:
         """Accept one trade of the stream. Returns the events for the tape.
 
         A past trade that answers a new subscription does not show that the stream will bring more.
@@ -71,7 +71,7 @@ class TradeSequence(FeedRecord):
         is_answer = trade.backfilled and number >= self.next_id >= 0 and self.check_answer()
         return [*(() if is_answer else self.set_live(trade.received_ts)), *self._place(trade, number)]
 
-    def _place(self, trade: Trade, number: int) -> list[Event]:
+    def _place(self, trade: Trade[AnyNumber], number: int) -> list[Event]:
         events: list[Event] = []
         if self.next_id >= 0:
             if number < self.next_id:
@@ -81,7 +81,7 @@ class TradeSequence(FeedRecord):
             self._floor = number
         return events + self._publish(trade, number)
 
-    def apply_snapshot(self, snapshot: TradeSnapshot) -> list[Event]:
+    def apply_snapshot(self, snapshot: TradeSnapshot[AnyNumber]) -> list[Event]:
         """Apply the newest trades, which the venue sends on subscribing.
 
         They fill the gap that a lost connection left. If no trade is known yet, they are older than the tape: none is published, and the
@@ -134,7 +134,7 @@ class TradeSequence(FeedRecord):
         self.received_ts = now
         return events
 
-    def fill_gaps(self, trades: Iterable[Trade]) -> list[Event]:
+    def fill_gaps(self, trades: Iterable[Trade[AnyNumber]]) -> list[Event]:
         """Publish the missing ones of these trades from REST, and report the gaps that they fill completely."""
         events: list[Event] = []
         for number, trade in _numbered(trades):
@@ -142,13 +142,13 @@ class TradeSequence(FeedRecord):
                 events += self._late(trade, number) or ()
         return events
 
-    def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot, now_s: float) -> list[Event]:
+    def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot[AnyNumber], now_s: float) -> list[Event]:
         """Find, in an answer of REST, ids of a gap that never existed. Call it after `fill_gaps` with the same page; see `OpenGap`."""
         if page.left_out:
             return []  # a row that could not be read may be the missing trade
         return [*self.open_gaps.check_nonexistent(gap, [number for number, _ in _numbered(page.trades)], now_s=now_s, now=page.received_ts)]
 
-    def apply_poll(self, page: TradeSnapshot, reason: str, complete_ts: int) -> list[Event]:
+    def apply_poll(self, page: TradeSnapshot[AnyNumber], reason: str, complete_ts: int) -> list[Event]:
         """Publish all new trades of REST while there is no stream. `reason`: of the feed's state meanwhile.
 
         `complete_ts`: the page has every unknown trade that was made before this time, by our clock; 0 = there may be more.
@@ -182,7 +182,7 @@ class TradeSequence(FeedRecord):
         self._floor = self.next_id
         return events
 
-    def _late(self, trade: Trade, number: int) -> list[Event] | None:
+    def _late(self, trade: Trade[AnyNumber], number: int) -> list[Event] | None:
         """Fill a gap with a trade; None: it was not missing."""
         gaps = self.open_gaps.fill(number, trade)
         if gaps is None:
@@ -192,7 +192,7 @@ class TradeSequence(FeedRecord):
             self.replayed_ts = self.received_ts
         return [msgspec.structs.replace(trade, backfilled=True), *gaps]
 
-    def _earlier(self, trade: Trade, number: int) -> list[Event]:
+    def _earlier(self, trade: Trade[AnyNumber], number: int) -> list[Event]:
         events = self._late(trade, number)
         if events is not None:
             self.count += 1
@@ -211,7 +211,7 @@ class TradeSequence(FeedRecord):
             self.gap_from = 0  # the stream reaches back to what is known, so that nothing is missing before its next trade
         return []
 
-    def _overtaken(self, trade: Trade, number: int) -> list[Event]:
+    def _overtaken(self, trade: Trade[AnyNumber], number: int) -> list[Event]:
         """Publish a trade that came after one with a later id."""
         next_id, venue_ts = self.next_id, self.venue_ts
         events = [*self.end_gap(trade.received_ts), *self._publish(trade, number)]
@@ -235,7 +235,7 @@ class TradeSequence(FeedRecord):
         self.next_id = number
         return events
 
-    def _publish(self, trade: Trade, number: int) -> list[Event]:
+    def _publish(self, trade: Trade[AnyNumber], number: int) -> list[Event]:
         self.next_id = number + 1
         self.gap_from = 0
         self.venue_ts = trade.venue_ts
@@ -250,6 +250,6 @@ class TradeSequence(FeedRecord):
         return [trade]
 
 
-def _numbered(trades: Iterable[Trade]) -> list[tuple[int, Trade]]:
+def _numbered(trades: Iterable[Trade[AnyNumber]]) -> list[tuple[int, Trade[AnyNumber]]]:
     """Return the trades with their ids, ascending."""
     return sorted(((int(trade.trade_id), trade) for trade in trades), key=lambda pair: pair[0])

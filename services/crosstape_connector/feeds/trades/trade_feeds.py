@@ -11,7 +11,7 @@ from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
 from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
-from crosstape_schemas import Event, FeedState, GapCause, Instrument, Trade
+from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
 
 LIVE: Final = FeedState.LIVE
 NO_TRADES: Final = "REST has trades that the stream did not bring"
@@ -25,7 +25,9 @@ class TradeFeeds:
         """`counts`: counts, as `unwanted`, outputs of instruments without trades."""
         self.sequences: dict[str, TradeSequence] = {}
         """By instrument."""
-        self.handle_trade: Callable[[Trade], Sequence[Event]] = self._trade if venue.trade_ids != "none" else self._trade_without_id
+        self.handle_trade: Callable[[Trade[AnyNumber]], Sequence[Event]] = (
+            self._trade if venue.trade_ids != "none" else self._trade_without_id
+        )
         if venue.trades_overtake:
             self.handle_trade = self._trade_in_any_order
         self._venue = venue
@@ -55,7 +57,7 @@ class TradeFeeds:
         """Return the sequences of instruments that were removed."""
         return self._left.values()
 
-    def seed(self, trades: Iterable[Trade]) -> None:
+    def seed(self, trades: Iterable[Trade[AnyNumber]]) -> None:
         """Start after these trades, the newest on the tape, one an instrument: what is missing since is a `Gap(disconnect)`."""
         for trade in trades:
             if trade.instrument in self.sequences:
@@ -76,13 +78,13 @@ class TradeFeeds:
         """Return the number of trades that were dropped because the tape had them."""
         return sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
 
-    def links(self, output: Trade | TradeSnapshot | LastTrade) -> bool:
+    def links(self, output: Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade) -> bool:
         """Whether trades that begin with these (or with an id that is no trade) leave no gap after what is on the tape."""
         sequence = self.sequences.get(output.instrument)
         ids = [int(one.trade_id) for one in (output.trades if isinstance(output, TradeSnapshot) else (output,))]
         return sequence is None or sequence.next_id < 0 or not ids or min(ids) <= sequence.next_id
 
-    def apply_snapshot(self, snapshot: TradeSnapshot) -> Sequence[Event]:
+    def apply_snapshot(self, snapshot: TradeSnapshot[AnyNumber]) -> Sequence[Event]:
         """Apply the newest trades, which the venue sends on subscribing."""
         sequence = self.sequences.get(snapshot.instrument)
         return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
@@ -95,17 +97,17 @@ class TradeFeeds:
         now = broken.received_ts
         return [record.gap_event(now, None, broken.cause) for record in found if record is not None and record.state is LIVE]
 
-    def fill_gaps(self, page: TradeSnapshot) -> Sequence[Event]:
+    def fill_gaps(self, page: TradeSnapshot[AnyNumber]) -> Sequence[Event]:
         """Publish the missing ones of these past trades from REST."""
         sequence = self.sequences.get(page.instrument)
         return sequence.fill_gaps(page.trades) if sequence is not None else _NOTHING
 
-    def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot, now_s: float) -> Sequence[Event]:
+    def check_nonexistent(self, gap: OpenGap, page: TradeSnapshot[AnyNumber], now_s: float) -> Sequence[Event]:
         """Find ids of a gap that never existed in the same page, after `fill_gaps`."""
         sequence = self.sequences.get(page.instrument)
         return sequence.check_nonexistent(gap, page, now_s) if sequence is not None else _NOTHING
 
-    def apply_poll(self, page: TradeSnapshot, reason: str, complete_ts: int) -> Sequence[Event]:
+    def apply_poll(self, page: TradeSnapshot[AnyNumber], reason: str, complete_ts: int) -> Sequence[Event]:
         """Publish REST's trades for want of a stream; see `TradeSequence.apply_poll`."""
         sequence = self.sequences.get(page.instrument)
         return sequence.apply_poll(page, reason, complete_ts) if sequence is not None else _NOTHING
@@ -127,7 +129,7 @@ class TradeFeeds:
         sequences = self.sequences.items()
         return [name for name, one in sequences if one.state is LIVE and max(one.received_ts, one.proven_ts, one.opened_ts) < before_ts]
 
-    def check_newest(self, page: TradeSnapshot) -> Sequence[Event]:
+    def check_newest(self, page: TradeSnapshot[AnyNumber]) -> Sequence[Event]:
         """Compare a silent trade feed with the newest trades from REST. They prove that none was missed or, if seen twice, that some were.
 
         Missed trades are reported as a gap and published, as far as the page has them. The feed is stale until its stream brings a trade.
@@ -141,7 +143,7 @@ class TradeFeeds:
             return _NOTHING
         return [*sequence.refute(NO_TRADES, page.received_ts), *missed, *sequence.fill_gaps(page.trades)]
 
-    def _trade(self, trade: Trade) -> Sequence[Event]:
+    def _trade(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         sequence = self.sequences.get(trade.instrument)
         if sequence is None:
             return self._unwanted()
@@ -155,11 +157,11 @@ class TradeFeeds:
             return (trade,)
         return sequence.accept(trade, number)
 
-    def _trade_in_any_order(self, trade: Trade) -> Sequence[Event]:
+    def _trade_in_any_order(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         sequence = self.sequences.get(trade.instrument)
         return sequence.accept(trade, int(trade.trade_id)) if sequence is not None else self._unwanted()
 
-    def _trade_without_id(self, trade: Trade) -> Sequence[Event]:
+    def _trade_without_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)
         return [*record.receive(trade), trade] if record is not None else self._unwanted()
 

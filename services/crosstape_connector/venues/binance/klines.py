@@ -92,15 +92,17 @@ def kline_route(timeframe: str) -> MakeRoute:
     """`kline_TIMEFRAME`: the running candle a few times a second, and once more when it is final."""
     kind = f"candle:{timeframe}"
 
-    def make(instrument: Instrument) -> Route:
-        def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def make(instrument: Instrument) -> Route[KlineFrame]:
+        def outputs(frame: KlineFrame, received_ts: int) -> Sequence[Output]:
             try:
-                frame = _frame(raw)
                 return (_candle(instrument, timeframe, frame.k, epoch_ns(frame.E), received_ts, closed=frame.k.x),)
             except FRAME_ERRORS as exc:
-                return unreadable(kind, instrument.name, received_ts, exc)
+                return refused(exc, received_ts)
 
-        return route
+        def refused(error: Exception, received_ts: int) -> Sequence[Output]:
+            return unreadable(kind, instrument.name, received_ts, error)
+
+        return Route(_frame, outputs, refused)
 
     return make
 

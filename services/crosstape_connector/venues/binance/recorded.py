@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -48,9 +48,8 @@ _raw_kline = msgspec.json.Decoder(RawKline).decode
 _raw_order = msgspec.json.Decoder(RawOrder).decode
 
 
-def ignored(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-    """The route of a stream whose data come by another stream."""
-    return ()
+IGNORED: Final = Route(msgspec.json.Decoder(msgspec.Raw).decode, lambda raw, received_ts: ())
+"""The route of a stream whose data come by another stream."""
 
 
 class Parser(connection.Parser):
@@ -66,11 +65,11 @@ class Parser(connection.Parser):
         super().__init__(symbols)
         self._trades: dict[str, str] = {}  # symbol → the first of the two that was met
 
-    def route(self, stream: str, symbol: str, channel: str) -> Route:
+    def route(self, stream: str, symbol: str, channel: str) -> Route[Any]:
         """See `connection.Parser.route`."""
         route = super().route(stream, symbol, channel)
         if channel in TRADES and self._trades.setdefault(symbol, channel) != channel:
-            route = self._routes[stream] = ignored
+            route = self.keep(stream, IGNORED)
         return route
 
     def unwrapped(self, data: bytes, received_ts: int) -> Sequence[Output]:
@@ -95,4 +94,4 @@ class Parser(connection.Parser):
         if channel not in self.channels:
             raise UnknownFrame(f"channel {channel!r}")
         name = f"{symbol.lower()}@{channel}"
-        return (self._routes.get(name) or self.route(name, symbol, channel))(msgspec.Raw(data), received_ts)
+        return (self._routes.get(name) or self.route(name, symbol, channel)).read(data, received_ts)

@@ -13,14 +13,15 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.binance import recorded
 from crosstape_connector.venues.binance.aggregates import agg_trade_route
 from crosstape_connector.venues.binance.connection import MakeRoute, Route
 from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
-from crosstape_connector.venues.messages import BookUpdate, Odd, Output, unread, unreadable
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, LIMIT, figure, known_price, number
-from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, shown, side_of
+from crosstape_connector.venues.binance.levels import levels_decoder, refused_levels, unread_levels
+from crosstape_connector.venues.messages import BookUpdate, Output, unreadable
+from crosstape_connector.venues.parsing.numbers import figure, is_amount, known_price, number
+from crosstape_connector.venues.parsing.wire import MICROSECONDS, Serial, Stamp, amounts_of_side, epoch_ns, trade_amounts
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
 
@@ -71,81 +72,70 @@ class RawTicker(msgspec.Struct, frozen=True, gc=False):
 
 _trade = msgspec.json.Decoder(RawTrade).decode
 _book_ticker = msgspec.json.Decoder(RawBookTicker).decode
-_depth = msgspec.json.Decoder(RawDepth).decode
+_depth = levels_decoder(RawDepth)
 _ticker = msgspec.json.Decoder(RawTicker).decode
 
 
-def trade_route(instrument: Instrument) -> Route:
+def trade_route(instrument: Instrument) -> Route[RawTrade]:
     """`trade`: one execution a frame."""
     venue, name = instrument.venue, instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _trade(raw)
-        p, q, made_ts = t.p, t.q, t.T
-        try:
-            price, size = number(p), number(q)
-            if ZERO < price < LIMIT and ZERO < size < LIMIT and p.isascii() and q.isascii():  # `trade_numbers`, without its call
-                made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, the same
-                return (Trade(venue, name, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
-        except ArithmeticError:
-            pass
-        raise FrameError(f"trade {t.t} of {name}: {shown(q)} at {shown(p)}")
+    def outputs(t: RawTrade, received_ts: int) -> Sequence[Output]:
+        price, size, made_ts = t.p, t.q, t.T
+        made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, without its call
+        if is_amount(price) and is_amount(size):  # `trade_amounts`, the same
+            return (Trade(venue, name, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
+        amounts = trade_amounts(price, size, f"trade {t.t} of {name}")
+        return (Trade(venue, name, made_ts, received_ts, *amounts, SELL if t.m else BUY, str(t.t)),)
 
-    return route
+    return Route(_trade, outputs)
 
 
-def quote_route(instrument: Instrument) -> Route:
+def quote_route(instrument: Instrument) -> Route[RawBookTicker]:
     """`bookTicker`: best bid and ask at each change, without a time."""
     venue, name = instrument.venue, instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(q: RawBookTicker, received_ts: int) -> Sequence[Output]:
+        bid, bid_size, ask, ask_size = q.b, q.B, q.a, q.A
+        if is_amount(bid) and is_amount(bid_size) and is_amount(ask) and is_amount(ask_size):  # `amounts_of_side`, without its calls
+            return (Quote(venue, name, None, received_ts, bid, bid_size, ask, ask_size),)
         try:
-            q = _book_ticker(raw)
-            bid, bid_size, ask, ask_size = number(q.b), number(q.B), number(q.a), number(q.A)
-            if ZERO < bid <= ask < LIMIT and ZERO < bid_size < LIMIT and ZERO < ask_size < LIMIT and f"{q.b}{q.B}{q.a}{q.A}".isascii():
-                return (Quote(venue, name, None, received_ts, bid, bid_size, ask, ask_size),)
-            return (Quote(venue, name, None, received_ts, *side_of(q.b, q.B), *side_of(q.a, q.A)),)
-        except ArithmeticError:
-            return unreadable("quote", name, received_ts, f"{shown(q.b)}, {shown(q.B)}, {shown(q.a)}, {shown(q.A)}")
-        except FRAME_ERRORS as exc:
-            return unreadable("quote", name, received_ts, exc)
+            return (Quote(venue, name, None, received_ts, *amounts_of_side(bid, bid_size), *amounts_of_side(ask, ask_size)),)
+        except FrameError as exc:
+            return refused(exc, received_ts)
 
-    return route
+    def refused(error: Exception, received_ts: int) -> Sequence[Output]:
+        return unreadable("quote", name, received_ts, error)
+
+    return Route(_book_ticker, outputs, refused)
 
 
-def depth_route(instrument: Instrument) -> Route:
+def depth_route(instrument: Instrument) -> Route[RawDepth]:
     """`depth`: changed levels, numbered."""
     name = instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(d: RawDepth, received_ts: int) -> Sequence[Output]:
         try:
-            d = _depth(raw)
             bids, asks = (
                 [(known_price(price), number(size)) for price, size in d.b],
                 [(known_price(price), number(size)) for price, size in d.a],
             )
-        except msgspec.ValidationError as exc:
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         except ArithmeticError:
-            return Odd("book", f"{name}: a level that is no number"), unread(name, received_ts)
-        text = bytes(raw)
-        if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in (*d.b, *d.a)):
-            return Odd("book", f"{name}: digits that are not ASCII"), unread(name, received_ts)
+            return unread_levels("a level that is no number", name, received_ts)
         return (BookUpdate(name, epoch_ns(d.E), received_ts, bids, asks, d.U, d.u),)
 
-    return route
+    return Route(_depth, outputs, refused_levels(name))
 
 
-def ticker_route(instrument: Instrument) -> Route:
+def ticker_route(instrument: Instrument) -> Route[RawTicker]:
     """`ticker`: rolling 24 h, once a second."""
     venue, name = instrument.venue, instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _ticker(raw)
+    def outputs(t: RawTicker, received_ts: int) -> Sequence[Output]:
         figures = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
         return (Ticker(venue, name, epoch_ns(t.E), received_ts, *figures),)
 
-    return route
+    return Route(_ticker, outputs)
 
 
 ROUTES: Final[dict[str, MakeRoute]] = {

@@ -18,17 +18,28 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.binance import recorded
 from crosstape_connector.venues.binance.aggregates import agg_trade_route
 from crosstape_connector.venues.binance.connection import MakeRoute, Route
 from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
+from crosstape_connector.venues.binance.levels import levels_decoder, refused_levels, unread_levels
 from crosstape_connector.venues.binance.quotes import base_side
 from crosstape_connector.venues.binance.stream import RawTicker
-from crosstape_connector.venues.messages import BookUpdate, LastTrade, Odd, Output, Unreadable, unread, unreadable
-from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, figure, known_price, number
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, positive, shown, trade_numbers
+from crosstape_connector.venues.messages import BookUpdate, LastTrade, Output, Unreadable, unreadable
+from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
+from crosstape_connector.venues.parsing.numbers import figure, known_price, number
+from crosstape_connector.venues.parsing.wire import (
+    ZERO,
+    Serial,
+    Stamp,
+    amounts_of_side,
+    epoch_ns,
+    positive,
+    shown,
+    trade_amounts,
+    trade_numbers,
+)
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Funding, Instrument, Level, Liquidation, Mark, Quote, Side, Ticker, Trade
 
@@ -88,41 +99,46 @@ class RawLiquidation(msgspec.Struct, frozen=True, gc=False):
 
 _trade = msgspec.json.Decoder(RawTrade).decode
 _book_ticker = msgspec.json.Decoder(RawBookTicker).decode
-_depth = msgspec.json.Decoder(RawDepth).decode
+_depth = levels_decoder(RawDepth)
 _ticker = msgspec.json.Decoder(RawTicker).decode
 _mark = msgspec.json.Decoder(RawMark).decode
 _liquidation = msgspec.json.Decoder(RawLiquidation).decode
 
 
-def trade_route(instrument: Instrument) -> Route:
+def trade_route(instrument: Instrument) -> Route[RawTrade]:
     """`trade`: one execution a frame; of one that is no market trade only the id counts."""
-    venue, name = instrument.venue, instrument.name
+    venue, name, in_base_units = instrument.venue, instrument.name, is_in_base_units(instrument)
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _trade(raw)
+    def outputs(t: RawTrade, received_ts: int) -> Sequence[Output]:
         made_ts = epoch_ns(t.T)
         if t.X != MARKET:
             return (LastTrade(name, made_ts, received_ts, t.t, no_trade=True),)
-        price, size = trade_numbers(t.p, t.q, f"trade {t.t} of {name}")
-        base = base_size(instrument, size, price)
-        return (Trade(venue, name, made_ts, received_ts, price, base, Side.SELL if t.m else Side.BUY, str(t.t)),)
+        what, taker = f"trade {t.t} of {name}", Side.SELL if t.m else Side.BUY
+        if in_base_units:
+            return (Trade(venue, name, made_ts, received_ts, *trade_amounts(t.p, t.q, what), taker, str(t.t)),)
+        price, size = trade_numbers(t.p, t.q, what)
+        return (Trade(venue, name, made_ts, received_ts, price, base_size(instrument, size, price), taker, str(t.t)),)
 
-    return route
+    return Route(_trade, outputs)
 
 
-def quote_route(instrument: Instrument) -> Route:
+def quote_route(instrument: Instrument) -> Route[RawBookTicker]:
     """`bookTicker`: best bid and ask at each change."""
-    venue, name = instrument.venue, instrument.name
+    venue, name, in_base_units = instrument.venue, instrument.name, is_in_base_units(instrument)
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(q: RawBookTicker, received_ts: int) -> Sequence[Output]:
+        made_ts = epoch_ns(q.T)
         try:
-            q = _book_ticker(raw)
-            bid, ask = base_side(instrument, q.b, q.B), base_side(instrument, q.a, q.A)
-            return (Quote(venue, name, epoch_ns(q.T), received_ts, *bid, *ask),)
-        except FRAME_ERRORS as exc:
-            return unreadable("quote", name, received_ts, exc)
+            if in_base_units:
+                return (Quote(venue, name, made_ts, received_ts, *amounts_of_side(q.b, q.B), *amounts_of_side(q.a, q.A)),)
+            return (Quote(venue, name, made_ts, received_ts, *base_side(instrument, q.b, q.B), *base_side(instrument, q.a, q.A)),)
+        except FrameError as exc:
+            return refused(exc, received_ts)
 
-    return route
+    def refused(error: Exception, received_ts: int) -> Sequence[Output]:
+        return unreadable("quote", name, received_ts, error)
+
+    return Route(_book_ticker, outputs, refused)
 
 
 def levels(instrument: Instrument, rows: Sequence[tuple[str, str]]) -> list[Level]:
@@ -137,61 +153,56 @@ def _size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal
     return base_size(instrument, contracts, price) if contracts.is_finite() and contracts and price.is_finite() else contracts
 
 
-def depth_route(instrument: Instrument) -> Route:
+def depth_route(instrument: Instrument) -> Route[RawDepth]:
     """`depth`: changed levels, numbered."""
     name = instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(d: RawDepth, received_ts: int) -> Sequence[Output]:
         try:
-            d = _depth(raw)
             bids, asks = levels(instrument, d.b), levels(instrument, d.a)
-        except msgspec.ValidationError as exc:
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         except ArithmeticError:
-            return Odd("book", f"{name}: a level that is no number"), unread(name, received_ts)
-        text = bytes(raw)
-        if (BACKSLASH in text or not text.isascii()) and not all(price.isascii() and size.isascii() for price, size in (*d.b, *d.a)):
-            return Odd("book", f"{name}: digits that are not ASCII"), unread(name, received_ts)
+            return unread_levels("a level that is no number", name, received_ts)
         return (BookUpdate(name, epoch_ns(d.T), received_ts, bids, asks, d.U, d.u, d.pu),)
 
-    return route
+    return Route(_depth, outputs, refused_levels(name))
 
 
-def ticker_route(instrument: Instrument) -> Route:
+def ticker_route(instrument: Instrument) -> Route[RawTicker]:
     """`ticker`: rolling 24 h. COIN-M's `v` counts contracts, `q` is in base units."""
     venue, name = instrument.venue, instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
-        t = _ticker(raw)
+    def outputs(t: RawTicker, received_ts: int) -> Sequence[Output]:
         last, first, high, low, v, q, change = map(figure, (t.c, t.o, t.h, t.l, t.v, t.q, t.p))
         volumes = (q, v * instrument.contract_size) if instrument.inverse else (v, q)
         return (Ticker(venue, name, epoch_ns(t.E), received_ts, last, first, high, low, *volumes, change),)
 
-    return route
+    return Route(_ticker, outputs)
 
 
-def mark_route(instrument: Instrument) -> Route:
+def mark_route(instrument: Instrument) -> Route[RawMark]:
     """`markPrice`: mark and index price, and the funding rate of a perpetual. COIN-M sends no index price here."""
     venue, name = instrument.venue, instrument.name
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(m: RawMark, received_ts: int) -> Sequence[Output]:
         try:
-            m = _mark(raw)
             price, index, rate = figure(m.p), figure(m.i) if m.i else None, figure(m.r) if m.r else None
             if price <= ZERO or (index is not None and index < ZERO):
                 raise FrameError(f"{shown(price)}, {shown(index)}")
-        except FRAME_ERRORS as exc:
-            return *unreadable("mark", name, received_ts, exc), Unreadable("funding", name, received_ts)
+        except FrameError as exc:
+            return refused(exc, received_ts)
         made_ts = epoch_ns(m.E)
         mark = Mark(venue, name, made_ts, received_ts, price, index or None)  # an index of zero is none
         if rate is None or not m.T:
             return (mark,)
         return mark, Funding(venue, name, made_ts, received_ts, rate, None, epoch_ns(m.T))
 
-    return route
+    def refused(error: Exception, received_ts: int) -> Sequence[Output]:
+        return *unreadable("mark", name, received_ts, error), Unreadable("funding", name, received_ts)
+
+    return Route(_mark, outputs, refused)
 
 
-def liquidation_route(instrument: Instrument) -> Route:
+def liquidation_route(instrument: Instrument) -> Route[RawLiquidation]:
     """`forceOrder`: the newest forced order of a second. Its average price and its filled size count; nothing, if none is filled.
 
     There is no id. As the venue sends one order a second and symbol, one that is equal to the last, with its time, is the same.
@@ -199,9 +210,9 @@ def liquidation_route(instrument: Instrument) -> Route:
     venue, name = instrument.venue, instrument.name
     last: RawOrder | None = None
 
-    def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+    def outputs(raw: RawLiquidation, received_ts: int) -> Sequence[Output]:
         nonlocal last
-        o = _liquidation(raw).o
+        o = raw.o
         price, size = figure(o.ap), figure(o.z)
         if size.is_zero() or o == last:
             return ()
@@ -210,7 +221,7 @@ def liquidation_route(instrument: Instrument) -> Route:
             raise FrameError(f"liquidation of {name}: {shown(size)} at {shown(price)}")
         return (Liquidation(venue, name, epoch_ns(o.T), received_ts, SIDES.get(o.S), price, base_size(instrument, size, price)),)
 
-    return route
+    return Route(_liquidation, outputs)
 
 
 ROUTES: Final[dict[str, MakeRoute]] = {

@@ -22,7 +22,7 @@ from crosstape_connector.venues.kucoin.classic import Route, ignored
 from crosstape_connector.venues.kucoin.values import OURS, SPOT, Figures, candle, serial
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import is_plain, known_price, number
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, side_of
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns
 from crosstape_connector.venues.spec import lookup
 from crosstape_schemas import Instrument, Level, Quote
 
@@ -113,7 +113,7 @@ def quote_route(instrument: Instrument) -> Route:
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         try:
             t = _ticker(raw)
-            bid, ask = side_of(t.bid, t.bid_size), side_of(t.ask, t.ask_size)
+            bid, ask = amounts_of_side(t.bid, t.bid_size), amounts_of_side(t.ask, t.ask_size)
         except FRAME_ERRORS as exc:
             return unreadable("quote", instrument.name, received_ts, exc)
         return (Quote(SPOT, instrument.name, epoch_ns(t.time), received_ts, *bid, *ask),)

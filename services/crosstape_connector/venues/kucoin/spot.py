@@ -20,8 +20,8 @@ from crosstape_connector.venues.kucoin.classic import Route
 from crosstape_connector.venues.kucoin.values import SIDES, SPOT
 from crosstape_connector.venues.messages import Output, unreadable
 from crosstape_connector.venues.parsing.numbers import check, doubtful
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, side_of, trade_numbers
-from crosstape_schemas import Instrument, Quote, Ticker, Trade
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns, finite, trade_amounts
+from crosstape_schemas import Amount, Instrument, Quote, Ticker, Trade
 
 TOPICS: Final = {"match": "/market/match", "level1": "/spotMarket/level1", "snapshot": "/market/snapshot"}
 """Channel → topic. A channel is called as its frames' `subject` ends."""
@@ -67,7 +67,7 @@ def trade_route(instrument: Instrument) -> Route:
 
     def route(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
         t = _trade(raw)
-        price, size = trade_numbers(t.price, t.size, "a trade")
+        price, size = trade_amounts(t.price, t.size, "a trade")
         return (Trade(SPOT, name, t.time, received_ts, price, size, SIDES.get(t.side), str(t.sequence)),)
 
     return route
@@ -86,12 +86,12 @@ def quote_route(instrument: Instrument) -> Route:
     return route
 
 
-def _side(flat: list[str] | None) -> tuple[Decimal, Decimal] | tuple[None, None]:
+def _side(flat: list[str] | None) -> tuple[Amount, Amount] | tuple[None, None]:
     if not flat:
         return None, None
     if len(flat) != 2:
         raise FrameError(f"not a price and a size: {str(flat)[:40]}")
-    return side_of(*flat)
+    return amounts_of_side(*flat)
 
 
 def ticker_route(instrument: Instrument) -> Route:

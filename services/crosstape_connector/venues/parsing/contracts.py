@@ -17,6 +17,11 @@ _divide: Final = Context(prec=DIGITS).divide
 _multiply: Final = Context(prec=100).multiply
 
 
+def is_in_base_units(instrument: Instrument) -> bool:
+    """Whether a contract is one base unit, so that the base size of any number of contracts is that number, to the digit."""
+    return not instrument.inverse and str(instrument.contract_size) == "1"
+
+
 def base_size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
     """Return the base units of so many contracts at a price, which must be above zero."""
     value = _multiply(contracts, instrument.contract_size)

@@ -4,6 +4,9 @@
 less than a `Decimal` field of msgspec, so text fields of a frame are decoded as text. Two things are left to its callers: digits of other
 scripts (`"١"` reads as 1: `isascii` of the text, or `is_plain` of the frame), and NaN and infinities, which no comparison of theirs passes.
 
+A connector computes little with the numbers of trades and quotes, so it keeps their text where that is what the tape will have. `is_amount`
+finds that out for less than a `Decimal` costs.
+
 Where a venue writes JSON numbers, msgspec reads them (nothing else keeps their digits), and would read text in their place like `Decimal`
 does: `check` looks through a frame that is `doubtful`.
 """
@@ -14,11 +17,12 @@ import re
 from collections.abc import Callable, Iterator
 from decimal import Clamped, Context, Decimal, InvalidOperation, Overflow, Rounded, Subnormal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
 from crosstape_connector.errors import NotANumber
+from crosstape_schemas import Amount
 
 FLOOR: Final = Decimal("1E-24")
 LIMIT: Final = Decimal("1E+20")
@@ -31,6 +35,11 @@ _BOUNDS: Final = Context(prec=LONGEST, Emin=-24, Emax=19, traps=[Clamped, Invali
 number: Final[Callable[[str | Decimal], Decimal]] = _BOUNDS.create_decimal
 """The number that a text (or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
 `ArithmeticError`."""
+
+_PLAIN: Final = re.compile(r"[1-9][0-9]{0,19}+(?:\.[0-9]{1,64}+)?+|0\.0{0,23}+[1-9][0-9]{0,63}+")
+is_amount: Final = cast("Callable[[str], TypeGuard[Amount]]", _PLAIN.fullmatch)
+"""Whether a text is a number within [`FLOOR`, `LIMIT`) as the tape has it. Nearly all numbers of trades and quotes are. It refuses numbers
+that the tape has in another notation (`1e5`, `+1`, `.5`, `5.`, `007`), and very long ones, too: `number` decides about those."""
 
 _KNOWN: Final = 16_384
 """Prices that are remembered: 5 MiB."""

@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import msgspec
 
 from crosstape_connector.errors import FrameError
-from crosstape_connector.venues.parsing.numbers import FLOOR, LIMIT, figure, number
+from crosstape_connector.venues.parsing.numbers import FLOOR, LIMIT, figure, is_amount, number
+from crosstape_schemas import Amount, to_amount
 
 ZERO: Final = Decimal(0)
 
@@ -119,6 +120,22 @@ def trade_numbers(price: str, size: str, what: str) -> tuple[Decimal, Decimal]:
     except ArithmeticError:
         pass
     raise FrameError(f"{what}: {shown(size)} at {shown(price)}")
+
+
+def trade_amounts(price: str, size: str, what: str) -> tuple[Amount, Amount]:
+    """Return the same as `trade_numbers`, as text for the tape."""
+    if is_amount(price) and is_amount(size):
+        return price, size
+    numbers = trade_numbers(price, size, what)
+    return to_amount(numbers[0]), to_amount(numbers[1])
+
+
+def amounts_of_side(price: str, size: str) -> tuple[Amount, Amount] | tuple[None, None]:
+    """Return the same as `side_of`, as text for the tape."""
+    if is_amount(price) and is_amount(size):
+        return price, size
+    numbers = side_of(price, size)
+    return (None, None) if numbers[0] is None or numbers[1] is None else (to_amount(numbers[0]), to_amount(numbers[1]))
 
 
 def side_of(price: str, size: str) -> tuple[Decimal, Decimal] | tuple[None, None]:

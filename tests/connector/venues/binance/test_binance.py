@@ -13,15 +13,15 @@ from crosstape_connector.venues.binance import VENUE, connection, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
-from tests.connector.venues.golden import answers_of, frames_of, instrument, symbols_of
+from tests.connector.venues.golden import answers_of, as_read, frames_of, instrument, symbols_of
 
 BINANCE = frames_of("binance")
 
 
 def parse(*frames: bytes) -> list[Output]:
-    """All that one connection finds in these, received at 7."""
+    """All that one connection finds in these, received at 7, as a reader of the tape gets it."""
     parser = stream.Parser(symbols_of("binance"))
-    return [output for frame in frames for output in parser(frame, 7)]
+    return [as_read(output) for frame in frames for output in parser(frame, 7)]
 
 
 def test_a_trade_is_the_takers_with_every_digit() -> None:

@@ -13,7 +13,7 @@ from crosstape_connector.venues.binance_usdm import VENUE
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Odd, OddRow, Output, Unreadable, unread
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Funding, Instrument, Liquidation, Mark, Quote, Side, Ticker, Trade
-from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.golden import answers_of, as_read, frames_of, symbols_of
 
 PUBLIC, MARKET = frames_of("binance_usdm", "public"), frames_of("binance_usdm", "market")
 BITCOIN = "BTC-USDT-PERP"
@@ -22,9 +22,9 @@ MADE = 1_767_225_600_123_000_000
 
 
 def parse(*frames: bytes) -> list[Output]:
-    """All outputs of one connection for these frames, received at 7."""
+    """All outputs of one connection for these frames, received at 7, as a reader of the tape gets them."""
     parser = stream.Parser(symbols_of("binance_usdm"))
-    return [output for frame in frames for output in parser(frame, 7)]
+    return [as_read(output) for frame in frames for output in parser(frame, 7)]
 
 
 def test_each_stream_is_subscribed_where_it_is_served() -> None:

@@ -8,7 +8,7 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.coinbase import recorded
 from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.spec import Parser, Symbols
-from tests.connector.venues.golden import symbols_of
+from tests.connector.venues.golden import as_read, symbols_of
 
 NEW_YEAR: Final = 1_767_225_600_000_000_000
 """Of the golden frames, in ns."""
@@ -25,11 +25,11 @@ def from_exchange(*frames: bytes, symbols: Symbols | None = None) -> list[Output
 
 
 def feed(parser: Parser, *frames: bytes) -> list[Output]:
-    """In order; a frame that cannot be used is skipped, as in a session."""
+    """In order, as a reader of the tape gets them; a frame that cannot be used is skipped, as in a session."""
     outputs: list[Output] = []
     for frame in frames:
         try:
-            outputs += parser(frame, 7)
+            outputs += map(as_read, parser(frame, 7))
         except FRAME_ERRORS:
             continue
     return outputs

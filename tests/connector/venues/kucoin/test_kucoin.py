@@ -28,7 +28,7 @@ from crosstape_connector.venues.parsing.unreadable import NOT_OURS, feeds_of
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Request, Verdict
 from crosstape_schemas import Candle, Quote, Ticker, Trade
-from tests.connector.venues.golden import answers_of, frames_of, symbols_of
+from tests.connector.venues.golden import answers_of, as_read, frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 
 PRO: Final = frames_of("kucoin", "pro")
@@ -43,9 +43,9 @@ def from_pro(*frames: bytes) -> list[Output]:
 
 
 def from_classic(*frames: bytes) -> list[Output]:
-    """The same of the older protocol."""
+    """The same of the older protocol, as a reader of the tape gets it."""
     parser = recorded.Parser(symbols_of("kucoin"))
-    return [output for frame in frames for output in parser(frame, 7)]
+    return [as_read(output) for frame in frames for output in parser(frame, 7)]
 
 
 def test_changes_may_overlap_and_not_leave_a_hole() -> None:

@@ -5,8 +5,8 @@
 A writer (`paced_writer`) puts quotes on the tape through the publisher of a connector, at the same pace whatever the number of
 instruments. The aggregator and the server are processes as the command starts them; this one subscribes to the channel of each consolidated
 quote. Every change is published (`aggregator.min_interval_s` is 0). Latency is from writing a quote to the arrival of what was made of it;
-`latency.py` measures it from a frame on a socket. The first two seconds are not counted. On a machine that is too busy, several changes become
-one quote (`quotes_per_s` is then below `events_per_s`), which costs less: such a figure is not comparable with others.
+`latency.py` measures it from a frame on a socket. The first two seconds are not counted. On a machine that is too busy, several changes
+become one quote (`quotes_per_s` is then below `events_per_s`), which costs less: such a figure is not comparable with others.
 """
 
 from __future__ import annotations

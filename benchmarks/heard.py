@@ -19,8 +19,8 @@ from crosstape_schemas import Keys
 WARM_UP_S = 2.0
 IDLE_S = 3.0
 """A pause after which no more is waited for."""
-SPARE_S = 1.0
-"""A source of quotes should last this much longer than warm-up and measurement."""
+SPARE_S = 60.0
+"""A source of quotes should last this much longer than warm-up and measurement: on a busy machine they begin late."""
 APPEAR_S = 60.0
 
 

@@ -3,13 +3,12 @@
     python benchmarks/paced_writer.py URL INSTRUMENTS RATE SECONDS
 
 First one quote of each instrument, so that the streams exist; then, after a line on standard input, RATE quotes a second, instruments in
-turn. Prints how many, and how many seconds they took.
+turn, for so many seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from decimal import Decimal
@@ -57,7 +56,6 @@ async def main() -> None:
             written = due
             await publisher.flow()
             await asyncio.sleep(TURN_S)
-        print(json.dumps({"written": written, "seconds": round(time.monotonic() - start, 2)}), flush=True)
         await publisher.drain(60)
         running.cancel()
 

@@ -22,7 +22,7 @@ from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, Odd, Output, unread, unreadable
 from crosstape_connector.venues.parsing.numbers import check, doubtful, is_plain, known_price, number
 from crosstape_connector.venues.parsing.text_books import TextBooks
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns, finite, shown
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, shown, side_of
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import GapCause, Instrument, Level, Quote, Side, Ticker
 
@@ -95,7 +95,7 @@ def quote_route(instrument: Instrument) -> Route:
                 return unreadable("quote", name, received_ts, f"its prices are {behind // 1_000} s old")
             made = raw.E if raw.T is None else raw.T
             venue_ts = None if made is None else epoch_ns(made)
-            return (Quote(venue, name, venue_ts, received_ts, *amounts_of_side(raw.b, raw.B), *amounts_of_side(raw.a, raw.A)),)
+            return (Quote(venue, name, venue_ts, received_ts, *side_of(raw.b, raw.B), *side_of(raw.a, raw.A)),)
         except FRAME_ERRORS as exc:
             return unreadable("quote", name, received_ts, exc)
 

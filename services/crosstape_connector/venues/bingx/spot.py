@@ -14,7 +14,7 @@ import msgspec
 from crosstape_connector.venues.bingx import candles, frames, routes
 from crosstape_connector.venues.bingx.frames import Frame, Route
 from crosstape_connector.venues.messages import Output
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, trade_amounts
+from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, trade_numbers
 from crosstape_schemas import Instrument, Trade
 
 ID: Final = "bingx"
@@ -37,7 +37,7 @@ def trade_route(instrument: Instrument) -> Route:
 
     def route(frame: Frame, received_ts: int) -> Sequence[Output]:
         raw = _trade(frame.data)
-        price, size = trade_amounts(raw.p, raw.q, f"trade {raw.t} of {name}")
+        price, size = trade_numbers(raw.p, raw.q, f"trade {raw.t} of {name}")
         return (Trade(ID, name, epoch_ns(raw.T), received_ts, price, size, routes.TAKER[raw.m], str(raw.t)),)
 
     return route

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import ClassVar, Final, NamedTuple
 
 import msgspec
@@ -24,8 +25,8 @@ from crosstape_connector.venues.bingx.frames import Frame, Route, TopicRoute
 from crosstape_connector.venues.messages import Odd, Output, Unreadable, unreadable
 from crosstape_connector.venues.parsing.numbers import LIMIT, figure
 from crosstape_connector.venues.parsing.rows import readable
-from crosstape_connector.venues.parsing.wire import ZERO, Stamp, epoch_ns, side_of, trade_amounts
-from crosstape_schemas import Amount, Instrument, Mark, Quote, Trade
+from crosstape_connector.venues.parsing.wire import ZERO, Stamp, epoch_ns, side_of, trade_numbers
+from crosstape_schemas import Instrument, Mark, Quote, Trade
 
 ID: Final = "bingx_swap"
 IDS_PER_MS: Final = 1_000
@@ -61,8 +62,8 @@ class Row(NamedTuple):
     """One trade that can be read."""
 
     raw: RawTrade
-    price: Amount
-    size: Amount
+    price: Decimal
+    size: Decimal
 
     @property
     def made_ms(self) -> int:
@@ -142,7 +143,7 @@ class Trades(TopicRoute):
 
     def _read(self, row: msgspec.Raw) -> Row:
         raw = _trade(row)
-        return Row(raw, *trade_amounts(raw.p, raw.q, f"trade of {self._name} at {raw.T}"))
+        return Row(raw, *trade_numbers(raw.p, raw.q, f"trade of {self._name} at {raw.T}"))
 
     def _keep(self, key: Key) -> None:
         self._kept.append(key)

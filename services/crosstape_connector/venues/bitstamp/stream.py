@@ -16,9 +16,9 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate, unread
 from crosstape_connector.venues.parsing.complete_books import CompleteBooks
 from crosstape_connector.venues.parsing.numbers import LIMIT, number
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, trade_amounts
+from crosstape_connector.venues.parsing.wire import ZERO, Serial, trade_numbers
 from crosstape_connector.venues.spec import Request, Symbols, Verb, lookup
-from crosstape_schemas import Amount, Level, Side, Trade
+from crosstape_schemas import Level, Side, Trade
 
 ID: Final = "bitstamp"
 SIDES: Final = {0: Side.BUY, 1: Side.SELL}
@@ -123,9 +123,9 @@ def _levels(rows: list[tuple[str, str]]) -> list[Level]:
     return [level for level in levels if level[0] and level[1]]
 
 
-def _trade_of(raw: msgspec.Raw, instrument: str, received_ts: int) -> Trade[Amount]:
+def _trade_of(raw: msgspec.Raw, instrument: str, received_ts: int) -> Trade:
     t = _trade(raw)
-    price, size = trade_amounts(t.price_str, t.amount_str, f"trade {t.id}")
+    price, size = trade_numbers(t.price_str, t.amount_str, f"trade {t.id}")
     return Trade(ID, instrument, micros_ns(t.microtimestamp), received_ts, price, size, SIDES.get(t.type), str(t.id))
 
 

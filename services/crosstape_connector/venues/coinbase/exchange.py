@@ -16,7 +16,7 @@ from crosstape_connector.venues.coinbase.products import Products
 from crosstape_connector.venues.coinbase.values import ID, TAKER, moment, number, refused
 from crosstape_connector.venues.messages import Ack, Heartbeat, LastTrade, Output, unreadable
 from crosstape_connector.venues.parsing.rows import mended, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, known_ns, trade_amounts
+from crosstape_connector.venues.parsing.wire import Serial, known_ns, trade_numbers
 from crosstape_connector.venues.spec import Request, Symbols, Verb
 from crosstape_schemas import Ticker, Trade
 
@@ -141,7 +141,7 @@ class Parser:
 
     def _match(self, raw: Match, received_ts: int, *, replayed: bool) -> list[Output]:
         """`last_match` is the trade before the subscription: it was published already, or it is the first that the tape knows."""
-        price, size = trade_amounts(raw.price, raw.size, "a trade")
+        price, size = trade_numbers(raw.price, raw.size, "a trade")
         outputs: list[Output] = []
         instrument, venue_ts, taker = self._products[raw.product_id], moment(raw.time, outputs), TAKER.get(raw.side)
         outputs.append(Trade(ID, instrument, venue_ts, received_ts, price, size, taker, str(raw.trade_id), replayed))

@@ -20,9 +20,9 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, O
 from crosstape_connector.venues.parsing.numbers import short
 from crosstape_connector.venues.parsing.rows import mended, readable
 from crosstape_connector.venues.parsing.sequence_break import Breaks
-from crosstape_connector.venues.parsing.wire import trade_amounts
+from crosstape_connector.venues.parsing.wire import trade_numbers
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Amount, Trade
+from crosstape_schemas import Trade
 
 SIDES: Final = ("buy", ("sell",))
 
@@ -94,11 +94,11 @@ class AdvancedParser(advanced.Parser):
             replayed = batch.type == "snapshot"
             if not replayed and batch.type != "update":
                 raise UnknownFrame(f"market_trades of type {batch.type!r}")
-            found: list[tuple[int, Trade[Amount]]] = []
+            found: list[tuple[int, Trade]] = []
             for raw in batch.trades:
                 if not (raw.trade_id.isdecimal() and raw.trade_id.isascii() and len(raw.trade_id) < 20):
                     raise FrameError(f"trade {short(raw.trade_id)} of {raw.product_id}")
-                price, size = trade_amounts(raw.price, raw.size, "a trade")
+                price, size = trade_numbers(raw.price, raw.size, "a trade")
                 trade_id = int(raw.trade_id)
                 trade = Trade(
                     ID, self._products[raw.product_id], moment(raw.time, outputs), received_ts,

@@ -11,7 +11,7 @@ import pytest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.bingx import SWAP, frames, swap, swap_rest
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, Unreadable
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, Unreadable, unread
 from crosstape_connector.venues.spec import Request, subscribed_depth
 from crosstape_schemas import Book, Candle, Delta, FeedState, Funding, Gap, GapCause, Instrument, Quote, Side, Status, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
@@ -245,6 +245,15 @@ def test_a_number_that_does_not_grow_breaks_the_book(number: int) -> None:
     states = [event.state for event in events if isinstance(event, Status) and event.kind == "book"]
     assert states == [FeedState.LIVE, FeedState.RECOVERING, FeedState.LIVE]
     assert [event.bids for event in events if isinstance(event, Book)][-1] == ((D("91000.1"), D(1)), (D(91000), D(2)))
+
+
+def test_a_first_book_with_prices_that_cannot_be_ordered_is_odd() -> None:
+    """`NaN` is no price; the book is subscribed again."""
+    odd, suspect = parse(changes(8, [["91000.1", "1"]], [["NaN", "1"], ["91000.2", "1"]], "all"))
+
+    assert isinstance(odd, Odd)
+    assert odd.kind == "book"
+    assert suspect == unread(NAME, 7)
 
 
 def test_a_book_may_be_crossed_for_one_frame_and_is_not_published_so() -> None:

@@ -18,7 +18,7 @@ from crosstape_connector.venues.messages import Output, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import list_reader, trade_page
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
 from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts
-from crosstape_connector.venues.parsing.wire import MICROSECONDS, Serial, Stamp, epoch_ns, trade_amounts, trade_numbers
+from crosstape_connector.venues.parsing.wire import MICROSECONDS, Serial, Stamp, epoch_ns, trade_numbers
 from crosstape_schemas import Instrument, Side, Trade
 
 BUY: Final = Side.BUY
@@ -41,31 +41,24 @@ _agg_trades = list_reader(RawAggTrade)
 
 
 def _trade(instrument: Instrument, raw: RawAggTrade, received_ts: int, *, backfilled: bool) -> Trade:
-    price, size = trade_numbers(raw.p, raw.q, _named(raw))
+    price, size = trade_numbers(raw.p, raw.q, f"aggregate trade {raw.a}")
     base = base_size(instrument, size, price)
     taker = SELL if raw.m else BUY
     return Trade(instrument.venue, instrument.name, epoch_ns(raw.T), received_ts, price, base, taker, str(raw.a), backfilled)
 
 
-def _named(raw: RawAggTrade) -> str:
-    return f"aggregate trade {raw.a}"
-
-
 def agg_trade_route(instrument: Instrument) -> Route[RawAggTrade]:
     """`aggTrade`: one aggregate a frame."""
-    venue, name = instrument.venue, instrument.name
+    venue, name, in_base_units = instrument.venue, instrument.name, is_in_base_units(instrument)
 
     def outputs(t: RawAggTrade, received_ts: int) -> Sequence[Output]:
         price, size, made_ts = t.p, t.q, t.T
-        made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, without its call
-        if are_amounts(f"{price} {size}"):  # `trade_amounts`, the same
+        if in_base_units and are_amounts(f"{price} {size}"):
+            made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, without its call
             return (Trade(venue, name, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
-        return (Trade(venue, name, made_ts, received_ts, *trade_amounts(price, size, _named(t)), SELL if t.m else BUY, str(t.a)),)
-
-    def of_contracts(t: RawAggTrade, received_ts: int) -> Sequence[Output]:
         return (_trade(instrument, t, received_ts, backfilled=False),)
 
-    return Route(_agg_trade, outputs if is_in_base_units(instrument) else of_contracts)
+    return Route(_agg_trade, outputs)
 
 
 def agg_trades_path(prefix: str) -> Callable[[str, int, int], str]:

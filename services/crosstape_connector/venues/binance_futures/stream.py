@@ -28,16 +28,14 @@ from crosstape_connector.venues.binance.quotes import base_side
 from crosstape_connector.venues.binance.stream import RawTicker
 from crosstape_connector.venues.messages import BookUpdate, LastTrade, Output, Unreadable, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
-from crosstape_connector.venues.parsing.numbers import Unchecked, are_four_amounts, figure, known_price, number
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, are_four_amounts, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import (
     ZERO,
     Serial,
     Stamp,
-    amounts_of_side,
     epoch_ns,
     positive,
     shown,
-    trade_amounts,
     trade_numbers,
 )
 from crosstape_connector.venues.spec import Verdict
@@ -54,8 +52,8 @@ KNOWN: Final = re.compile(
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     t: Serial
-    p: str
-    q: str
+    p: Unchecked
+    q: Unchecked
     T: Stamp
     m: bool
     X: str = MARKET
@@ -113,10 +111,10 @@ def trade_route(instrument: Instrument) -> Route[RawTrade]:
         made_ts = epoch_ns(t.T)
         if t.X != MARKET:
             return (LastTrade(name, made_ts, received_ts, t.t, no_trade=True),)
-        what, taker = f"trade {t.t} of {name}", Side.SELL if t.m else Side.BUY
-        if in_base_units:
-            return (Trade(venue, name, made_ts, received_ts, *trade_amounts(t.p, t.q, what), taker, str(t.t)),)
-        price, size = trade_numbers(t.p, t.q, what)
+        taker = Side.SELL if t.m else Side.BUY
+        if in_base_units and are_amounts(f"{t.p} {t.q}"):
+            return (Trade(venue, name, made_ts, received_ts, t.p, t.q, taker, str(t.t)),)
+        price, size = trade_numbers(t.p, t.q, f"trade {t.t} of {name}")
         return (Trade(venue, name, made_ts, received_ts, price, base_size(instrument, size, price), taker, str(t.t)),)
 
     return Route(_trade, outputs)
@@ -128,11 +126,9 @@ def quote_route(instrument: Instrument) -> Route[RawBookTicker]:
 
     def outputs(q: RawBookTicker, received_ts: int) -> Sequence[Output]:
         made_ts, bid, bid_size, ask, ask_size = epoch_ns(q.T), q.b, q.B, q.a, q.A
-        if in_base_units and are_four_amounts(f"{bid} {bid_size} {ask} {ask_size}"):  # `amounts_of_side`, without its calls
+        if in_base_units and are_four_amounts(f"{bid} {bid_size} {ask} {ask_size}"):
             return (Quote(venue, name, made_ts, received_ts, bid, bid_size, ask, ask_size),)
         try:
-            if in_base_units:
-                return (Quote(venue, name, made_ts, received_ts, *amounts_of_side(bid, bid_size), *amounts_of_side(ask, ask_size)),)
             sides = base_side(instrument, bid, bid_size), base_side(instrument, ask, ask_size)
             return (Quote(venue, name, made_ts, received_ts, *sides[0], *sides[1]),)
         except FrameError as exc:

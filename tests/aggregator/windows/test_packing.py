@@ -78,11 +78,12 @@ later = st.sampled_from([1, 1, 2, 29, 59, 60, 61, 300, 330, 420, 3_600, 7_201, 4
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("trade"), st.one_of(st.integers(-7_500, 60), st.integers(-700, 3)), prices, sizes),
+        st.tuples(st.just("about to leave"), st.integers(-3, 70), prices, sizes),
         st.tuples(st.just("every second"), st.integers(1, 130), prices, sizes),
         st.tuples(st.just("past"), st.integers(100, 7_200), prices, sizes),
         st.tuples(st.just("wait"), later, prices, sizes),
         st.tuples(st.just("clock back"), st.integers(1, 500), prices, sizes),
-        st.tuples(st.just("restore"), st.just(0), prices, sizes),
+        st.tuples(st.sampled_from(["copy", "restore"]), st.just(0), prices, sizes),
     ),
     max_size=30,
 )
@@ -90,7 +91,7 @@ SETS = [("90s", "7m", "2h"), ("1m", "5m", "1h", "1d"), ("60m", "1h", "3600s", "1
 
 
 @given(steps, st.sampled_from(SETS), st.sampled_from([NOON, EVE]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_windows_of_any_length_are_exact(steps: list[tuple[str, int, Decimal, Decimal]], names: tuple[str, ...], start: int) -> None:
     """Trades come in order, late, into packed minutes, from the past in bulk and from the future; the clock jumps; states are restored.
 
@@ -120,9 +121,14 @@ def test_windows_of_any_length_are_exact(steps: list[tuple[str, int, Decimal, De
             case "past":
                 for at in range(-amount, 0, 45):
                     add(now + at, price, size)
-            case "restore":
+            case "about to leave":
+                for spec in specs:
+                    add(spec.start(newest) + amount, price, size)
+            case "copy" | "restore":
                 state = windows.state()
                 copied.append((state, frozen(state)))
+                if what == "copy":
+                    continue
                 windows = TradeWindows(specs, now)
                 windows.restore(state)
             case _:
@@ -150,6 +156,19 @@ def test_each_second_of_hours_is_exact(names: tuple[str, ...]) -> None:
         if at % 617 == 0:
             state, windows = windows.state(), TradeWindows(specs, NOON + at)
             windows.restore(state)
+
+
+def test_a_trade_that_is_late_leaves_with_its_second() -> None:
+    """It comes after its minute was packed, while the window leaves that minute, and minutes have been packed since the window began to."""
+    windows = TradeWindows(parse_all(("450s",)), NOON - 1)
+    for at in range(545):
+        windows.advance(NOON + at)
+        windows.add(NOON + at, Decimal(1), Decimal(1))
+        windows.read(NOON + at)
+    windows.add(NOON + 119, Decimal(1), Decimal(7))
+
+    assert windows.read(NOON + 569)["450s"].trades == 545 - 119 + 1
+    assert windows.read(NOON + 570)["450s"].trades == 545 - 120
 
 
 def test_trades_of_one_second_count_when_windows_are_read() -> None:

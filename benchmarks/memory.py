@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import book
@@ -26,9 +27,12 @@ import msgspec
 
 from crosstape.settings import AggregatorSettings
 from crosstape_aggregator.consolidation.engine import Engine
+from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.venues.messages import BookUpdate
 from crosstape_connector.venues.registry import find
+from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Side, Status, Trade
 
 SECOND = 1_000_000_000
@@ -76,6 +80,14 @@ def windows(instruments: int, seconds: int) -> int:
     return resident() - before
 
 
+def wanted_levels(table: Venue, request: SnapshotRequest) -> int:
+    """Returns how many levels a side a snapshot is requested with."""
+    if hasattr(request, "levels"):
+        return request.levels
+    path: Any = table.snapshots and table.snapshots.path  # of an older tree, which always requests the same number
+    return int(parse_qs(urlsplit(path(request.symbol)).query)["limit"][0])
+
+
 def books(instruments: int, venue: str, updates: int) -> int:
     """Returns the bytes of so many books of a venue."""
     table = find(venue)
@@ -85,20 +97,16 @@ def books(instruments: int, venue: str, updates: int) -> int:
     feeds = FeedHandler(table, {one.name: one for one in listed}, ("trade", "quote", "book"), book_depth=10, book_interval_ns=100_000_000)
     before = resident()
     for seed, one in enumerate(listed):
-        levels = int(parse_qs(urlsplit(table.snapshots.path(one.symbol)).query)["limit"][0])
-        snapshot, made = book.updates(updates, levels, CHANGES, seed)
+        (request,) = feeds.apply(BookUpdate(one.name, None, book.START_NS, (), (), first=1_001, last=1_001, previous=1_000))
+        assert isinstance(request, SnapshotRequest)
+        snapshot, made = book.updates(updates, wanted_levels(table, request), CHANGES, seed)
         sides = {
             name: [[f"{price:f}", f"{size:f}"] for price, size in side] for name, side in (("bids", snapshot.bids), ("asks", snapshot.asks))
         }
-        changes = [
-            msgspec.structs.replace(update, instrument=one.name, first=at, last=at, previous=at - 1)
-            for at, update in enumerate(made, 1_001)
-        ]
-        feeds.apply(changes[0])
         feeds.apply(table.snapshots.parse(json.dumps({"lastUpdateId": 1_000, **sides}).encode(), one, book.START_NS))
-        for change in changes[1:]:
-            feeds.apply(change)
-        feeds.due_books(changes[-1].received_ts)
+        for number, update in enumerate(made, 1_002):
+            feeds.apply(msgspec.structs.replace(update, instrument=one.name, first=number, last=number, previous=number - 1))
+        feeds.due_books(made[-1].received_ts)
         if feeds.records[FeedKey("book", one.name)].state is not FeedState.LIVE:
             raise SystemExit(f"memory: the book of {one.name} did not become live")
     return resident() - before

@@ -9,6 +9,7 @@ from decimal import Decimal, localcontext
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from crosstape.bus import Publisher, connect
@@ -271,6 +272,29 @@ async def test_entries_that_are_none_of_ours_are_survived(client: Redis, valkey:
 
         await wait_until(moved, what="the quote after the nonsense")
     assert found.market in {Market.NORMAL, Market.ONE_SIDED}
+
+
+async def test_a_quote_whose_numbers_are_none_is_foreign(client: Redis, valkey: str) -> None:
+    """It is counted and skipped, while a number that is usual in JSON, but not on the tape, is read."""
+    before = foreign()
+    async with venue(valkey, "binance") as binance, aggregator(valkey):
+        await binance.live_on()
+        await binance.quote("100", "101")
+        await wait_for_legs(client, {"binance": None})
+        for text in ('"abc"', '""', '"1,2"', "true", "[1]"):
+            data = encode(quote("binance", "100.5", "101")).replace(b'"100.5"', text.encode())
+            await client.xadd(KEYS.stream("quote", X), {"d": data})
+        await wait_until(lambda: foreign() == before + 5, what="five foreign entries")
+        await client.xadd(
+            KEYS.stream("quote", X), {"d": encode(quote("kraken", "100.5", "101", time.time_ns())).replace(b'"100.5"', b"100.5")}
+        )
+        found = await wait_for_legs(client, {"binance": None, "kraken": None})
+    assert (found.bid_price, found.bid_venues) == (Decimal("100.5"), ("kraken",))
+
+
+def foreign() -> float:
+    """Return how many entries were foreign."""
+    return REGISTRY.get_sample_value("crosstape_aggregator_foreign_entries_total") or 0.0
 
 
 async def test_new_instruments_are_picked_up(client: Redis, valkey: str) -> None:

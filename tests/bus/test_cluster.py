@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from crosstape.bus import Reader, Start, connect
 from crosstape.settings import BusSettings
 from crosstape_aggregator.service import run
-from crosstape_schemas import Keys
+from crosstape_schemas import Keys, decode
 from tests.aggregator.running import FakeVenue, settings_for
 from tests.bus.tape import Counts, Gaps, command, fast, publishing, read_until, trade, whole
 from tests.cli.running import line, started
@@ -66,6 +67,24 @@ async def test_publisher_reader_aggregator_and_watch_over_three_masters(three: C
     for master in three.masters:
         async with Redis(port=master.port) as admin:
             assert await command(admin, "KEYS", "tape:*:trade:*")
+
+
+async def test_a_listener_on_another_master_hears_all(three: Cluster) -> None:
+    """The masters pass on to one another what is published; the one that has the stream does not count who listens elsewhere."""
+    async with publishing(over(three), keys=KEYS) as publisher, contextlib.AsyncExitStack() as stack:
+        listeners = []
+        for index, master in enumerate(three.masters):
+            if index == three.holder(STREAMS[0]):
+                continue
+            pubsub = await stack.enter_async_context((await stack.enter_async_context(Redis(port=master.port))).pubsub())
+            await pubsub.subscribe(STREAMS[0])
+            assert await pubsub.get_message(timeout=5)
+            listeners.append(pubsub)
+        publisher.publish_all(trade(number, NAMES[0]) for number in range(1, 101))
+        assert await publisher.drain(20)
+        for pubsub in listeners:
+            heard = [await pubsub.get_message(timeout=5) for _ in range(100)]
+            assert [decode(message["data"]).seq for message in heard if message] == whole(100)
 
 
 async def test_a_master_that_is_killed_and_comes_back_empty(three: Cluster) -> None:

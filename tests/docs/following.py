@@ -152,7 +152,7 @@ def loss() -> Gap:
 
 
 class Tape:
-    """The sending side, as the bus does it: stream, its name in the registry, channel, last value."""
+    """The sending side, as the bus does it: stream, its name in the registry, channel, last value, bell."""
 
     def __init__(self, client: Redis) -> None:
         self.sent = 0
@@ -166,6 +166,7 @@ class Tape:
             pipe: Any = self._client.pipeline()
             if self.sent == 1:
                 pipe.execute_command("XADD", keys.venue(CONSOLIDATED), "*", "d", encode(loss()))
+            written: list[str] = []
             for stream, last, event in (
                 (keys.venue(CONSOLIDATED), keys.last("status", VENUE_WIDE), life(self.sent)),
                 (keys.stream("cbbo", "BTC-USDT"), keys.last("cbbo", "BTC-USDT"), quote(self.sent)),
@@ -177,9 +178,11 @@ class Tape:
             ):
                 data = encode(event)
                 pipe.execute_command("XADD", stream, "*", "d", data)
+                written.append(stream)
                 pipe.execute_command("SADD", keys.registry(), stream)
                 pipe.execute_command("HSET", last, event.venue, data)
                 pipe.execute_command("PUBLISH", stream, data)
+            pipe.execute_command("XADD", keys.bell(), "*", "s", " ".join(written))
             await pipe.execute()
 
 

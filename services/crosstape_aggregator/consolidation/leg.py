@@ -41,9 +41,9 @@ class VenueLeg:
     """One venue's leg in one instrument. Its events must be of the venue's present epoch; the instrument checks that."""
 
     __slots__ = (
-        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_listing_state", "_must_settle", "_pace", "_quote_state",
-        "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "_unread", "ask_price", "ask_size", "bid_price", "bid_size", "crossed",
-        "excluded", "input", "last_book", "liveness", "venue",
+        "_book_state", "_book_ts", "_epoch", "_from_quotes", "_good_since", "_judged_state", "_listing_state", "_must_settle", "_pace",
+        "_quote_state", "_quote_ts", "_shown", "_suspected_at", "_suspected_ts", "_unread", "ask_price", "ask_size", "bid_price",
+        "bid_size", "crossed", "excluded", "input", "last_book", "liveness", "venue",
     )  # fmt: skip
 
     def __init__(self, liveness: VenueLiveness) -> None:
@@ -61,6 +61,7 @@ class VenueLeg:
         self.excluded: Exclusion | None = Exclusion.STATE
         """Why the leg does not count, as last judged; None: it counts."""
         self._unread: Quote[AnyNumber] | None = None  # the input, until decimals of its text are needed
+        self._judged_state = FeedState.CONNECTING
         self._from_quotes = False
         self._listing_state = LIVE
         self._quote_state = self._book_state = FeedState.CONNECTING
@@ -197,9 +198,14 @@ class VenueLeg:
         quote = self._unread
         if quote is not None:
             self._unread = None
-            self.bid_price, self.bid_size = _decimal(quote.bid_price), _decimal(quote.bid_size)
-            self.ask_price, self.ask_size = _decimal(quote.ask_price), _decimal(quote.ask_size)
-        if self.state is not LIVE:
+            assert quote.bid_price is not None  # it is in order
+            assert quote.bid_size is not None
+            assert quote.ask_price is not None
+            assert quote.ask_size is not None
+            self.bid_price, self.bid_size = Decimal(quote.bid_price), Decimal(quote.bid_size)
+            self.ask_price, self.ask_size = Decimal(quote.ask_price), Decimal(quote.ask_size)
+        state = self._judged_state = self.state
+        if state is not LIVE:
             return Exclusion.STATE
         if now >= self.stale_ts(stale_ns):
             return Exclusion.STALE
@@ -266,8 +272,8 @@ class VenueLeg:
         return stale_ts
 
     def show(self) -> Leg:
-        """Return the leg as it is published; the same object as long as nothing in it changes."""
-        state = self.state
+        """Return the leg as it was judged last, as it is published; the same object as long as nothing in it changes."""
+        state = self._judged_state
         if self._shown is None or self._shown.state is not state:
             event = self.input
             self._shown = Leg(

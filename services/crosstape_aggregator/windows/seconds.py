@@ -42,7 +42,7 @@ class Seconds:
         self._minutes: list[int] = []  # those that have trades, ascending
         self._packed: dict[int, bytes] = {}  # a minute that is unpacked, too, has the same sums there
         self.unpacked: dict[int, Minute] = {}
-        """Minute → its sums, of the minutes that are not only packed. The caller must not change it."""
+        """Minute → its sums, of the minutes that are not only packed. Seconds that all windows have left may be deleted from them."""
 
     def add(self, second: int, trades: Sum) -> Minute | None:
         """Add the sum of some trades of a second. Returns its minute if these are the first trades of the second."""
@@ -94,10 +94,10 @@ class Seconds:
     def pack(self, second: int, leaving: Collection[int]) -> None:
         """Pack what is old enough as of `second`. Minutes that windows are `leaving` stay unpacked, too."""
         present = second // MINUTE_S
-        for number in list(self.unpacked):
-            if number < present - 1 and number not in self._packed:
-                self._packed[number] = pack(self.unpacked[number])
-            if number < present - KEPT and number not in leaving:
+        for number, minute in list(self.unpacked.items()):
+            if number < present - 1 and number not in self._packed and minute:
+                self._packed[number] = pack(minute)
+            if number < present - KEPT and number not in leaving and number in self._packed:
                 del self.unpacked[number]
 
     def drop(self, before_s: int) -> None:
@@ -110,7 +110,9 @@ class Seconds:
 
     def state(self) -> tuple[dict[int, bytes], dict[int, Minute]]:
         """Copy the minutes that are packed, and those that are not, by their numbers. O(minutes)."""
-        return self._packed.copy(), {number: minute.copy() for number, minute in self.unpacked.items() if number not in self._packed}
+        return self._packed.copy(), {
+            number: minute.copy() for number, minute in self.unpacked.items() if minute and number not in self._packed
+        }
 
     def restore(self, packed: Mapping[int, bytes], unpacked: Mapping[int, Minute]) -> None:
         """Replace all minutes by those of a state."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import NamedTuple
 
 from crosstape_aggregator.decimals import ZERO, add, average, plain, value_of
@@ -63,17 +64,19 @@ class TradeWindows:
     """The windows over the trades of all venues in one instrument."""
 
     __slots__ = (
-        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_midnight_s", "_newest_start_s", "_next_s", "_rolling", "_second",
-        "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
+        "_added", "_added_s", "_cache", "_changed", "_days", "_keep_s", "_longest", "_midnight_s", "_newest_start_s", "_next_s", "_rolling",
+        "_second", "_seconds", "_shortest_s", "_stands_still", "_tidy_s", "_total", "_value", "_volume", "_windows", "coverage", "trusted",
     )  # fmt: skip
 
     def __init__(self, specs: Sequence[WindowSpec], second: int) -> None:
         self._second = second
         self._windows = [_OpenWindow(spec, spec.start(second)) for spec in specs]
-        self._rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        rolling = [(window, window.length_s) for window in self._windows if window.length_s is not None]
+        self._rolling = sorted(rolling, key=itemgetter(1))  # the longest leaves a second last
         self._days = [window for window in self._windows if window.length_s is None]
-        self._keep_s = max((length_s for _, length_s in self._rolling), default=0)
-        self._shortest_s = min((length_s for _, length_s in self._rolling), default=NEVER)
+        self._longest = self._rolling[-1][0] if self._rolling else None
+        self._keep_s = self._rolling[-1][1] if self._rolling else 0
+        self._shortest_s = self._rolling[0][1] if self._rolling else NEVER
         self._seconds = Seconds()
         self._total = NOTHING
         self._added_s = NEVER  # the second of the trades that were added, but not counted yet: their number and sums follow
@@ -164,6 +167,8 @@ class TradeWindows:
         while second < window.start_s:
             at = second % MINUTE_S
             window.gone = plus(window.gone, minute[at])
+            if window is self._longest:
+                del minute[at]  # all windows have left it
             if at + 1 in minute:
                 second += 1
             else:

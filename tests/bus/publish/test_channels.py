@@ -15,12 +15,13 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from crosstape.bus import Publisher
 from crosstape.bus.publish import channels
 from crosstape.bus.publish.channels import Channels, connected_replicas
 from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.settings import BusSettings
 from crosstape_schemas import decode
-from tests.bus.tape import QUOTES, TRADES, command, fast, numbers, on_tape, publishing, quote, trade, whole
+from tests.bus.tape import KEYS, QUOTES, TRADES, command, fast, numbers, on_tape, publishing, quote, trade, whole
 from tests.proxy import proxy
 from tests.waiting import wait_until
 
@@ -100,6 +101,20 @@ async def test_all_is_published_where_the_setting_says_so(client: Redis, valkey:
         assert await publisher.drain(5)
         assert await calls(client, "publish") - before == 100
         assert await calls(client, "info") - asked == 3  # those of this test
+
+
+async def test_a_client_that_speaks_the_newer_protocol(client: Redis, valkey: str) -> None:
+    """A program's own client may: answers are as in the older one."""
+    async with Redis.from_url(valkey, protocol=3, socket_timeout=5) as own, asyncio.TaskGroup() as tasks:
+        publisher = Publisher(own, KEYS, fast(valkey), producer="connector.binance")
+        running = tasks.create_task(publisher.run())
+        assert await publisher.drain(5)
+        before = await calls(client, "publish")
+        publisher.publish_all(trade(number) for number in range(1, 101))
+        assert await publisher.drain(5)
+        assert await calls(client, "publish") - before == 1
+        running.cancel()
+    assert numbers(await on_tape(client)) == whole(100)
 
 
 @contextlib.asynccontextmanager

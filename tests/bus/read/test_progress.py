@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Missed, Reader, Start, connect
@@ -15,6 +16,8 @@ from crosstape_schemas import CONSOLIDATED, FeedState, Status, encode
 from tests.bus.tape import KEYS, trade
 from tests.proxy import proxy
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("waits_for")
 
 
 def begun(stream: str) -> bool:

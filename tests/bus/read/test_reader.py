@@ -37,6 +37,8 @@ from tests.engines import StartServer
 from tests.proxy import Proxy, proxy
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("waits_for")
+
 
 @contextlib.asynccontextmanager
 async def reading(url: str, *streams: str, start: Position = Start.NOW, gaps: Gaps | None = None) -> AsyncIterator[Reader]:

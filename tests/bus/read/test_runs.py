@@ -17,6 +17,8 @@ from crosstape.bus.read.entry import Entry
 from crosstape.history.text_events import decode, decode_all
 from tests.bus.tape import KEYS, TRADES, fast, stamped, trade
 
+pytestmark = pytest.mark.usefixtures("waits_for")
+
 
 async def everything(url: str, *, as_runs: bool) -> tuple[list[Entry], list[Missed], list[Foreign], dict[str, str]]:
     """Read the tape from its beginning until nothing comes."""

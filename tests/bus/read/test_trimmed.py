@@ -20,6 +20,9 @@ from crosstape_schemas import Event
 from tests.bus.tape import KEYS, TRADES, Gaps, fast, numbers, read_until, stamped, trade
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("waits_for")
+
+
 UNKNOWN = Missed(TRADES, "", 0, 0, None)
 """The report that something is missing, without venue or count."""
 

@@ -626,7 +626,7 @@ def test_a_market_that_leaves_the_range_of_its_snapshot_requests_another() -> No
 
     assert only(Book, events)[0].bids == levels("8:1 7:1")
     (request,) = taken_requests(found)
-    assert (request.cause, request.levels) == ("the market has left the range of the snapshot", 500)
+    assert (request.cause, request.levels) == ("the market is near the edge of the snapshot", 500)
     renewed = found.apply(snapshot("8:1 7:1 6:1", "11:1 12:1", at=1_020, sequence=102))
     assert states(renewed) == {}
     assert only(Book, renewed)[0].bids == levels("8:1 7:1")

@@ -6,12 +6,12 @@ comes so near to it that fewer levels are left than are published. If the market
 
 The fewer levels, the cheaper are memory and each snapshot, and the more often one is needed. How often depends on the market: a hundred
 levels are 0.05 % of the price of one that everybody trades, and 1 to 30 % of most others. So each book begins with the smallest snapshot,
-and gets the next larger one if it must be renewed within `SHORT_NS`.
+and gets the next larger one if that is `NARROW`, or must be renewed within `SHORT_NS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from crosstape_connector.feeds.books.ladder import Ladder
@@ -19,6 +19,8 @@ from crosstape_connector.feeds.clock_step import ClockStep
 
 ROOM: Final = 4
 """A snapshot has at least so many times the levels that are published."""
+NARROW: Final = 1_000
+"""A snapshot whose edge is nearer to the best price than this part of it is renewed at once by a larger one."""
 SHORT_NS: Final = 600_000_000_000
 """A snapshot that had to be renewed sooner was too small."""
 LONG_NS: Final = 4 * 3_600_000_000_000
@@ -26,23 +28,25 @@ LONG_NS: Final = 4 * 3_600_000_000_000
 
 
 class KnownRange:
-    """The choice of one book. `trims`: levels beyond the edges are dropped. `strict`: the book is broken if it is not known far enough."""
+    """How far one book is known. `strict`: it has no levels beyond the edges, and is broken if not all that are published are known."""
 
-    __slots__ = ("_begun_ts", "_choice", "_choices", "_limit", "depth", "strict", "trims")
+    __slots__ = ("_begun_ts", "_choice", "_choices", "_is_narrow", "_is_roomy", "_limit", "depth", "strict")
 
     def __init__(self, choices: Sequence[int] = (), depth: int = 0, *, keeps_all: bool = False, renews: bool = True) -> None:
         """`choices`: levels a side that a snapshot by REST may have, ascending; empty: no choice. `depth`: those that are published.
 
-        `keeps_all`: the changes are published, too, for readers that build their own book from them: it has the most levels there are.
+        `keeps_all`: the changes are published, too, for readers that build their own book from them. It has the largest snapshot, and all
+        levels that were ever seen; it is not broken, since no change is missing, and published as far as it is known until it is renewed.
         `renews`: whether requests for snapshots are answered; they are not where a capture is replayed.
         """
         roomy = tuple(count for count in choices if count >= ROOM * depth)
         self.depth = depth
-        self.strict = bool(roomy) and renews
-        self.trims = self.strict and not keeps_all
-        self._choices = roomy if self.trims else tuple(choices[-1:])
+        self._is_roomy = bool(roomy) and renews
+        self.strict = self._is_roomy and not keeps_all
+        self._choices = roomy if self.strict else tuple(choices[-1:])
         self._choice = 0
         self._limit = 0  # the most levels a side that the newest snapshot could have, as far as is known
+        self._is_narrow = False
         self._begun_ts = 0
 
     @property
@@ -50,14 +54,15 @@ class KnownRange:
         """How many levels a side the next snapshot is to have; 0: there is no choice."""
         return self._choices[self._choice] if self._choices else 0
 
-    def begin(self, limit: int | None, received_ts: int) -> None:
-        """Note that a snapshot has become the book. `limit`: see `BookSnapshot.limit`."""
+    def begin(self, limit: int | None, received_ts: int, sides: Iterable[Ladder] = ()) -> None:
+        """Note that a snapshot has become the book, with these sides. `limit`: see `BookSnapshot.limit`."""
         self._limit = limit or self.levels
+        self._is_narrow = self._choice + 1 < len(self._choices) and any(_is_narrow(side) for side in sides)
         self._begun_ts = received_ts
 
     def trim(self, side: Ladder) -> None:
         """Drop the levels that are farthest from the best price, if there are half as many again as the snapshot could have."""
-        if self.trims and len(side.prices) > self._limit * 3 // 2:
+        if self.strict and len(side.prices) > self._limit * 3 // 2:
             side.trim(self._limit)
 
     def suffices(self, side: Ladder) -> bool:
@@ -66,9 +71,9 @@ class KnownRange:
 
     def is_ample(self, side: Ladder) -> bool:
         """Whether a side is known so far that the book need not be renewed yet."""
-        if not self.strict:
+        if not self._is_roomy:
             return self.suffices(side)
-        return side.knows(max(2 * self.depth, self._limit // 5))
+        return not self._is_narrow and side.knows(max(2 * self.depth, self._limit // 5))
 
     def renew(self, now: int) -> None:
         """Choose the size of the next snapshot, because the market has come near the edge of this one."""
@@ -81,3 +86,8 @@ class KnownRange:
     def clock_set(self, step: ClockStep) -> None:
         """Shift its time after our clock was set."""
         self._begun_ts = step.shifted(self._begun_ts)
+
+
+def _is_narrow(side: Ladder) -> bool:
+    best = side.best()
+    return best is not None and side.edge is not None and abs(best[0] - side.edge) * NARROW < best[0]

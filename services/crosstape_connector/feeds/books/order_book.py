@@ -25,6 +25,7 @@ PATIENCE_NS: Final = 10_000_000_000
 """How long updates may come without the snapshot that the stream begins with: then its frame was lost, or could not be used."""
 
 LEFT: Final = "the market has left the range of the snapshot"
+NEAR: Final = "the market is near the edge of the snapshot"
 
 WAITING, LIVE = BookState.WAITING, BookState.LIVE  # a global is found sooner than a member of its class
 APPLY, SKIP = Verdict.APPLY, Verdict.SKIP
@@ -269,12 +270,12 @@ class OrderBook:
         """Make the book from a snapshot (step 6) and apply the updates after it (step 7)."""
         levels, was_live = self.levels, self.live
         old_bids, old_asks = levels.bids, levels.asks
-        fault = levels.replace(snapshot, drops=self.known.trims)
+        fault = levels.replace(snapshot, drops=self.known.strict)
         if fault is not None:
             return self._break(fault.cause, fault.reason)
         self.checks.snapshots += 1
         self.sequence = snapshot.sequence
-        self.known.begin(snapshot.limit, snapshot.received_ts)
+        self.known.begin(snapshot.limit, snapshot.received_ts, (levels.bids, levels.asks))
         self._buffer.clear()
         self._state = BookState.BRIDGING if self._rule.snapshot == "rest" and not buffered else LIVE
         self.need.clear()
@@ -321,7 +322,7 @@ class OrderBook:
             return APPLIED
         if not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
             known.renew(self.applied_ts)
-            need.wanted = LEFT
+            need.wanted = NEAR
         if known.strict and not (known.suffices(bids) and known.suffices(asks)):
             return self._break_beyond_edge()
         return APPLIED

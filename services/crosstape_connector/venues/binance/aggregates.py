@@ -17,7 +17,7 @@ from crosstape_connector.venues.binance.connection import Route
 from crosstape_connector.venues.messages import Output, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import list_reader, trade_page
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
-from crosstape_connector.venues.parsing.numbers import is_amount
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts
 from crosstape_connector.venues.parsing.wire import MICROSECONDS, Serial, Stamp, epoch_ns, trade_amounts, trade_numbers
 from crosstape_schemas import Instrument, Side, Trade
 
@@ -30,8 +30,8 @@ PAGE: Final = 1_000
 
 class RawAggTrade(msgspec.Struct, frozen=True, gc=False):
     a: Serial
-    p: str
-    q: str
+    p: Unchecked
+    q: Unchecked
     T: Stamp
     m: bool
 
@@ -58,7 +58,7 @@ def agg_trade_route(instrument: Instrument) -> Route[RawAggTrade]:
     def outputs(t: RawAggTrade, received_ts: int) -> Sequence[Output]:
         price, size, made_ts = t.p, t.q, t.T
         made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, without its call
-        if is_amount(price) and is_amount(size):  # `trade_amounts`, the same
+        if are_amounts(f"{price} {size}"):  # `trade_amounts`, the same
             return (Trade(venue, name, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.a)),)
         return (Trade(venue, name, made_ts, received_ts, *trade_amounts(price, size, _named(t)), SELL if t.m else BUY, str(t.a)),)
 

@@ -20,7 +20,7 @@ from crosstape_connector.venues.binance.connection import MakeRoute, Route
 from crosstape_connector.venues.binance.klines import TIMEFRAMES, kline_routes
 from crosstape_connector.venues.binance.levels import levels_decoder, refused_levels, unread_levels
 from crosstape_connector.venues.messages import BookUpdate, Output, unreadable
-from crosstape_connector.venues.parsing.numbers import figure, is_amount, known_price, number
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, are_four_amounts, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import MICROSECONDS, Serial, Stamp, amounts_of_side, epoch_ns, trade_amounts
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Instrument, Quote, Side, Ticker, Trade
@@ -38,17 +38,17 @@ PROOF: Final = "update ids: each update begins where the one before ended; the f
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     t: Serial
-    p: str
-    q: str
+    p: Unchecked
+    q: Unchecked
     T: Stamp
     m: bool
 
 
 class RawBookTicker(msgspec.Struct, frozen=True, gc=False):
-    b: str
-    B: str
-    a: str
-    A: str
+    b: Unchecked
+    B: Unchecked
+    a: Unchecked
+    A: Unchecked
 
 
 class RawDepth(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +83,7 @@ def trade_route(instrument: Instrument) -> Route[RawTrade]:
     def outputs(t: RawTrade, received_ts: int) -> Sequence[Output]:
         price, size, made_ts = t.p, t.q, t.T
         made_ts *= 1_000_000 if made_ts < MICROSECONDS else 1_000  # `epoch_ns`, without its call
-        if is_amount(price) and is_amount(size):  # `trade_amounts`, the same
+        if are_amounts(f"{price} {size}"):  # `trade_amounts`, the same
             return (Trade(venue, name, made_ts, received_ts, price, size, SELL if t.m else BUY, str(t.t)),)
         amounts = trade_amounts(price, size, f"trade {t.t} of {name}")
         return (Trade(venue, name, made_ts, received_ts, *amounts, SELL if t.m else BUY, str(t.t)),)
@@ -97,7 +97,7 @@ def quote_route(instrument: Instrument) -> Route[RawBookTicker]:
 
     def outputs(q: RawBookTicker, received_ts: int) -> Sequence[Output]:
         bid, bid_size, ask, ask_size = q.b, q.B, q.a, q.A
-        if is_amount(bid) and is_amount(bid_size) and is_amount(ask) and is_amount(ask_size):  # `amounts_of_side`, without its calls
+        if are_four_amounts(f"{bid} {bid_size} {ask} {ask_size}"):  # `amounts_of_side`, without its calls
             return (Quote(venue, name, None, received_ts, bid, bid_size, ask, ask_size),)
         try:
             return (Quote(venue, name, None, received_ts, *amounts_of_side(bid, bid_size), *amounts_of_side(ask, ask_size)),)

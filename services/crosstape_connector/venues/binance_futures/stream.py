@@ -28,7 +28,7 @@ from crosstape_connector.venues.binance.quotes import base_side
 from crosstape_connector.venues.binance.stream import RawTicker
 from crosstape_connector.venues.messages import BookUpdate, LastTrade, Output, Unreadable, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
-from crosstape_connector.venues.parsing.numbers import figure, known_price, number
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_four_amounts, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import (
     ZERO,
     Serial,
@@ -62,10 +62,10 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class RawBookTicker(msgspec.Struct, frozen=True, gc=False):
-    b: str
-    B: str
-    a: str
-    A: str
+    b: Unchecked
+    B: Unchecked
+    a: Unchecked
+    A: Unchecked
     T: Stamp
 
 
@@ -127,11 +127,14 @@ def quote_route(instrument: Instrument) -> Route[RawBookTicker]:
     venue, name, in_base_units = instrument.venue, instrument.name, is_in_base_units(instrument)
 
     def outputs(q: RawBookTicker, received_ts: int) -> Sequence[Output]:
-        made_ts = epoch_ns(q.T)
+        made_ts, bid, bid_size, ask, ask_size = epoch_ns(q.T), q.b, q.B, q.a, q.A
+        if in_base_units and are_four_amounts(f"{bid} {bid_size} {ask} {ask_size}"):  # `amounts_of_side`, without its calls
+            return (Quote(venue, name, made_ts, received_ts, bid, bid_size, ask, ask_size),)
         try:
             if in_base_units:
-                return (Quote(venue, name, made_ts, received_ts, *amounts_of_side(q.b, q.B), *amounts_of_side(q.a, q.A)),)
-            return (Quote(venue, name, made_ts, received_ts, *base_side(instrument, q.b, q.B), *base_side(instrument, q.a, q.A)),)
+                return (Quote(venue, name, made_ts, received_ts, *amounts_of_side(bid, bid_size), *amounts_of_side(ask, ask_size)),)
+            sides = base_side(instrument, bid, bid_size), base_side(instrument, ask, ask_size)
+            return (Quote(venue, name, made_ts, received_ts, *sides[0], *sides[1]),)
         except FrameError as exc:
             return refused(exc, received_ts)
 

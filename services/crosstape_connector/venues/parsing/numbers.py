@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator
 from decimal import Clamped, Context, Decimal, InvalidOperation, Overflow, Rounded, Subnormal
 from functools import lru_cache
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 import msgspec
 
@@ -36,10 +36,18 @@ number: Final[Callable[[str | Decimal], Decimal]] = _BOUNDS.create_decimal
 """The number that a text (or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
 `ArithmeticError`."""
 
+Unchecked: TypeAlias = Amount
+"""A text of a frame that will be an `Amount` once it is checked, by one of the following. Nothing else may leave a parser."""
+
 _PLAIN: Final = re.compile(r"[1-9][0-9]{0,19}+(?:\.[0-9]{1,64}+)?+|0\.0{0,23}+[1-9][0-9]{0,63}+")
 is_amount: Final = cast("Callable[[str], TypeGuard[Amount]]", _PLAIN.fullmatch)
 """Whether a text is a number within [`FLOOR`, `LIMIT`) as the tape has it. Nearly all numbers of trades and quotes are. It refuses numbers
 that the tape has in another notation (`1e5`, `+1`, `.5`, `5.`, `007`), and very long ones, too: `number` decides about those."""
+_PAIR: Final = f"(?:{_PLAIN.pattern}) (?:{_PLAIN.pattern})"
+are_amounts: Final = re.compile(_PAIR).fullmatch
+"""The same of two texts with a space between them, which is faster than to ask twice …"""
+are_four_amounts: Final = re.compile(f"{_PAIR} {_PAIR}").fullmatch
+"""… and of four."""
 
 _KNOWN: Final = 16_384
 """Prices that are remembered: 5 MiB."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.known_range import LONG_NS, SHORT_NS, KnownRange
 from crosstape_connector.feeds.books.ladder import Ladder
-from crosstape_connector.feeds.books.order_book import LEFT, OrderBook
+from crosstape_connector.feeds.books.order_book import LEFT, NEAR, OrderBook
 from crosstape_connector.feeds.clock_step import ClockStep
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
@@ -73,6 +73,15 @@ class TrueMarket:
             changed[side][price] = size
         return self._numbered(changed)
 
+    def fill(self, *, bids: bool) -> BookUpdate:
+        """Add a level at each price near the best one of a side: it becomes longer than any snapshot of it."""
+        side = self.bids if bids else self.asks
+        best = (max(side) if bids else min(side)) if side else 1_000
+        changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for price in range(best - 30, best) if bids else range(best + 1, best + 31):
+            side[price] = changed[not bids][price] = 4
+        return self._numbered(changed)
+
     def sweep(self, count: int, *, up: bool) -> BookUpdate:
         """Trade away the best levels of one side, and follow with the other: the market moves."""
         side, other = (self.asks, self.bids) if up else (self.bids, self.asks)
@@ -108,10 +117,18 @@ class TrueMarket:
 class Connector:
     """What is published of one book."""
 
-    def __init__(self, *kinds: str, levels: int = 31, step: int = 1) -> None:
+    def __init__(self, *kinds: str, levels: int = 31, step: int = 1, renews: bool = True) -> None:
         table = venue()
         self.market = TrueMarket(levels, step)
-        self.feeds = FeedHandler(table, {NAME: Instrument(NAME, table.id, "B", "BTC", "USDT")}, kinds, book_depth=DEPTH, book_interval_ns=0)
+        self.feeds = FeedHandler(
+            table,
+            {NAME: Instrument(NAME, table.id, "B", "BTC", "USDT")},
+            kinds,
+            book_depth=DEPTH,
+            book_interval_ns=0,
+            renews_books=renews,
+        )
+        self._renews = renews
         self.requests: list[SnapshotRequest] = []
         self.books: list[Book] = []
         self.deltas: list[Delta] = []
@@ -127,7 +144,7 @@ class Connector:
                 self.requests.append(effect)
             elif isinstance(effect, Book):
                 self.books.append(effect)
-                if effect.state is FeedState.LIVE:
+                if effect.state is FeedState.LIVE and self._renews:
                     assert effect.sequence is not None
                     bids, asks = self.market.past[effect.sequence]
                     assert (list(effect.bids), list(effect.asks)) == (bids[:DEPTH], asks[:DEPTH])
@@ -159,27 +176,30 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("change"), CHANGES),
         st.tuples(st.just("sweep"), st.tuples(st.integers(1, 9), st.booleans())),
+        st.tuples(st.just("fill"), st.booleans()),
         st.tuples(st.just("answer"), st.integers(0, 3)),
     ),
     max_size=60,
 )
 
 
-@given(steps=STEPS, kinds=st.sampled_from([("book",), ("book", "delta")]))
-@settings(max_examples=300, deadline=None)
-def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, object]], kinds: tuple[str, ...]) -> None:
+@given(steps=STEPS)
+@settings(max_examples=400, deadline=None)
+def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, object]]) -> None:
     """Whatever the market does, and however old the snapshots are: `Connector.say` compares each book that is published as live."""
-    one = Connector(*kinds, levels=60, step=3)
+    one = Connector("book", levels=60, step=3)
     for step in steps:
         match step:
             case "change", list(levels):
                 one.say(one.feeds.apply(one.market.change(levels)))
             case "sweep", (int(count), bool(up)):
                 one.say(one.feeds.apply(one.market.sweep(count, up=up)))
+            case "fill", bool(of_bids):
+                one.say(one.feeds.apply(one.market.fill(bids=of_bids)))
             case "answer", int(age) if one.requests:
                 one.answer(one.market.number - age)
         for side in (one.order_book.levels.bids, one.order_book.levels.asks):
-            assert len(side.prices) <= 40 * 3 // 2 or "delta" in kinds
+            assert len(side.prices) <= 40 * 3 // 2
     for number in range(1, 10):
         one.say(one.feeds.apply(one.market.change([(1_000, number)])))
         while one.requests:
@@ -191,7 +211,7 @@ def test_a_live_book_is_the_top_of_the_complete_one(steps: list[tuple[str, objec
 @given(steps=STEPS)
 @settings(max_examples=200, deadline=None)
 def test_a_book_of_the_deltas_is_as_true_as_ours(steps: list[tuple[str, object]]) -> None:
-    """Whoever applies them has the best levels of the complete book, as far as they are published as books, whenever the feed is live."""
+    """Whoever applies them has all levels of ours, and the best ones of the complete book while no renewal is awaited."""
     one = Connector("delta", levels=60, step=3)
     bids, asks, read = dict[Decimal, Decimal](), dict[Decimal, Decimal](), 0
     for step in steps:
@@ -200,6 +220,8 @@ def test_a_book_of_the_deltas_is_as_true_as_ours(steps: list[tuple[str, object]]
                 one.say(one.feeds.apply(one.market.change(levels)))
             case "sweep", (int(count), bool(up)):
                 one.say(one.feeds.apply(one.market.sweep(count, up=up)))
+            case "fill", bool(of_bids):
+                one.say(one.feeds.apply(one.market.fill(bids=of_bids)))
             case "answer", int(age) if one.requests:
                 one.answer(one.market.number - age)
         for delta in one.deltas[read:]:
@@ -210,7 +232,11 @@ def test_a_book_of_the_deltas_is_as_true_as_ours(steps: list[tuple[str, object]]
                 for price in [price for price, size in changed if not size]:
                     side.pop(price, None)
         read = len(one.deltas)
-        if one.feeds.records[FeedKey("delta", NAME)].state is FeedState.LIVE and one.deltas:
+        ours = one.order_book.levels
+        if not one.order_book.live:
+            continue
+        assert (bids, asks) == (ours.bids.sizes, ours.asks.sizes)
+        if not one.requests:
             sequence = one.deltas[-1].sequence
             assert sequence is not None
             true_bids, true_asks = one.market.past[sequence]
@@ -228,9 +254,27 @@ def test_a_book_is_renewed_before_it_runs_out_and_stays_live() -> None:
     one.say(one.feeds.apply(one.market.sweep(5, up=True)))
 
     assert one.live
-    assert [(request.cause, request.levels) for request in one.requests] == [(LEFT, 16)]
+    assert [(request.cause, request.levels) for request in one.requests] == [(NEAR, 16)]
     one.answer()
     assert (len(one.order_book.levels.asks.prices), one.gaps, one.requests) == (16, [], [])
+
+
+def test_a_narrow_snapshot_is_followed_by_a_larger_one_at_once() -> None:
+    """Its eight levels are less than a thousandth of the price: it would soon run out. If the largest is narrow, too, so be it."""
+    one = Connector("book", levels=60)
+    for side in ("bids", "asks"):
+        sizes = {price + 999_000: size for price, size in getattr(one.market, side).items()}
+        setattr(one.market, side, sizes)
+    one.say(one.feeds.apply(one.market.change([(1_000_000, 5)])))
+
+    asked = []
+    while one.requests:
+        asked.append(one.requests[0].levels)
+        one.answer()
+        assert one.live
+
+    assert asked == [8, 16, 40]
+    assert one.gaps == []
 
 
 def test_a_market_that_jumps_beyond_the_edge_breaks_the_book_until_it_is_renewed() -> None:
@@ -358,12 +402,17 @@ def test_a_depth_for_which_no_snapshot_has_room_is_published_as_far_as_it_is_kno
     """As before there were smaller ones: such a book asks for the largest, and is renewed when the market leaves its range."""
     known = KnownRange((100, 500, 1_000), 500)
 
-    assert (known.levels, known.strict, known.trims) == (1_000, False, False)
+    assert (known.levels, known.strict) == (1_000, False)
     assert [KnownRange((100, 500, 1_000), depth).levels for depth in (10, 25, 26, 125, 126, 250)] == [100, 100, 500, 500, 1_000, 1_000]
 
 
 def test_a_replayed_book_goes_on_with_what_the_capture_has() -> None:
     """Nobody answers its requests, so that it is neither trimmed nor broken for want of a snapshot."""
-    known = KnownRange(tuple(CHOICES), DEPTH, renews=False)
+    one = Connector("book", renews=False)
+    one.answer()
 
-    assert (known.strict, known.trims) == (False, False)
+    for _ in range(5):
+        one.say(one.feeds.apply(one.market.sweep(5, up=True)))
+
+    assert one.live
+    assert one.gaps == []

@@ -23,7 +23,7 @@ EVIDENCE: Final = {
             BROKEN,
             SILENT,
         ),
-        "levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
+        "in `delta`, levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
     ),
     "trade": Evidence(
         (ONE,),

@@ -19,8 +19,8 @@ from crosstape_schemas import Keys
 WARM_UP_S = 2.0
 IDLE_S = 3.0
 """A pause after which no more is waited for."""
-SPARE_S = 1.0
-"""A source of quotes should last this much longer than warm-up and measurement."""
+SPARE_S = 60.0
+"""A source of quotes should last this much longer than warm-up and measurement: on a busy machine they begin late."""
 APPEAR_S = 60.0
 
 
@@ -35,6 +35,8 @@ class Heard(NamedTuple):
     """What was received, and what it cost."""
 
     seconds: float
+    written: int
+    """How many quotes of venues were put on the tape meanwhile."""
     latencies: list[float]
     """From the sending of a quote to the arrival of what was made of it, µs, ascending."""
     cpu_s: dict[str, float]
@@ -50,16 +52,16 @@ class Heard(NamedTuple):
         }
 
 
-def streams(names: Sequence[str]) -> list[str]:
-    """Returns the streams of these instruments' consolidated quotes, whose channels have the same names."""
-    return [Keys().stream("cbbo", name) for name in names]
+def streams(kind: str, names: Sequence[str]) -> list[str]:
+    """Returns the streams of one kind of these instruments; their channels have the same names."""
+    return [Keys().stream(kind, name) for name in names]
 
 
 def wait_for_quotes(url: str, names: Sequence[str]) -> None:
     """Return once there is a consolidated quote of each of these instruments."""
     deadline = time.monotonic() + APPEAR_S
     with redis.Redis.from_url(url) as client:
-        while (found := client.exists(*streams(names))) != len(names):
+        while (found := client.exists(*streams("cbbo", names))) != len(names):
             if time.monotonic() > deadline:
                 raise SystemExit(f"only {found} of {len(names)} instruments have a consolidated quote after {APPEAR_S:.0f} s")
             time.sleep(0.05)
@@ -73,26 +75,45 @@ def listen(url: str, names: Sequence[str], seconds: float, watched: dict[str, in
     decode = msgspec.json.Decoder(Stamped).decode
     reader = hiredis.Reader()
     found: list[float] = []
-    before: dict[str, float] = {}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as subscriber:
+    with redis.Redis.from_url(url) as client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as subscriber:
         subscriber.connect(urlsplit(url).path)
         subscriber.settimeout(IDLE_S)
-        words = ("SUBSCRIBE", *streams(names))
+        words = ("SUBSCRIBE", *streams("cbbo", names))
         subscriber.sendall("".join((f"*{len(words)}\r\n", *(f"${len(word)}\r\n{word}\r\n" for word in words))).encode())
-        start = time.monotonic() + WARM_UP_S
-        while time.monotonic() < start + seconds:
-            try:
-                reader.feed(subscriber.recv(1 << 20))
-            except TimeoutError as exc:
-                raise SystemExit(f"no consolidated quote was received for {IDLE_S:.0f} s") from exc
+        warm_s = time.monotonic() + WARM_UP_S
+        while time.monotonic() < warm_s:
+            reader.feed(_received(subscriber))
+            while reader.gets() is not False:
+                pass
+        written, before, begun_ns = _written(client, names), _spent(url, watched), time.time_ns()
+        end_ns = begun_ns + round(seconds * 1e9)
+        while (now := time.time_ns()) < end_ns:
+            reader.feed(_received(subscriber))
             now = time.time_ns()
-            if not before and time.monotonic() > start:
-                before, start = _spent(url, watched), time.monotonic()
             while (message := reader.gets()) is not False:
-                if before and message[0] == b"message" and (stamp := decode(message[2]).bid_size) is not None:
-                    found.append((now - int(stamp * 1_000_000_000)) / 1_000)
-        passed, after = time.monotonic() - start, _spent(url, watched)
-    return Heard(passed, sorted(found), {name: after[name] - used for name, used in before.items()})
+                if message[0] != b"message" or (stamp := decode(message[2]).bid_size) is None:
+                    continue
+                sent_ns = int(stamp * 1_000_000_000)
+                if sent_ns > begun_ns:  # what waited while the counters were read is too old
+                    found.append((now - sent_ns) / 1_000)
+        passed, after, written = (now - begun_ns) / 1e9, _spent(url, watched), _written(client, names) - written
+    if not found:
+        raise SystemExit("no consolidated quote was received in the measured time")
+    return Heard(passed, written, sorted(found), {name: after[name] - used for name, used in before.items()})
+
+
+def _received(subscriber: socket.socket) -> bytes:
+    try:
+        return subscriber.recv(1 << 20)
+    except TimeoutError as exc:
+        raise SystemExit(f"no consolidated quote was received for {IDLE_S:.0f} s") from exc
+
+
+def _written(client: redis.Redis, names: Sequence[str]) -> int:
+    with client.pipeline(transaction=False) as pipeline:
+        for stream in streams("quote", names):
+            pipeline.xinfo_stream(stream)
+        return sum(int(found["entries-added"]) for found in pipeline.execute())
 
 
 def _spent(url: str, watched: dict[str, int]) -> dict[str, float]:

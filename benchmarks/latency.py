@@ -68,6 +68,7 @@ def main() -> None:
         symbols=options.symbols,
         min_interval_s=options.min_interval,
         **found.figures(),
+        cpu_us_per_frame={name: round(used / found.written * 1e6, 1) for name, used in found.cpu_s.items()},
         cpu_percent={name: round(used / found.seconds * 100, 1) for name, used in found.cpu_s.items()},
     )
 

@@ -27,18 +27,19 @@ import tree
 SMALL: Final = {
     "connector": ("--count", "50000"),
     "aggregator": ("--events", "100000", "--instruments", "10", "200"),
-    "latency": ("--rate", "2000", "--seconds", "3"),
+    "latency": ("--rate", "2000", "--seconds", "2"),
+    "server": ("--shapes", "20x50", "20x1"),
     "scale": ("--seconds", "1", "--instruments", "20", "1000"),
-    "memory": ("--instruments", "30"),
+    "memory": ("--instruments", "20"),
     "book": ("--updates", "5000", "--runs", "2"),
     "gateway": ("--clients", "200", "--seconds", "1", "--only", "gathered"),
     "recorded_rows": ("--rows", "10000", "--rounds", "3", "--merged", "2"),
     "recorder": ("--trades", "100000", "--rounds", "1"),
-    "history": ("--trades", "100000", "--rounds", "3"),
+    "history": ("--trades", "100000", "--rounds", "2"),
 }
 """The options of each benchmark of the small set."""
 PAIRS: Final = 7
-LIMIT_S: Final = 600.0
+LIMIT_S: Final = 1_800.0
 LACKS: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "TypeError")
 """How a script ends in a tree that lacks what it calls."""
 

@@ -5,14 +5,14 @@
 A writer (`paced_writer`) puts quotes on the tape through the publisher of a connector, at the same pace whatever the number of
 instruments. The aggregator and the server are processes as the command starts them; this one subscribes to the channel of each consolidated
 quote. Every change is published (`aggregator.min_interval_s` is 0). Latency is from writing a quote to the arrival of what was made of it;
-`latency.py` measures it from a frame on a socket. The first two seconds are not counted.
+`latency.py` measures it from a frame on a socket. The first two seconds are not counted. On a machine that is too busy, several changes
+become one quote (`quotes_per_s` is then below `events_per_s`), which costs less: such a figure is not comparable with others.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import tempfile
 from pathlib import Path
 
@@ -31,19 +31,17 @@ log_level = "warning"
 min_interval_s = 0
 stale_s = 3600.0
 """
-LATE = 1.05
-"""A writer that takes this many times as long as it should does not keep the pace."""
 
 
 def measured(instruments: int, rate: float, seconds: float) -> dict[str, object]:
     """Measure one number of instruments, on a server of its own."""
     names = harness.instruments(instruments)
-    length_s = seconds + heard.WARM_UP_S + heard.SPARE_S
     with contextlib.ExitStack() as stack:
         bus = stack.enter_context(harness.server())
         run_dir = stack.enter_context(tempfile.TemporaryDirectory())
         settings = Path(run_dir) / "settings.toml"
         settings.write_text(SETTINGS.format(bus=bus, run_dir=run_dir))
+        length_s = seconds + heard.WARM_UP_S + heard.SPARE_S
         writing = (str(harness.HERE / "paced_writer.py"), bus, str(instruments), str(rate), str(length_s))
         writer = stack.enter_context(harness.process(*writing, stdin=True))
         assert writer.stdin is not None
@@ -55,11 +53,9 @@ def measured(instruments: int, rate: float, seconds: float) -> dict[str, object]
         writer.stdin.write(b"go\n")
         writer.stdin.flush()
         found = heard.listen(bus, names, seconds, {"aggregator": aggregator.pid, "writer": writer.pid})
-        done = json.loads(writer.stdout.readline())
-    events = rate * found.seconds
     return {
-        "in_time": done["seconds"] < length_s * LATE,
-        **{f"{name}_cpu_us_per_event": round(used / events * 1e6, 1) for name, used in found.cpu_s.items()},
+        "events_per_s": round(found.written / found.seconds),
+        **{f"{name}_cpu_us_per_event": round(used / found.written * 1e6, 1) for name, used in found.cpu_s.items()},
         **found.figures(),
     }
 

@@ -20,6 +20,7 @@ from crosstape_connector.venues.registry import find
 from crosstape_schemas import Book, Cbbo, Delta, Event, FeedState, Quote
 from crosstape_simulator.service import Simulator, simulator
 from crosstape_simulator.spec import SimulatorSpec
+from tests.connector.venues.golden import as_read
 from tests.end_to_end.books import begun, changes, rebuilt
 from tests.end_to_end.running import newest, running, settings, tape
 from tests.waiting import wait_until
@@ -41,13 +42,13 @@ RECORDINGS = [
 
 
 def normalized(venue: str, path: Path, kinds: tuple[str, ...], depth: int) -> dict[tuple[str, str], list[Event]]:
-    """(kind, instrument) → events, of these kinds."""
+    """(kind, instrument) → events as a reader gets them, of these kinds."""
     found: dict[tuple[str, str], list[Event]] = defaultdict(list)
     with opened(path) as lines:
         for event in normalize(find(venue), lines, delta=True, book_depth=depth):
             kind = type(event).__struct_config__.tag
             if kind in kinds:
-                found[str(kind), event.instrument].append(event)
+                found[str(kind), event.instrument].append(as_read(event))
     return found
 
 

@@ -90,13 +90,15 @@ def outliers(legs: Sequence[VenuePrices], limit_bps: Decimal) -> frozenset[str]:
     not count for the median, and is compared by the side that it has. If the median lies between two groups and would
     exclude every leg, none is excluded, and the quote shows the crossed market.
     """
+    if len(legs) < 3:
+        return frozenset()
     doubles = [_double(leg) for leg in legs]
+    least = min(doubles)
+    if times(subtract(max(doubles), least), _BPS) <= times(least, limit_bps):
+        return frozenset()  # nearly always: no two differ by more than one may differ from the median
     ordered = [double for leg, double in zip(legs, doubles, strict=True) if leg.bid_price is not None and leg.ask_price is not None]
     if len(ordered) < 3:
         return frozenset()
-    least = min(doubles)
-    if times(subtract(max(doubles), least), _BPS) <= times(least, limit_bps):
-        return frozenset()  # nearly always: no two differ by more than any may from the median
     ordered.sort()
     half = len(ordered) // 2
     fourfold = times(ordered[half], _TWO) if len(ordered) % 2 else add(ordered[half - 1], ordered[half])  # the median, times 4

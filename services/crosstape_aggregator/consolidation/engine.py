@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Final
@@ -78,8 +77,9 @@ class Engine:
             if dirty:
                 self._apply_dirty(event.received_ts, now)
         schedule.merged += merged
-        for kind, count in Counter(map(type, events)).items():
-            self.counts.applied[KIND_OF[kind]] += count
+        kinds = list(map(type, events))
+        for kind in set(kinds):  # a `Counter` costs ten times as much for a single event
+            self.counts.applied[KIND_OF[kind]] += kinds.count(kind)
 
     def apply_past(self, status: Status, written_ts: int) -> None:
         """Apply a venue-wide status from the past: not its state, but its clock offset, which concerns the trades of that time."""

@@ -24,6 +24,7 @@ from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.venues.registry import recorded
 from crosstape_schemas import CONSOLIDATED, Bar, Trade
 from tests.aggregator.builders import S, alive, engine
+from tests.connector.venues.golden import as_read
 
 CORPUS: Final = os.environ.get("CROSSTAPE_CORPUS", "")
 pytestmark = [
@@ -75,7 +76,7 @@ def built(name: str) -> list[Bar]:
         head, *others = file
         kept = [head, *(line for line in others if b"depthUpdate" not in line and b'u\\":' not in line)]  # books and quotes change no bar
         now = 0
-        for event in normalize(venue, kept):
+        for event in map(as_read, normalize(venue, kept)):
             if not isinstance(event, Trade):
                 continue
             now = max(now, event.received_ts)

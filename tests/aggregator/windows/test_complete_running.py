@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.backoff import FullJitterBackoff
 
-from crosstape.bus.read import reader
+from crosstape.bus.read import connections
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import MS, S, X, gap, trade
 from tests.aggregator.recovery.checkpoints import long_ago
@@ -44,7 +44,7 @@ async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away
 
     Seen before: 41 of 360 trades were missing, and the windows said that they were complete.
     """
-    monkeypatch.setattr(reader, "STREAMS", 1)
+    monkeypatch.setattr(connections, "STREAMS", 1)
     pauses = random.Random(1)
     monkeypatch.setattr(FullJitterBackoff, "compute", lambda *_: pauses.uniform(0.05, 1.5))
     await long_ago(client)

@@ -175,8 +175,9 @@ async def test_a_server_that_does_not_tell_gets_all(client: Redis, valkey: str) 
     assert [entry["log_level"] for entry in logs if entry["event"] == "bus.channels_always"] == ["warning"]
 
 
-async def test_after_a_lost_connection_it_is_asked_again(client: Redis, valkey: str) -> None:
+async def test_after_a_lost_connection_it_is_asked_again(client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address may lead to another server."""
+    monkeypatch.setattr(channels, "LOOK_S", 3600.0)
     async with proxy(valkey) as net, publishing(fast(net.url)) as publisher:
         for number in range(1, 4):
             publisher.publish(trade(number))

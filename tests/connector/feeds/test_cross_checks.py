@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from crosstape_connector.feeds.agreement import COMPARED_NS, Agreement
@@ -13,7 +14,7 @@ from crosstape_connector.feeds.cross_checks import AGREE_NS
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.messages import BookUpdate, Unreadable, unread
-from crosstape_schemas import Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
+from crosstape_schemas import Amount, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Status, Ticker
 from tests.connector.feeds.split import SplitFeeds
 from tests.connector.feeds.test_handler import feeds, levels, only, snapshot, states, taken_requests
 
@@ -62,8 +63,11 @@ class Binance:
         return self.found.apply(change(bids, asks, self.now, self.number))
 
     def quote(self, bid: str, ask: str) -> Sequence[Event]:
-        """A quote."""
-        return self.found.apply(quote(bid, ask, self.now))
+        """A quote, as text: a price may have more zeros than the book's."""
+        made = quote(bid, ask, self.now)
+        return self.found.apply(
+            msgspec.structs.replace(made, bid_price=Amount(f"{Decimal(bid):.4f}"), ask_price=Amount(f"{Decimal(ask):.4f}"))
+        )
 
     def pass_time(self, seconds: float) -> list[Event]:
         """Let time pass, with four checks per second."""

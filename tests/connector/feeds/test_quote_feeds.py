@@ -10,7 +10,7 @@ import pytest
 from crosstape_connector.feeds.feed_state import POLLED, FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_schemas import FeedState, Instrument, Quote, Status
+from crosstape_schemas import Amount, FeedState, Instrument, Quote, Status
 from tests.connector.fake_venue import endpoint, fake
 
 NAME = "A-B"
@@ -52,6 +52,28 @@ def test_a_polled_quote_is_never_live(from_book: bool) -> None:
     ]
     assert (list(again), [event.bid_price for event in changed if isinstance(event, Quote)]) == ([], [Decimal(11)])
     assert record(found).reason == WHY
+
+
+def test_a_quote_with_the_same_numbers_in_other_digits_is_no_change() -> None:
+    """REST may write more zeros than the stream, or fewer."""
+    found = feeds()
+    found.apply_polled_quote(quote(10, 5), 4, WHY)
+    same = Quote("fake", NAME, None, 6, Decimal("10.00"), Decimal("1.0"), Decimal("11.0"), Decimal("1.00"))
+
+    assert list(found.apply_polled_quote(same, 5, WHY)) == []
+
+
+def test_after_subscribing_again_the_same_numbers_in_other_digits_are_the_known_quote() -> None:
+    """The stream's quotes are text: `10` and `10.00` are one price, so that nothing was missed."""
+    found = feeds()
+    record(found).answers_subscribe = True
+    found.apply_polled_quote(quote(10, 5), 4, WHY)
+    record(found).stalled_ts = 6
+
+    events = found.apply(Quote("fake", NAME, None, 7, Amount("10.00"), Amount("1.00"), Amount("11.00"), Amount("1.00")))
+
+    assert record(found).state is FeedState.LIVE
+    assert [event.state for event in events if isinstance(event, Quote)] == [FeedState.LIVE]
 
 
 def test_an_answer_that_the_stream_overtook_is_dropped() -> None:

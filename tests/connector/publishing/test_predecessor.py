@@ -12,7 +12,7 @@ from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.publishing.predecessor import silence, trades, unpublished, wanted
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
-from crosstape_schemas import VENUE_WIDE, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Side, Status, Ticker, Trade
+from crosstape_schemas import VENUE_WIDE, Amount, Book, Delta, Event, FeedState, Gap, GapCause, Quote, Side, Status, Ticker, Trade
 from tests.connector.fake_venue import ID, fake, instrument
 
 NAME: Final = "AAA-USD"
@@ -45,7 +45,7 @@ def book(received_ts: int, *, sequence: int | None = 3, venue_ts: int | None = N
 def standby(*, at: int, venue_ts: int | None = None) -> FeedHandler:
     """A replica whose four feeds are live, with their newest data received at this time: the book has the number 3."""
     feeds = FeedHandler(fake(), {NAME: instrument("AAAUSD")}, FEEDS, book_depth=10, book_interval_ns=0)
-    feeds.apply(quote(at, venue_ts=venue_ts))
+    feeds.apply(Quote(ID, NAME, venue_ts, at, Amount("1.0"), Amount("1.000"), Amount("9.00"), Amount("1")))  # as a stream brings it
     feeds.apply(ticker(at))
     feeds.apply(BookSnapshot(NAME, venue_ts, at - 1, ((ONE, ONE),), ((Decimal(9), ONE),), 2))
     feeds.apply(BookUpdate(NAME, venue_ts, at, ((ONE, ONE),), (), 3, 3))

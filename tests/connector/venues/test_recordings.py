@@ -25,6 +25,7 @@ from crosstape_connector.replay.normalize import normalize
 from crosstape_connector.replay.summary import Summary
 from crosstape_connector.venues.registry import recorded
 from crosstape_schemas import Book, Candle, Delta, Event, FeedState, Gap, Quote, Side, Status, Trade
+from tests.connector.venues.golden import as_read
 
 CORPUS: Final = os.environ.get("CROSSTAPE_CORPUS", "")
 pytestmark = [
@@ -45,11 +46,11 @@ def grouped(*cases: tuple[object, ...]) -> list[object]:
 
 @lru_cache(maxsize=2)
 def normalized(name: str) -> tuple[list[Event], Summary]:
-    """All events of a recording, books at every change; candles of a minute, where it has some."""
+    """All events of a recording as a reader gets them, books at every change; candles of a minute, where it has some."""
     candles = ("1m",) if name.startswith("cryptofeed") and recorded(header(name)).candles is not None else ()
     with opened(Path(CORPUS) / f"{name}.jsonl.zst") as lines:
         found = normalize(recorded(header(name)), lines, delta=True, candles=candles, book_interval_ns=0)
-        return list(found), found.summary
+        return [as_read(event) for event in found], found.summary
 
 
 def raw(name: str) -> Iterator[dict[str, Any]]:

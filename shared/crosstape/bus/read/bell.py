@@ -172,10 +172,10 @@ class Bells:
     def direct(self) -> Set[bytes] | None:
         """Returns the streams to wait for beside the bells; None: all."""
         if all(bell.exists for bell in self.known.values()):
-            direct: Set[bytes] = self.unnamed
+            direct: Set[bytes] = self.unnamed | self._suspects if self._suspects else self.unnamed
         else:
             silent = {key for key, bell in self.known.items() if not bell.exists}
-            direct = self.unnamed | {stream.key for stream in self._streams.values() if stream.bell in silent}
+            direct = self.unnamed | self._suspects | {stream.key for stream in self._streams.values() if stream.bell in silent}
         return direct if len(direct) <= DIRECT else None
 
 

@@ -142,7 +142,7 @@ class Reader:
         return self._life.is_current(event)
 
     async def read(self, *, timeout_s: float | None) -> Sequence[Entry]:
-        """Returns the next events, as many as there are at once (a few thousand at most); none when none came within `timeout_s`.
+        """Returns the next events, as many as there are at once (some thousands at most); none when none came within `timeout_s`.
 
         `timeout_s` None waits without end, also while the server is away. Raises `BusError` if nothing was ever read and waiting cannot
         help: the server refuses the password, or does not allow its user what is needed, or its certificate is not trusted, or only one

@@ -31,10 +31,9 @@ def price(ticks: int) -> Decimal:
     return ticks * TICK
 
 
-def updates(count: int, levels: int, changes: int, seed: int) -> tuple[BookSnapshot, list[BookUpdate]]:
-    """Returns a book around 1,000,000 ticks, and changes mostly near its top, as on a real market. It never crosses and keeps its size."""
+def updates(count: int, levels: int, changes: int, seed: int, middle: int = 1_000_000) -> tuple[BookSnapshot, list[BookUpdate]]:
+    """Returns a book around so many ticks, and changes mostly near its top, as on a real market. It never crosses and keeps its size."""
     rng = random.Random(seed)
-    middle = 1_000_000
     bids = {middle - 1 - i for i in range(levels)}
     asks = {middle + 1 + i for i in range(levels)}
     size = Decimal("1.00000000")

@@ -3,9 +3,11 @@
     python benchmarks/memory.py --instruments 500
 
 `windows`: an engine gets one trade a second of each instrument, for `--seconds` (default: an hour, the longest rolling window), and its
-quotes are computed every ten seconds. `books`: each book of `--venue` starts from a REST snapshot with as many levels as the venue's rules
-ask for, then has `--updates` updates of ten levels each, mostly near its top, with quotes and books published of it. Each part is measured
-in a process of its own: its resident memory at the end, less that with the same instruments before the first trade or level (Linux).
+quotes are computed every ten seconds. `books`: each book of `--venue` starts from a REST snapshot with as many levels as the connector
+requests, then has `--updates` updates of ten levels each, mostly near its top, with quotes and books published of it. It is renewed when
+the connector requests that. Its levels are `--level-bps` of the price apart: 1 as on most markets, 0.05 on those that everybody trades.
+Each part is measured in a process of its own: its resident memory at the end, less that with the same instruments before the first trade
+or level (Linux).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from crosstape_aggregator.consolidation.engine import Engine
 from crosstape_connector.feeds.effects import SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
-from crosstape_connector.venues.messages import BookUpdate
+from crosstape_connector.venues.messages import BookSnapshot
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Side, Status, Trade
@@ -88,8 +90,17 @@ def wanted_levels(table: Venue, request: SnapshotRequest) -> int:
     return int(parse_qs(urlsplit(path(request.symbol)).query)["limit"][0])
 
 
-def books(instruments: int, venue: str, updates: int) -> int:
-    """Returns the bytes of so many books of a venue."""
+def answered(table: Venue, request: SnapshotRequest, listed: Instrument, number: int, middle: int) -> BookSnapshot:
+    """Returns the snapshot that answers a request. It has the changes up to this number."""
+    assert table.snapshots is not None
+    made, _ = book.updates(0, wanted_levels(table, request), CHANGES, 0, middle)
+    sides = {name: [[f"{price:f}", f"{size:f}"] for price, size in side] for name, side in (("bids", made.bids), ("asks", made.asks))}
+    body = json.dumps({"lastUpdateId": number, **sides}).encode()
+    return table.snapshots.parse(body, listed, book.START_NS + number * book.FRAME_NS)
+
+
+def books(instruments: int, venue: str, updates: int, middle: int) -> int:
+    """Returns the bytes of so many books of a venue. `middle`: the price, in ticks, which are as far apart as levels."""
     table = find(venue)
     if table.snapshots is None:
         raise SystemExit(f"memory: {venue} has no snapshots by REST")
@@ -97,15 +108,12 @@ def books(instruments: int, venue: str, updates: int) -> int:
     feeds = FeedHandler(table, {one.name: one for one in listed}, ("trade", "quote", "book"), book_depth=10, book_interval_ns=100_000_000)
     before = resident()
     for seed, one in enumerate(listed):
-        (request,) = feeds.apply(BookUpdate(one.name, None, book.START_NS, (), (), first=1_001, last=1_001, previous=1_000))
-        assert isinstance(request, SnapshotRequest)
-        snapshot, made = book.updates(updates, wanted_levels(table, request), CHANGES, seed)
-        sides = {
-            name: [[f"{price:f}", f"{size:f}"] for price, size in side] for name, side in (("bids", snapshot.bids), ("asks", snapshot.asks))
-        }
-        feeds.apply(table.snapshots.parse(json.dumps({"lastUpdateId": 1_000, **sides}).encode(), one, book.START_NS))
-        for number, update in enumerate(made, 1_002):
-            feeds.apply(msgspec.structs.replace(update, instrument=one.name, first=number, last=number, previous=number - 1))
+        _, made = book.updates(updates, 1_000, CHANGES, seed, middle)
+        for number, update in enumerate(made, 1):
+            effects = feeds.apply(msgspec.structs.replace(update, instrument=one.name, first=number, last=number, previous=number - 1))
+            for request in effects:
+                if isinstance(request, SnapshotRequest):
+                    feeds.apply(answered(table, request, one, number, middle))
         feeds.due_books(made[-1].received_ts)
         if feeds.records[FeedKey("book", one.name)].state is not FeedState.LIVE:
             raise SystemExit(f"memory: the book of {one.name} did not become live")
@@ -119,6 +127,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3_600, help="of trades")
     parser.add_argument("--venue", default="binance", help="of the books; its snapshots must have Binance's form")
     parser.add_argument("--updates", type=int, default=100, help="of each book")
+    parser.add_argument(
+        "--level-bps", type=float, default=1.0, help="how far apart the levels of a book are, in parts of 10,000 of the price"
+    )
     parser.add_argument("--only", choices=PARTS, default=None, help="measure this part in this process")
     options = parser.parse_args()
     if options.only is None:
@@ -128,13 +139,14 @@ def main() -> None:
     if options.only == "windows":
         found = windows(options.instruments, options.seconds)
     else:
-        found = books(options.instruments, options.venue, options.updates)
+        found = books(options.instruments, options.venue, options.updates, round(10_000 / options.level_bps))
     harness.report(
         benchmark="memory",
         part=options.only,
         instruments=options.instruments,
         seconds=options.seconds,
         updates=options.updates,
+        level_bps=options.level_bps,
         mib=round(found / 2**20, 1),
         kib_per_instrument=round(found / 1_024 / options.instruments, 1),
     )

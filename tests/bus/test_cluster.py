@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -12,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from crosstape.bus import Reader, Start, connect
+from crosstape.bus.read import bell_turns, poller
 from crosstape.settings import BusSettings
 from crosstape_aggregator.service import run
 from crosstape_schemas import Keys, decode
@@ -85,6 +87,26 @@ async def test_a_listener_on_another_master_hears_all(three: Cluster) -> None:
         for pubsub in listeners:
             heard = [await pubsub.get_message(timeout=5) for _ in range(100)]
             assert [decode(message["data"]).seq for message in heard if message] == whole(100)
+
+
+async def test_each_partition_is_read_by_its_bell(three: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers of many streams wait for the bells of the partitions, each on its node; no sweep helps here."""
+    monkeypatch.setattr(poller, "LISTEN", 0)
+    monkeypatch.setattr(bell_turns, "SWEEP_S", 3_600.0)
+    bus = over(three)
+    async with (
+        publishing(bus, keys=KEYS) as publisher,
+        connect(bus) as own,
+        Reader(own, KEYS, streams=STREAMS) as reader,
+    ):
+        publisher.publish_all(trade(1, f"OTHER{number}-USDT") for number in range(50))
+        assert await publisher.drain(20)
+        while len(reader.cursors) < len(STREAMS) or reader.behind(time.monotonic()):
+            assert not await reader.read(timeout_s=0.02)
+        for number in (1, 2, 3):
+            publisher.publish_all(trade(number, name) for name in NAMES)
+            events = await read_until(reader, len(NAMES))
+            assert sorted((event.instrument, event.seq) for event in events) == sorted((name, number) for name in NAMES)
 
 
 async def test_a_master_that_is_killed_and_comes_back_empty(three: Cluster) -> None:

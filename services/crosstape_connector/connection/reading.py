@@ -143,7 +143,7 @@ class FrameReader:
         except Exception as exc:  # as above: it concerns one event, and the others are published
             self._bad.report_unpublished(exc)
         if self._unsampled >= SAMPLE:
-            self._unsampled = 0
+            self._unsampled %= SAMPLE
             sink.sample(effects[-1])
         effects.clear()
 

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.backoff import FullJitterBackoff
 
-from crosstape.bus.read import connections
+from crosstape.bus.read import connections, poller
 from crosstape_schemas import Cbbo
 from tests.aggregator.builders import MS, S, X, gap, trade
 from tests.aggregator.recovery.checkpoints import long_ago
@@ -37,14 +37,19 @@ async def wait_complete(client: Redis, *, complete: bool = True, window: str = "
     return found
 
 
+@pytest.mark.parametrize("has_bell", [False, True])
 async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away(
-    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch
+    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch, has_bell: bool
 ) -> None:
-    """Each stream has a connection of its own here, and each comes back at another time: quotes come at once, trades later.
+    """Each stream has a connection of its own, and each comes back at another time: quotes come at once, trades later. Or there is one
+    connection that waits for the bell.
 
     Seen before: 41 of 360 trades were missing, and the windows said that they were complete.
     """
-    monkeypatch.setattr(connections, "STREAMS", 1)
+    monkeypatch.setattr(poller, "LISTEN", 0)
+    if not has_bell:
+        await client.set(KEYS.bell(), "no stream")
+        monkeypatch.setattr(connections, "STREAMS", 1)
     pauses = random.Random(1)
     monkeypatch.setattr(FullJitterBackoff, "compute", lambda *_: pauses.uniform(0.05, 1.5))
     await long_ago(client)
@@ -75,8 +80,12 @@ async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away
             assert any(not one.vwap["5m"].complete for one in after)
 
 
-async def test_windows_are_not_complete_while_a_backlog_is_read(client: Redis, valkey: str) -> None:
-    """The connection is back, but one reply is not enough for all events that arrived meanwhile."""
+@pytest.mark.parametrize("listen", [poller.LISTEN, 0])
+async def test_windows_are_not_complete_while_a_backlog_is_read(
+    client: Redis, valkey: str, monkeypatch: pytest.MonkeyPatch, listen: int
+) -> None:
+    """The connection is back, but one reply is not enough for all events that arrived meanwhile. With and without the bell."""
+    monkeypatch.setattr(poller, "LISTEN", listen)
     await long_ago(client)
     count = 6_000
     async with proxy(valkey) as between, venue(valkey, "kraken") as kraken, aggregator(between.url, windows=("5m",), min_interval_s=0.0):

@@ -3,6 +3,7 @@
 - `book_feeds`, `book_feed`: the feeds that books give, and what is published of them
 - `order_book`: one book, built by the steps below
 - `levels`, `ladder`: both sides of a book; one side
+- `known_range`: how far a book is known behind its best prices, and how many levels its snapshot should have
 - `numbering`, `checks`: the numbers of the updates; the results of all checks
 - `update_buffer`, `snapshot_need`: updates that wait for a snapshot; which snapshot is needed
 - `probe`: compares a silent book with one by REST

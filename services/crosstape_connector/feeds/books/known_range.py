@@ -62,8 +62,9 @@ class KnownRange:
 
     def trim(self, side: Ladder) -> None:
         """Drop the levels that are farthest from the best price, if there are half as many again as the snapshot could have."""
-        if self.strict and len(side.prices) > self._limit * 3 // 2:
-            side.trim(self._limit)
+        most = max(self._limit, self.levels)  # a thin market may have just as many levels as a smaller snapshot
+        if self.strict and len(side.prices) > most * 3 // 2:
+            side.trim(most)
 
     def suffices(self, side: Ladder) -> bool:
         """Whether a side is known as far as it is published."""

@@ -38,9 +38,9 @@ from crosstape.log import get_log
 from crosstape.settings import BusSettings
 from crosstape_schemas import VENUE_WIDE, Event, Gap, Keys
 
-FLOW_BATCHES: Final = 1
-"""`flow` holds back a caller that is more batches than this ahead of a healthy server. More would gain nothing: what waits leaves the CPU's
-caches before it is written."""
+FLOW_BATCHES: Final = 2
+"""`flow` holds back a caller that is more batches than this ahead of a healthy server: one is in flight while the next one gathers. More
+would only wait longer. Less would make the batches half as large."""
 
 FLOW_POLL_S: Final = 0.05
 """How soon a caller that is held back notices that the server is away."""

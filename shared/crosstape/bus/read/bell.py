@@ -121,11 +121,9 @@ class Bells:
         bell.refused, bell.exists, bell.id, bell.in_a_row = True, False, b"", 0
         self._retry_s = now_s + RETRY_S
 
-    def accept(self, answers: Mapping[bytes, RawEntries], count: int) -> set[bytes] | None:
-        """Returns the names in the entries of the bells, of `count` each at most; None: there are no entries."""
+    def accept(self, answers: Mapping[bytes, RawEntries], count: int) -> set[bytes]:
+        """Returns the names in the entries of the bells, of `count` each at most."""
         self._is_complete = True
-        if not answers:
-            return None
         names: set[bytes] = set()
         for key, entries in answers.items():
             bell = self.known[key]
@@ -146,6 +144,7 @@ class Bells:
         """
         if not self._is_complete:
             self._suspects.clear()
+            self._is_complete = True
             return
         for key in self._suspects:
             if key not in named:

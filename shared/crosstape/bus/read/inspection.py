@@ -36,17 +36,19 @@ class Inspection:
         """Look at all streams, after an outage or an odd answer."""
         await self._look_at([stream for stream in self._streams.values() if stream.id or stream.wrong])
 
-    async def look_at_some(self, now_s: float, every_s: float) -> bool:
-        """Look at some streams, so many that in the course of `every_s` it is all of them. Returns whether that was the last of them."""
+    def due(self, now_s: float, every_s: float) -> int:
+        """Returns how many streams are to be looked at now, so that in the course of `every_s` it is all of them."""
         if self._looked_s is None:
             self._looked_s = now_s
+        total = len(self._streams)
+        due = min(total, int(total * (now_s - self._looked_s) / every_s)) if every_s else total
+        return due if due >= min(total, AT_ONCE) else 0
+
+    async def look_at_some(self, count: int, now_s: float) -> bool:
+        """Look at the next so many streams. Returns whether they were the last ones."""
         if not self._next:
             self._next = list(self._streams)
-        total, passed_s = len(self._streams), now_s - self._looked_s
-        due = min(total, int(total * passed_s / every_s)) if every_s else total
-        if due < min(total, AT_ONCE):
-            return False
-        some, self._next = self._next[:due], self._next[due:]
+        some, self._next = self._next[:count], self._next[count:]
         self._looked_s = now_s
         await self._look_at([stream for key in some if (stream := self._streams.get(key)) is not None and (stream.id or stream.wrong)])
         return not self._next

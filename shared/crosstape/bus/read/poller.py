@@ -44,6 +44,8 @@ RECHECK_S: Final = 5.0
 
 A lost connection is reason enough to look, but a pool may silently replace a connection that broke while nobody read."""
 
+_NOTHING: Final = Fetched([], {})
+
 log = get_log(__name__)
 
 
@@ -136,10 +138,10 @@ class Poller:
             if fresh := self._fresh():
                 return await self._find_starts(fresh[:LOOK_STREAMS])
             answer = await self._availability.until_answered(self._read, self)
-            batch = self._accept(answer) if answer is not None else Fetched([], {})
+            batch = self._accept(answer) if answer is not None else _NOTHING
             if batch.cursors or self._inspection.moved:
                 moved, self._inspection.moved = self._inspection.moved, {}
-                return Fetched(batch.entries, {**moved, **batch.cursors}, batch.runs)
+                return Fetched(batch.entries, {**moved, **batch.cursors} if moved else batch.cursors, batch.runs)
 
     def _fresh(self) -> list[FollowedStream]:
         return [stream for stream in self._unplaced.values() if not stream.wrong] if self._unplaced else []
@@ -166,8 +168,11 @@ class Poller:
     async def _read(self) -> _Answer | None:
         """Ask once, and wait where the question says so. None: nothing could be asked."""
         try:
-            await self._inspect(now_s := time.monotonic())
-            await self._choose_turns(now_s)
+            now_s = time.monotonic()
+            if (due := self._inspection.due(now_s, RECHECK_S)) or self._doubt:
+                await self._inspect(due, now_s)
+            if len(self.streams) > LISTEN or self._turns is not self._every:
+                await self._choose_turns(now_s)
             question = self._turns.question(now_s)
             if not question.streams and not question.bells:
                 await asyncio.sleep(RECHECK_S)  # all keys are of a wrong type: nothing can be read before they are looked at again
@@ -189,14 +194,16 @@ class Poller:
     async def _ask(self, question: Question) -> _Answer:
         """Read the streams and bells of a question at one moment."""
         count = max(ENTRIES_EACH, READ_ENTRIES // max(1, len(question.streams)))
-        bells = question.bells
         behind = [stream for stream in question.streams if stream.catching_up]
         streams = [*behind, *(stream for stream in question.streams if not stream.catching_up)] if behind else question.streams
-        keys = [*(stream.key for stream in streams), *(bell.key for bell in bells)]
-        ids = [*(stream.id for stream in streams), *(bell.id for bell in bells)]
+        keys = [stream.key for stream in streams]
+        ids = [stream.id for stream in streams]
+        for bell in question.bells:
+            keys.append(bell.key)
+            ids.append(bell.id)
         if behind:
             reply = await self._connection.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
-            return _Answer(Question(streams, bells), self._catch_up(behind, reply, count), count)
+            return _Answer(Question(streams, question.bells), self._catch_up(behind, reply, count), count)
         block: tuple[str | int, ...] = ()
         if question.wait_s:
             block = ("BLOCK", max(1, int(min(question.wait_s, self._block_s) * 1000)))
@@ -223,23 +230,24 @@ class Poller:
     def _accept(self, answer: _Answer) -> Fetched:
         """Returns the events of an answer, and notes how far it has read."""
         question, entries = answer.question, answer.entries
-        bells, streams = self._bells.known, self.streams
-        rung = {key: entries[key] for key in entries if key in bells} if question.bells else {}
-        read: list[tuple[FollowedStream, RawEntries]] = []
+        rung = {bell.key: entries[bell.key] for bell in question.bells if bell.key in entries}
+        names = self._bells.accept(rung, answer.at_most) if rung else None
+        answers: list[tuple[FollowedStream, RawEntries]] = []
+        read: dict[bytes, int] = {}
         for key, raw in entries.items():
-            if key not in rung and (stream := streams.get(key)) is not None and stream.id:  # else it was removed meanwhile
-                read.append((stream, raw))
-        names = self._bells.accept(rung, answer.at_most)
-        batch = self._decoder.decode(read)
-        self._turns.note(question, {stream.key: len(raw) for stream, raw in read}, answer.at_most, names, time.monotonic())
+            if (stream := self.streams.get(key)) is not None and stream.id:  # else it is a bell, or was removed meanwhile
+                answers.append((stream, raw))
+                read[key] = len(raw)
+        batch = self._decoder.decode(answers) if answers else _NOTHING
+        self._turns.note(question, read, answer.at_most, names, time.monotonic())
         return batch
 
-    async def _inspect(self, now_s: float) -> None:
-        """Look at the streams, all of them after an outage; and at the bells, which may have been made again as well."""
+    async def _inspect(self, due: int, now_s: float) -> None:
+        """Look at some streams, all of them after an outage; and at the bells, which may have been made again as well."""
         if self._doubt:
             await self._inspection.look_at_all()
             self._doubt = False
-        elif await self._inspection.look_at_some(now_s, RECHECK_S) and self._turns is self._rung:
+        elif await self._inspection.look_at_some(due, now_s) and self._turns is self._rung:
             await self._look_for_bells(now_s)
 
     async def _choose_turns(self, now_s: float) -> None:

@@ -78,7 +78,7 @@ class EveryStream:
 
     def question(self, now_s: float) -> Question:
         """Returns the busy streams alone, or all streams, and waits if none is busy. No streams: none can be read."""
-        streams = [stream for stream in self._streams.values() if is_readable(stream)]
+        streams = [stream for stream in self._streams.values() if stream.id and not stream.wrong]
         # whether all was read should be known at once, not when the next event comes
         waits = self._every and not self._progress.incomplete(self._started)
         self._every = True
@@ -94,7 +94,7 @@ class EveryStream:
 
     def note(self, question: Question, read: Mapping[bytes, int], count: int, rung: Collection[bytes] | None, now_s: float) -> None:
         """Note an answer."""
-        self._busy = [stream for stream in question.streams if read.get(stream.key, 0) >= count and stream.key in self._streams]
+        self._busy = [self._streams[key] for key, entries in read.items() if entries >= count]
         if self._every and not self._busy:
             self._progress.answered(now_s)
 

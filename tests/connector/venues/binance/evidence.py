@@ -22,7 +22,7 @@ EVIDENCE: Final = {
             BROKEN,
             SILENT,
         ),
-        "in `delta`, levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
+        "`delta` beyond the best 1,000 a side, until it changes; what an update says; that the newest was not lost, until the next",
     ),
     "trade": Evidence((SPOT,), (f"{RECORDED}test_binance_trades_are_all_there_to_the_digit",)),
     "quote": Evidence((SPOT, FOUR), (f"{RECORDED}test_binance_quotes_are_those_of_the_venue", KEPT), ITSELF),

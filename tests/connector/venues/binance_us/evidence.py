@@ -11,7 +11,7 @@ LIMITS: Final = {"stream": Limit(1024, 5, shared=False, connects_per_s=300 / 300
 NOT_RECORDED: Final = "no recording: its frames are those of Binance by its documents"
 
 EVIDENCE: Final = {
-    "book": Evidence((), (GOLDEN, HOLD, BROKEN, SILENT), f"{NOT_RECORDED}; in `delta`, levels beyond the snapshot's 1,000 a side, until they change"),
+    "book": Evidence((), (GOLDEN, HOLD, BROKEN, SILENT), f"{NOT_RECORDED}; `delta` beyond the best 1,000 a side, until it changes"),
     "trade": Evidence((), (GOLDEN,), NOT_RECORDED),
     "quote": Evidence((), (GOLDEN,), f"{NOT_RECORDED}; {ITSELF}"),
     "ticker": Evidence((), (GOLDEN,), f"{NOT_RECORDED}; {ITSELF}"),

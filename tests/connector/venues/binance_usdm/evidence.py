@@ -27,7 +27,7 @@ EVIDENCE: Final = {
             BROKEN,
             SILENT,
         ),
-        "in `delta`, levels beyond the snapshot's 1,000 a side, until they change; what an update says; that the newest was not lost, until the next",
+        "`delta` beyond the best 1,000 a side, until it changes; what an update says; that the newest was not lost, until the next",
     ),
     "trade": Evidence(
         (

@@ -5,8 +5,8 @@ less than a `Decimal` field of msgspec, so text fields of a frame are decoded as
 scripts (`"١"` reads as 1: `isascii` of the text, or `is_plain` of the frame), and NaN and infinities, which no comparison of theirs passes.
 
 A connector computes little with the numbers of trades and quotes. So of busy venues it keeps the text where that is what the tape will
-have: `is_amount` finds that out for about what a `Decimal` costs, and the event's encoding costs less. (Where such frames are rare, so that the
-expression is not in the processor's caches, nothing is gained.)
+have: `is_amount` finds that out for about what a `Decimal` costs, and the event's encoding costs less. (Where such frames are rare, so that
+the expression is not in the processor's caches, nothing is gained.)
 
 Where a venue writes JSON numbers, msgspec reads them (nothing else keeps their digits), and would read text in their place like `Decimal`
 does: `check` looks through a frame that is `doubtful`.

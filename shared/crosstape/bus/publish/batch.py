@@ -31,7 +31,7 @@ BELL_LENGTH: Final = 1_000
 """How many entries a bell keeps, about."""
 
 WRITE: Final = """
--- KEYS: cursor, registry, bell, then per group: stream, hash of last values
+-- KEYS: cursor, registry, bell (the cursor again for none), then per group: stream, hash of last values
 -- ARGV: epoch, batch, the batch it follows, 1 to publish every entry, position in the spool or '',
 --       then per group: longest length or '' to trim nothing, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
@@ -92,7 +92,7 @@ for k = 4, #KEYS, 2 do
   end
   at = last + 1
 end
-if #written > 0 then
+if #written > 0 and KEYS[3] ~= KEYS[1] then
   local names = #written > BELL_NAMES and '*' or table.concat(written, ' ')
   if number % 64 == 2 then -- the first batch is a claim, which writes nothing
     redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
@@ -138,7 +138,7 @@ class Head(NamedTuple):
     previous: int
     """The number of the batch that must be the last one on the server for this one to be written."""
     bell: bytes
-    """The key of the bell; that of the cursor, which is no stream, for none."""
+    """The key of the bell; that of the cursor for none: a key that the user may not write to is refused with all of the batch."""
     every: bool
     """Whether each entry is published on its channel, though the server may say that nobody listens to it: see `Channels`."""
 

@@ -183,6 +183,6 @@ class FrameReader:
             return
         for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, text, received_ts, kind):
             if self.handover is None:
-                self._context.sink.publish(self._context.feeds.apply(output))
+                self._publish([*self._context.feeds.apply(output)])
             else:
                 self.handover.hold(output)

@@ -75,7 +75,7 @@ async def subscribed(
 
 
 async def test_what_arrives_together_is_one_bunch() -> None:
-    """The clock is read once for it. This fails when aiohttp keeps its messages elsewhere: then each frame is read alone, which is slower."""
+    """Its clock is read once. This fails when aiohttp keeps its messages elsewhere: then each frame is read alone, which is slower."""
     async with subscribed() as (server, rig, _, _):
         before = rig.counters.endpoints["main"].frames, rig.counters.endpoints["main"].bytes
         frames = trades(*range(1, 11))

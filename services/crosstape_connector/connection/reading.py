@@ -4,8 +4,8 @@ What has arrived together is one bunch: the clock is read once for it, and it is
 meanwhile, so that nobody sees feeds whose effects are not published yet. A message about the connection itself ends a bunch: what came
 before it is published first, because handling it may wait.
 
-Each frame of a bunch is received 1 ns after the one before. Readers go by these times: two gaps are the same if their moments are, and the
-newest of a feed's data and statuses, which are on two streams, says its state.
+Each frame of a bunch is received `STEP_NS` after the one before. Readers go by these times: two gaps are the same if their moments are, and
+the newest of a feed's data and statuses, which are on two streams, says its state.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ HARD_LIMIT: Final = 4
 
 BUNCH: Final = 64
 """The most frames of a bunch."""
+
+STEP_NS: Final = 10
+"""So much later each frame of a bunch is received: less than it takes to read one, and enough for a part of a gap between two frames."""
 
 FAIR: Final = 256
 """Other tasks get a turn after this many frames in a row, because reading frames that have already arrived never waits by itself."""
@@ -114,7 +117,7 @@ class FrameReader:
                     if frames >= most or not waiting or waiting[0][0].type not in DATA:
                         break
                     message = await read()  # does not wait: it has arrived
-                    received_ts += 1
+                    received_ts += STEP_NS
             finally:
                 self._end_bunch(effects, frames, size)
             if self._in_a_row >= FAIR:

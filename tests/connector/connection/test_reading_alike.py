@@ -16,7 +16,7 @@ from aiohttp import WSMsgType
 from aiohttp.http import WSMessage
 
 from crosstape_connector.connection.bad_frames import BadFrames
-from crosstape_connector.connection.reading import FrameReader
+from crosstape_connector.connection.reading import STEP_NS, FrameReader
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.errors import ConnectionLost
 from crosstape_connector.feeds.handover import Handover
@@ -62,7 +62,7 @@ def frame(chance: random.Random, trades: dict[str, int], updates: dict[str, int]
 
 
 class Arrived:
-    """A socket on which all messages have arrived. `seen`: the reader may look at those that wait. A message takes a ns to be read."""
+    """A socket on which all messages have arrived. `seen`: the reader may look at those that wait. A message takes `STEP_NS`."""
 
     def __init__(self, messages: list[WSMessage], *, seen: bool) -> None:
         self.now = 1_700_000_000_000_000_000
@@ -72,7 +72,7 @@ class Arrived:
 
     async def read(self) -> WSMessage:
         """Return the next message."""
-        self.now += 1
+        self.now += STEP_NS
         return self._buffer.popleft()[0]
 
     async def receive(self) -> WSMessage:

@@ -8,7 +8,7 @@ missing, late, trimmed, made again, or name what has nothing; producers of an ol
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 from crosstape.bus.read.followed import ORIGIN, FollowedStream, RawEntries, parse_id
@@ -136,7 +136,7 @@ class Bells:
             names.update(*map(_names, (fields for _, fields in entries)))
         return names
 
-    def judge(self, found: Iterable[bytes], named: Collection[bytes], now_s: float) -> None:
+    def judge(self, found: Iterable[bytes], named: Set[bytes], now_s: float) -> None:
         """Note which streams had entries that no bell had named until then, and which the bells of the same answer name.
 
         A server may answer as soon as the stream has its entry, before the bell has the one of the same batch. So whether the bell names a
@@ -151,7 +151,7 @@ class Bells:
                 self.unnamed.add(key)
                 self._streams[key].unnamed_s = now_s
         self._suspects = {key for key in found if key not in named}
-        for key in self.unnamed & set(named) if self.unnamed else ():
+        for key in self.unnamed & named:
             stream = self._streams[key]
             if now_s - stream.unnamed_s > HEAL_S:
                 stream.unnamed_s = -math.inf

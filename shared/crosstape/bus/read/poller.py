@@ -100,9 +100,10 @@ class Poller:
         self._chosen = False
 
     def remove(self, key: bytes) -> None:
-        """Stop reading this stream. What was read of it already may still come."""
-        self.streams.pop(key, None)
+        """Stop reading this stream. The next answer has nothing of it, also if it was asked for already."""
+        stream = self.streams.pop(key)
         self._unplaced.pop(key, None)
+        self._inspection.moved.pop(stream.name, None)
         self._forget(key)
         self._bells.forget(key)
         self._progress.removed(key)
@@ -152,11 +153,12 @@ class Poller:
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, info in zip(fresh, infos, strict=True):
+            if stream.key not in self.streams:
+                continue  # removed meanwhile
             if info is None:
                 self._inspection.note_wrong(stream)
                 continue
-            if self._unplaced.get(stream.key) is stream:
-                del self._unplaced[stream.key]
+            del self._unplaced[stream.key]
             if stream.begin(info):
                 self._decoder.miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
@@ -222,7 +224,7 @@ class Poller:
             following = entries[count][0] if len(entries) > count else b""
             if following:
                 read[stream.key] = entries[:count]
-            if stream.catch_up(first, last, added, entries, following):
+            if stream.catch_up(first, last, added, entries, following) and stream.key in self.streams:
                 self._decoder.miss(stream.missed())
                 self._inspection.moved[stream.name] = last.decode()
         return read
@@ -256,7 +258,7 @@ class Poller:
         if len(self.streams) > LISTEN and not self._bells.rests(now_s):
             if self._bells.to_look_up(now_s):
                 await self._look_for_bells(now_s)
-                self._rung.begin()
+                self._rung.bells_were_looked_up()
             if self._bells.usable:
                 turns = self._rung
         if turns is not self._turns:

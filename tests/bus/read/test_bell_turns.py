@@ -127,8 +127,9 @@ class Tape:
         """Let the reader start on a stream again, from its beginning."""
         key = NAMES[number].encode()
         self.turns.forget(key)
-        self.bells.forget(key)
         self.progress.removed(key)
+        self.bells.forget(self._followed[key])
+        self.bells.follow(self._followed[key])
         self._followed[key].id = b"0-0"
         self.read[key].clear()
         self.progress.added(key)
@@ -326,6 +327,51 @@ def test_a_bell_that_rings_for_others_only_is_left_alone(monkeypatch: pytest.Mon
         tape.write({0}, "true")
         tape.call()
     assert not tape.bells.on_trial
+
+
+def bells_of(**counts: int) -> tuple[dict[bytes, FollowedStream], Bells]:
+    """Streams, so many of each kind, and their bells, all looked up: there is none on the server."""
+    followed = {
+        s.key: s for kind, n in counts.items() for s in (FollowedStream(KEYS.stream(kind, f"C{i}-USDT"), "0-0", KEYS) for i in range(n))
+    }
+    bells = Bells(followed)
+    for stream in followed.values():
+        bells.follow(stream)
+    for one in bells.known.values():
+        bells.place(one, b"", 0.0)
+    return followed, bells
+
+
+def test_a_kind_without_events_makes_no_wait_dear() -> None:
+    """Its bell has not rung: its streams are waited for if they are few, or nothing rings at all. A bell that is refused never wakes us."""
+    followed, bells = bells_of(quote=100, gap=100, status=3)
+    quote, gap, status = bells.known.values()
+    assert bells.direct() is None
+    quote.exists = True
+    assert bells.direct() == set()
+    gap.exists = True
+    assert bells.direct() == {stream.key for stream in followed.values() if stream.bell == status.key}
+    bells.refuse(gap, 0.0)
+    assert bells.direct() is None
+
+
+def test_a_bell_that_rings_for_any_names_those_of_its_kind() -> None:
+    """And not all that we follow."""
+    followed, bells = bells_of(quote=3, trade=3)
+    assert bells.accept({KEYS.bell("quote").encode(): [(b"1-0", [b"s", b"*"])]}, 5) == {*list(followed)[:3]}
+
+
+def test_a_bell_of_which_no_stream_is_left_is_not_followed() -> None:
+    """It would wake us in vain. It is followed again with the next stream of its kind; an answer that is under way then is none of it."""
+    followed, bells = bells_of(quote=2, trade=1)
+    quote, trade = bells.known
+    for key in [key for key in followed if followed[key].bell == quote]:
+        bells.forget(followed[key])
+        assert (quote in bells.known) == (key != list(followed)[1])
+    assert list(bells.known) == [trade]
+    assert bells.accept({quote: [(b"1-0", [b"s", b"*"])]}, 5) == set()
+    bells.follow(next(iter(followed.values())))
+    assert bells.to_look_up(0.0) == [bells.known[quote]]
 
 
 def test_a_refused_bell_is_asked_for_again_after_a_while() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Set
 from itertools import islice
 from typing import Final
 
-from crosstape.bus.read.bell import ANY, Bells
+from crosstape.bus.read.bell import Bells
 from crosstape.bus.read.progress import ReadProgress
 from crosstape.bus.read.turns import Question, Streams, is_readable, unread_of
 
@@ -107,8 +107,6 @@ class RungStreams:
 
     def _named(self, rung: Collection[bytes]) -> Set[bytes]:
         streams = self._streams
-        if ANY in rung:
-            return {key for key, stream in streams.items() if is_readable(stream)}
         return {key for key in rung if (stream := streams.get(key)) is not None and is_readable(stream)}
 
     def _sweep(self, now_s: float) -> None:

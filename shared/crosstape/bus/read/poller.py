@@ -198,8 +198,8 @@ class Poller:
         count = max(ENTRIES_EACH, READ_ENTRIES // max(1, len(question.streams)))
         behind = [stream for stream in question.streams if stream.catching_up]
         streams = [*behind, *(stream for stream in question.streams if not stream.catching_up)] if behind else question.streams
-        keys = [one.key for one in (*streams, *question.bells)]
-        ids = [one.id for one in (*streams, *question.bells)]
+        asked: list[FollowedStream | Bell] = [*streams, *question.bells]
+        keys, ids = [one.key for one in asked], [one.id for one in asked]
         if behind:
             reply = await self._connection.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
             return _Answer(Question(streams, question.bells), self._catch_up(behind, reply, count), count)

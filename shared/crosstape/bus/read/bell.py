@@ -1,8 +1,8 @@
 """Follows the bells of one connection: which streams they name, and which streams get entries that no bell names. Pure.
 
-A bell (`Keys.bell`) has one entry for each batch of a producer: the names of the streams that it wrote. It is only a hint. It may be
-missing, late, trimmed, made again, or name what has nothing; producers of an older version do not ring it. So all streams are swept as well
-(see `bell_turns`), and a stream in which a sweep finds an entry that no bell named is waited for directly from then on.
+A bell (`Keys.bell`) has one entry for each batch that wrote streams of its kind: their names. It is only a hint. It may be missing, late,
+trimmed, made again, or name what has nothing; producers of an older version do not ring it. So all streams are swept as well (see
+`bell_turns`), and a stream in which a sweep finds an entry that no bell named is waited for directly from then on.
 """
 
 from __future__ import annotations

@@ -103,6 +103,20 @@ def test_a_stream_that_was_added_is_behind_until_an_answer_covers_it() -> None:
     assert not watched.one.behind(3.0, {"old", "new"})
 
 
+def test_a_stream_that_was_removed_and_added_again_while_an_answer_was_under_way_is_behind() -> None:
+    """The answer was about its former place. So is one whose key turned out to be no stream meanwhile: that one is added twice."""
+    watched = Watched()
+    watched.one.added("a")
+    watched.one.added("b")
+    watched.one.asking(begun)
+    watched.one.removed("a")
+    watched.one.added("a")
+    watched.one.added("b")
+    watched.one.answered(1.0)
+    watched.one.passed_on()
+    assert watched.one.behind(1.0, {"a", "b", "c"}) == {"a", "b"}
+
+
 def test_shares_that_write_to_one_stream_do_not_make_each_other_look_incomplete() -> None:
     """Aggregators of several shares give their signs of life on one stream, each under its own epoch; nobody was there when they began."""
     continuity = Continuity("tape:venue:consolidated", from_first=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -428,6 +429,34 @@ async def test_what_was_removed_has_no_cursor(client: Redis, valkey: str) -> Non
         reader.remove([TRADES])
         assert not await reader.read(timeout_s=0.01)
         assert not reader.cursors
+
+
+@pytest.mark.parametrize("as_runs", [False, True])
+async def test_a_stream_that_is_removed_and_added_again_begins_where_it_was_added(client: Redis, valkey: str, as_runs: bool) -> None:
+    """What had come of it between two reads, and was not returned, comes once: from its new place on."""
+    decoders: dict[str, Any] = {"decode": text_events.decode, "decode_all": text_events.decode_all} if as_runs else {}
+
+    async def read(reader: Reader) -> list[tuple[str, int]]:
+        entries = await reader.read(timeout_s=0.1)
+        for run in await reader.read_runs(timeout_s=0.1) if as_runs else ():
+            entries = [*entries, *run.entries()]
+        return [(entry.stream, entry.event.seq) for entry in entries]
+
+    async with connect(fast(valkey)) as own, Reader(own, KEYS, streams=[TRADES, QUOTES], **decoders) as reader:
+        while len(reader.cursors) < 2 or reader.behind(time.monotonic()):
+            assert not await read(reader)
+        assert not await reader.read(timeout_s=0)
+        async with publishing(fast(valkey)) as publisher:
+            publisher.publish(trade(1))
+            assert await publisher.drain(5)
+        (task,) = reader._tasks.values()
+        await wait_until(task.done, what="the trade has come")
+        reader.remove([TRADES])
+        reader.add([TRADES], Start.BEGINNING)
+        found = await read(reader)
+        while more := await read(reader):
+            found += more
+        assert found == [(TRADES, 1)]
 
 
 async def test_a_cancelled_read_loses_nothing(client: Redis, valkey: str) -> None:

@@ -1,20 +1,20 @@
 """Follows the bells of one connection: which streams they name, and which streams get entries that no bell names. Pure.
 
-A bell (`Keys.bell`) has one entry for each batch of a producer: the names of the streams that it wrote. It is only a hint. It may be
-missing, late, trimmed, made again, or name what has nothing; producers of an older version do not ring it. So all streams are swept as well
-(see `bell_turns`), and a stream in which a sweep finds an entry that no bell named is waited for directly from then on.
+A bell (`Keys.bell`) has one entry for each batch that wrote streams of its kind: their names. It is only a hint. It may be missing, late,
+trimmed, made again, or name what has nothing; producers of an older version do not ring it. So all streams are swept as well (see
+`bell_turns`), and a stream in which a sweep finds an entry that no bell named is waited for directly from then on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 from crosstape.bus.read.followed import ORIGIN, FollowedStream, RawEntries, parse_id
 
 ANY: Final = b"*"
-"""In the place of names: any stream may have got entries."""
+"""In the place of names: any stream of the bell may have got entries."""
 FAR_BEHIND: Final = 256
 """A bell that has so many entries more than were read is not read on but looked up again: a sweep costs less. And from about 1,000 on, as
 many as a bell keeps, older entries may have been trimmed unread."""
@@ -34,18 +34,20 @@ it is cheaper to wait for those streams."""
 class Bell:
     """One bell, and up to where it was read."""
 
-    __slots__ = ("exists", "id", "in_a_row", "key", "logged", "refused")
+    __slots__ = ("exists", "id", "in_a_row", "key", "logged", "refused", "streams")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.id = b""
         """Id of its last entry that was read; empty: it is to be looked up."""
         self.exists = False
-        """Whether it has rung. While it has not, its streams are waited for directly."""
+        """Whether it has rung. While it has not, its streams are waited for directly: see `Bells.direct`."""
         self.refused = False
         """Whether it cannot be read: the key is no stream, or forbidden."""
         self.in_a_row = 0
         """How many entries were read by answers that had as many as they could bring."""
+        self.streams = 0
+        """How many streams of the connection are its."""
         self.logged = False
         """Whether it was logged that it cannot be read."""
 
@@ -69,15 +71,20 @@ class Bells:
 
     def follow(self, stream: FollowedStream) -> None:
         """Follow the bell of this stream as well."""
-        if stream.bell and stream.bell not in self.known:
-            self.known[stream.bell] = Bell(stream.bell)
+        if stream.bell:
+            self.known.setdefault(stream.bell, Bell(stream.bell)).streams += 1
         if stream.unnamed_s > -math.inf:
             self.unnamed.add(stream.key)
 
-    def forget(self, key: bytes) -> None:
-        """Forget a stream."""
-        self.unnamed.discard(key)
-        self._suspects.discard(key)
+    def forget(self, stream: FollowedStream) -> None:
+        """Forget a stream; with the last one of a bell, the bell."""
+        self.unnamed.discard(stream.key)
+        self._suspects.discard(stream.key)
+        if stream.bell:
+            bell = self.known[stream.bell]
+            bell.streams -= 1
+            if not bell.streams:
+                del self.known[stream.bell]
 
     @property
     def usable(self) -> list[Bell]:
@@ -122,21 +129,23 @@ class Bells:
         self._retry_s = now_s + RETRY_S
 
     def accept(self, answers: Mapping[bytes, RawEntries], count: int) -> set[bytes]:
-        """Returns the names in the entries of the bells, of `count` each at most."""
+        """Returns the streams that are named in the entries of the bells, of `count` each at most. Not all of them need be ours."""
         self._is_complete = True
         names: set[bytes] = set()
         for key, entries in answers.items():
-            bell = self.known[key]
+            if (bell := self.known.get(key)) is None:
+                continue  # its last stream was removed meanwhile
             bell.exists, bell.id = True, entries[-1][0]
             is_full = len(entries) >= count
             bell.in_a_row = bell.in_a_row + len(entries) if is_full else 0
             if bell.in_a_row >= FAR_BEHIND or len(entries) >= FAR_BEHIND:
                 bell.id, bell.in_a_row = b"", 0
             self._is_complete = self._is_complete and bool(bell.id) and not is_full
-            names.update(*map(_names, (fields for _, fields in entries)))
+            rung = set[bytes]().union(*(_names(fields) for _, fields in entries))
+            names |= {stream.key for stream in self._streams.values() if stream.bell == key} if ANY in rung else rung
         return names
 
-    def judge(self, found: Iterable[bytes], named: Collection[bytes], now_s: float) -> None:
+    def judge(self, found: Iterable[bytes], named: Set[bytes], now_s: float) -> None:
         """Note which streams had entries that no bell had named until then, and which the bells of the same answer name.
 
         A server may answer as soon as the stream has its entry, before the bell has the one of the same batch. So whether the bell names a
@@ -151,7 +160,7 @@ class Bells:
                 self.unnamed.add(key)
                 self._streams[key].unnamed_s = now_s
         self._suspects = {key for key in found if key not in named}
-        for key in self.unnamed & set(named) if self.unnamed else ():
+        for key in self.unnamed & named:
             stream = self._streams[key]
             if now_s - stream.unnamed_s > HEAL_S:
                 stream.unnamed_s = -math.inf
@@ -169,12 +178,20 @@ class Bells:
         self._answers = self._useful = 0
 
     def direct(self) -> Set[bytes] | None:
-        """Returns the streams to wait for beside the bells; None: all."""
-        if all(bell.exists for bell in self.known.values()):
-            direct: Set[bytes] = self.unnamed | self._suspects if self._suspects else self.unnamed
-        else:
-            silent = {key for key, bell in self.known.items() if not bell.exists}
-            direct = self.unnamed | self._suspects | {stream.key for stream in self._streams.values() if stream.bell in silent}
+        """Returns the streams to wait for beside the bells; None: all.
+
+        Those of a bell that has never rung are among them. But if they are many, and another bell has rung, they are left to their bell and
+        to the sweeps: most kinds of events are rare, and a kind that has none need not make the wait for the others dear.
+        """
+        direct: Set[bytes] = self.unnamed | self._suspects if self._suspects else self.unnamed
+        silent = [bell for bell in self.known.values() if not bell.exists]
+        if sum(bell.streams for bell in silent) > DIRECT:
+            if len(silent) == len(self.known):
+                return None
+            silent = [bell for bell in silent if bell.refused]
+        if silent:
+            keys = {bell.key for bell in silent}
+            direct = direct | {stream.key for stream in self._streams.values() if stream.bell in keys}
         return direct if len(direct) <= DIRECT else None
 
 

@@ -8,11 +8,11 @@ rests on sweeps alone, never on the bell.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from itertools import islice
 from typing import Final
 
-from crosstape.bus.read.bell import ANY, Bells
+from crosstape.bus.read.bell import Bells
 from crosstape.bus.read.progress import ReadProgress
 from crosstape.bus.read.turns import Question, Streams, is_readable, unread_of
 
@@ -34,6 +34,7 @@ class RungStreams:
         self._swept: dict[bytes, None] = {}  # streams that were not read to their end since the sweep began
         self._sweeping = False
         self._began_s = -math.inf  # begin of the last sweep
+        self._is_due = True  # the next one need not wait until its time
         self._covered: set[bytes] = set()  # streams that were read to their end since it is known where the bells are
 
     @property
@@ -44,13 +45,17 @@ class RungStreams:
     def begin(self) -> None:
         """Start, or start again: sweep all streams first."""
         self._to_read, self._swept, self._sweeping = {}, {}, False
-        self._began_s = -math.inf
+        self.bells_were_looked_up()
+
+    def bells_were_looked_up(self) -> None:
+        """Note that what the bells rang until now may not have been read: sweep all streams, also behind a sweep that goes on."""
+        self._is_due = True
         self._covered.clear()
 
     def question(self, now_s: float) -> Question:
         """Returns streams to read at once; if there are none, the bells to wait for, and the streams that they do not name."""
         direct = self._bells.direct()
-        due = now_s >= self._began_s + SWEEP_S or self._progress.incomplete(self._started)
+        due = self._is_due or now_s >= self._began_s + SWEEP_S or self._progress.incomplete(self._started)
         if direct is None and self._to_read:
             due = True  # none of the others is waited for meanwhile
         if due and not self._sweeping:
@@ -87,6 +92,8 @@ class RungStreams:
             to_read.pop(key, None)
             if read.get(key, 0) >= count:
                 to_read[key] = None  # behind those that had no turn yet
+                if key in self._swept:
+                    self._swept[key] = self._swept.pop(key)
                 continue
             self._swept.pop(key, None)
             covered.add(key)
@@ -98,16 +105,14 @@ class RungStreams:
         self._swept.pop(key, None)
         self._covered.discard(key)
 
-    def _named(self, rung: Collection[bytes]) -> Collection[bytes]:
+    def _named(self, rung: Collection[bytes]) -> Set[bytes]:
         streams = self._streams
-        if ANY in rung:
-            return [key for key, stream in streams.items() if is_readable(stream)]
-        return [key for key in rung if (stream := streams.get(key)) is not None and is_readable(stream)]
+        return {key for key in rung if (stream := streams.get(key)) is not None and is_readable(stream)}
 
     def _sweep(self, now_s: float) -> None:
         self._swept = {key: None for key, stream in self._streams.items() if is_readable(stream)}
         self._to_read = {key: None for key in self._to_read if key in self._swept}
-        self._began_s = now_s
+        self._began_s, self._is_due = now_s, False
         self._sweeping = True
         self._progress.asking(self._started)
         self._end_sweep()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -120,3 +120,12 @@ class Fetched(msgspec.Struct, frozen=True):
     cursors: dict[str, str]
     runs: list[Run] = []
     """The entries, if they are wanted as runs."""
+
+    def leave_out(self, streams: Collection[str]) -> None:
+        """Remove what was read of these streams."""
+        if self.cursors.keys().isdisjoint(streams):
+            return
+        for stream in streams:
+            self.cursors.pop(stream, None)
+        self.entries[:] = [entry for entry in self.entries if entry.stream in self.cursors]
+        self.runs[:] = [run for run in self.runs if run.stream in self.cursors]

@@ -59,6 +59,8 @@ class Inspection:
         A server that lost data gets some of it again from its producers, under new ids; the numbering shows which of it was read before.
         """
         for stream, info in zip(streams, await look(self._client, streams, values=False), strict=True):
+            if stream.key not in self._streams:
+                continue  # removed meanwhile
             if info is None:
                 self.note_wrong(stream)
                 continue

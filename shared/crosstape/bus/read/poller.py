@@ -17,7 +17,7 @@ from crosstape.bus.client.availability import Availability
 from crosstape.bus.client.call import UNAVAILABLE, Client, socket_timeout_s
 from crosstape.bus.client.raw_connection import raw_connection
 from crosstape.bus.client.reasons import denied
-from crosstape.bus.read.bell import Bells
+from crosstape.bus.read.bell import Bell, Bells
 from crosstape.bus.read.bell_turns import RungStreams
 from crosstape.bus.read.decoding import Decode, DecodeAll, EntryDecoder, ReaderCallbacks
 from crosstape.bus.read.entry import Entry, Fetched, Start
@@ -100,11 +100,12 @@ class Poller:
         self._chosen = False
 
     def remove(self, key: bytes) -> None:
-        """Stop reading this stream. What was read of it already may still come."""
-        self.streams.pop(key, None)
+        """Stop reading this stream. The next answer has nothing of it, also if it was asked for already."""
+        stream = self.streams.pop(key)
         self._unplaced.pop(key, None)
+        self._inspection.moved.pop(stream.name, None)
         self._forget(key)
-        self._bells.forget(key)
+        self._bells.forget(stream)
         self._progress.removed(key)
         self._chosen = False
 
@@ -152,11 +153,12 @@ class Poller:
         entries: list[Entry] = []
         cursors: dict[str, str] = {}
         for stream, info in zip(fresh, infos, strict=True):
+            if stream.key not in self.streams:
+                continue  # removed meanwhile
             if info is None:
                 self._inspection.note_wrong(stream)
                 continue
-            if self._unplaced.get(stream.key) is stream:
-                del self._unplaced[stream.key]
+            del self._unplaced[stream.key]
             if stream.begin(info):
                 self._decoder.miss(stream.missed())
             if stream.start is Start.LAST_THEN_NOW:
@@ -196,11 +198,8 @@ class Poller:
         count = max(ENTRIES_EACH, READ_ENTRIES // max(1, len(question.streams)))
         behind = [stream for stream in question.streams if stream.catching_up]
         streams = [*behind, *(stream for stream in question.streams if not stream.catching_up)] if behind else question.streams
-        keys = [stream.key for stream in streams]
-        ids = [stream.id for stream in streams]
-        for bell in question.bells:
-            keys.append(bell.key)
-            ids.append(bell.id)
+        asked: list[FollowedStream | Bell] = [*streams, *question.bells]
+        keys, ids = [one.key for one in asked], [one.id for one in asked]
         if behind:
             reply = await self._connection.call("EVAL", CATCH_UP, len(keys), *keys, len(behind), count + 1, *ids, key=keys[0])
             return _Answer(Question(streams, question.bells), self._catch_up(behind, reply, count), count)
@@ -222,7 +221,7 @@ class Poller:
             following = entries[count][0] if len(entries) > count else b""
             if following:
                 read[stream.key] = entries[:count]
-            if stream.catch_up(first, last, added, entries, following):
+            if stream.catch_up(first, last, added, entries, following) and stream.key in self.streams:
                 self._decoder.miss(stream.missed())
                 self._inspection.moved[stream.name] = last.decode()
         return read
@@ -248,15 +247,15 @@ class Poller:
             await self._inspection.look_at_all()
             self._doubt = False
         elif await self._inspection.look_at_some(due, now_s) and self._turns is self._rung:
-            await self._look_for_bells(now_s)
+            await self._look_for_bells(list(self._bells.known.values()), now_s)
 
     async def _choose_turns(self, now_s: float) -> None:
         """Wait for the bells where there are many streams, and bells that are worth it; look up where these end first."""
         turns: Turns = self._every
         if len(self.streams) > LISTEN and not self._bells.rests(now_s):
             if self._bells.to_look_up(now_s):
-                await self._look_for_bells(now_s)
-                self._rung.begin()
+                await self._look_for_bells(list(self._bells.known.values()), now_s)
+                self._rung.bells_were_looked_up()
             if self._bells.usable:
                 turns = self._rung
         if turns is not self._turns:
@@ -266,17 +265,19 @@ class Poller:
             self._turns = turns
         self._chosen = True
 
-    async def _look_for_bells(self, now_s: float) -> None:
-        """Look up where the bells end, also of those that could not be read, and those that are followed: they may have been made again."""
-        bells = list(self._bells.known.values())
+    async def _look_for_bells(self, bells: Sequence[Bell], now_s: float) -> None:
+        """Look up where these bells end. Those that are followed already may have been made again."""
+        reason = "the key is no stream"
         try:
             places = await look_for_bells(self._client, bells)
         except ResponseError as exc:
             if not isinstance(exc, NoPermissionError) and not denied(str(exc)):
                 raise
-            places, reason = [None] * len(bells), str(exc)
-        else:
-            reason = "the key is no stream"
+            if len(bells) > 1:  # perhaps not all are forbidden
+                for bell in bells:
+                    await self._look_for_bells([bell], now_s)
+                return
+            places, reason = [None], str(exc)
         for bell, last in zip(bells, places, strict=True):
             if last is None and not bell.logged:
                 bell.logged = True

@@ -9,11 +9,13 @@ from typing import Final, Generic, TypeVar
 S = TypeVar("S", bound=Hashable)
 
 LIMIT_S: Final = 3.0
-"""A connection whose last complete answer is older counts as behind. Answers, also empty ones, come at least every `poller.BLOCK_S`."""
+"""A connection whose last complete answer is older counts as behind. Complete answers, also empty ones, come at least every
+`poller.BLOCK_S`; where a bell is waited for, with every sweep."""
 
 
 class ReadProgress(Generic[S]):
-    """The progress of one connection. It has caught up when one answer covered all its streams, left nothing unread, and was passed on.
+    """The progress of one connection. It has caught up when an answer (or those of a sweep) covered all its streams, left nothing unread,
+    and was passed on.
 
     `changed` is called when the connection falls behind or has caught up.
     """
@@ -23,12 +25,13 @@ class ReadProgress(Generic[S]):
         """When an answer was complete last, by the monotonic clock; -inf: not since the connection was lost, or never."""
         self._changed = changed
         self._unread: set[S] = set()  # added since the last complete answer
-        self._asked: frozenset[S] = frozenset()
+        self._asked: set[S] = set()  # those of them that the next complete answer covers
         self._answer_s: float | None = None  # of a complete answer that is not passed on yet
 
     def added(self, stream: S) -> None:
         """Note a new stream: it counts as unread until a complete answer covers it."""
         self._unread.add(stream)
+        self._asked.discard(stream)  # what is asked for at present is not about this stream, or not from where it is read now
         self._changed()
 
     def removed(self, stream: S) -> None:
@@ -42,10 +45,10 @@ class ReadProgress(Generic[S]):
     def asking(self, started: Callable[[S], bool]) -> None:
         """Note that all streams that have `started` are about to be read."""
         self._answer_s = None
-        self._asked = frozenset(filter(started, self._unread)) if self._unread else frozenset()
+        self._asked = set(filter(started, self._unread)) if self._unread else set()
 
     def answered(self, now_s: float) -> None:
-        """Note that the answer has come, and that no stream had more than it could bring."""
+        """Note that no stream had more than what was answered. `now_s`: when that was so, or before."""
         self._answer_s = now_s
 
     def passed_on(self) -> None:

@@ -110,11 +110,14 @@ class Reader:
 
     def remove(self, streams: Iterable[str]) -> None:
         """Stop reading these streams; no event of them is returned from now on."""
-        for name in streams:
-            if (connections := self._followed.pop(name, None)) is not None:
-                connections.remove(name.encode())
-                self.cursors.pop(name, None)
-                self._next_cursors.pop(name, None)
+        removed = {name for name in streams if name in self._followed}
+        for name in removed:
+            self._followed.pop(name).remove(name.encode())
+            self.cursors.pop(name, None)
+            self._next_cursors.pop(name, None)
+        for task in self._tasks.values():
+            if _has_answer(task):
+                task.result().leave_out(removed)
         self._interrupt(poller for poller in self._pollers() if not poller.streams)
         self._ready = deque(entry for entry in self._ready if entry.stream in self._followed)
         self._runs = [run for run in self._runs if run.stream in self._followed]
@@ -122,7 +125,7 @@ class Reader:
     @property
     def has_more(self) -> bool:
         """Whether the last `read` left entries on the server that the next one returns without waiting, as far as is known."""
-        return any(poller.has_more for poller in self._pollers()) or any(map(_has_result, self._tasks.values()))
+        return any(poller.has_more for poller in self._pollers()) or any(map(_has_entries, self._tasks.values()))
 
     def behind(self, now_s: float) -> list[str]:
         """Returns the streams that are not known to have been read up to nearly `now_s`, by the monotonic clock.
@@ -226,9 +229,9 @@ class Reader:
                 if task.cancelled():
                     continue  # by `add` or `remove`
                 batch = task.result()
-                self._next_cursors.update((name, at) for name, at in batch.cursors.items() if name in self._followed)
-                self._runs += [run for run in batch.runs if run.stream in self._followed]
-                entries += batch.entries if batch.cursors.keys() <= self._followed.keys() else self._wanted(batch)
+                self._next_cursors.update(batch.cursors)
+                self._runs += batch.runs
+                entries += batch.entries
             if entries or self._runs or not done:
                 return entries
         return []
@@ -246,9 +249,6 @@ class Reader:
         for poller in pollers:
             if (task := self._tasks.get(poller)) is not None:
                 task.cancel()
-
-    def _wanted(self, batch: Fetched) -> list[Entry]:
-        return [entry for entry in batch.entries if entry.stream in self._followed]
 
     def _connections_for(self, stream: FollowedStream) -> Connections:
         """Returns the connections that a stream belongs to: in a cluster, those of its slot."""
@@ -275,8 +275,12 @@ class Reader:
             self._changed.set_result(None)
 
 
-def _has_result(task: asyncio.Task[Fetched]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None and bool(task.result().entries or task.result().runs)
+def _has_answer(task: asyncio.Task[Fetched]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _has_entries(task: asyncio.Task[Fetched]) -> bool:
+    return _has_answer(task) and bool(task.result().entries or task.result().runs)
 
 
 def _ignore(_: object) -> None:

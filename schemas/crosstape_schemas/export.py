@@ -69,9 +69,11 @@ def asyncapi() -> dict[str, Any]:
                 "A consolidated crypto tape on a Redis-protocol server. Every address below is a stream (each entry has one field `d`, the"
                 " event's JSON) and a publish/subscribe channel of the same name (the payload is the same JSON). The stream is the record;"
                 " the channel delivers each event at most once. The set"
-                f" `{keys.registry()}` names every stream that exists. The stream `{keys.bell()}`, which has no channel, has an entry for"
-                " each batch that was written: its field `s` names the streams that got events, with one space between them, or is `*` for"
-                f" any of them. It is a hint for readers of many streams. `{keys.prefix}` is the default prefix; on a cluster a hash tag"
+                f" `{keys.registry()}` names every stream that exists. The streams `{keys.bell('trade')}`,"
+                f" `{keys.bell('quote')}` …, which have no channels, have an entry for each batch that wrote streams of that kind: its"
+                " field `s` names these, with one space between them, or is `*` for any of them."
+                " They are a hint for readers of many streams."
+                f" `{keys.prefix}` is the default prefix; on a cluster a hash tag"
                 " follows it."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},

@@ -53,15 +53,16 @@ class Keys(msgspec.Struct, frozen=True):
         """Set of the names of all streams of a partition: `tape:streams`."""
         return f"{self._root(partition)}:streams"
 
-    def bell(self, partition: int = 0) -> str:
-        """Stream with one entry for each batch that was written to a partition: `tape:bell`. Its field `s` names the streams that got
-        entries, with one space between them, or is `*` if they are more than 256: then any stream may have got some.
+    def bell(self, kind: str, partition: int = 0) -> str:
+        """Stream with one entry for each batch that wrote streams of a kind: `tape:bell:quote`. Its field `s` names these streams, with one
+        space between them, or is `*` if they are more than 256: then any stream of the kind may have got entries. One bell stands for all
+        timeframes of candles, and of bars; the bell of the venues' own streams is `tape:bell:venue`.
 
-        Who follows many streams waits for the bell alone, because a wait for hundreds of streams is dear for the server. The bell is only a
-        hint: it keeps about 1,000 entries, may lack some, and may name a stream without a new entry. It is no stream of events, so it is
-        not in the registry, and `parse` returns None for it.
+        Who follows many streams waits for the bells of their kinds alone, because a wait for hundreds of streams is dear for the server. A
+        bell is only a hint: it keeps about 1,000 entries, may lack some, and may name a stream without a new entry. It is no stream of
+        events, so it is not in the registry, and `parse` returns None for it.
         """
-        return f"{self._root(partition)}:bell"
+        return f"{self._root(partition)}:bell:{kind.partition(':')[0]}"
 
     def cursor(self, producer: str, partition: int = 0) -> str:
         """Hash `epoch`, `batch`, `spool`: which of a producer's batches and spool is on the tape: `tape:cursor:connector.binance`."""
@@ -114,6 +115,6 @@ class Keys(msgspec.Struct, frozen=True):
             parts = parts[1:]
         if parts[0] in ("candle", "bar") and len(parts) == 3:
             parts = [f"{parts[0]}:{parts[1]}" if parts[1] else "", parts[2]]
-        if not stream.startswith(f"{self.prefix}:") or len(parts) != 2 or not all(parts):
+        if not stream.startswith(f"{self.prefix}:") or len(parts) != 2 or not all(parts) or parts[0] == "bell":
             return None
         return parts[0], parts[1]

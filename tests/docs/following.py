@@ -182,7 +182,9 @@ class Tape:
                 pipe.execute_command("SADD", keys.registry(), stream)
                 pipe.execute_command("HSET", last, event.venue, data)
                 pipe.execute_command("PUBLISH", stream, data)
-            pipe.execute_command("XADD", keys.bell(), "*", "s", " ".join(written))
+            for stream in written:
+                kind, _ = keys.parse(stream) or ("", "")
+                pipe.execute_command("XADD", keys.bell(kind), "*", "s", stream)
             await pipe.execute()
 
 

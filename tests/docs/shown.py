@@ -134,7 +134,7 @@ SHOWN: Final[dict[str, How]] = {
     f"{_READ}#websocket python": RunBy("docs/test_shown_gateway.py::test_the_reader_of_a_websocket"),
     f"{_READ}#is-this-quote-current python": Prints("3 3000 ['binance', 'kraken']"),
     f"{_REDIS}#four-rules-here-in-redis-py python": Follows("stream", _TRADE),
-    f"{_REDIS}#many-streams-wait-for-the-bell python": Follows("stream", _TRADE),
+    f"{_REDIS}#many-streams python": Follows("stream", _TRADE),
     f"{_REDIS}#on-a-channel python": Follows("channel", _TRADE, announces=r"trades are being lost|lost \d+ trades"),
     f"{_READ}#candles python": Follows("stream", r"^\d\d:\d\d binance 1 \d+ 1 (\d+) 2\.50$"),
     f"{_READ}#bars-consolidated-books-edges-composites sh": Prints('"type":"bar"'),

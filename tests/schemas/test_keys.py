@@ -21,7 +21,8 @@ def test_names_are_plain_by_default() -> None:
     assert keys.last("quote", "BTC-USDT") == "tape:last:quote:BTC-USDT"
     assert keys.registry() == "tape:streams"
     assert keys.cursor("connector.binance") == "tape:cursor:connector.binance"
-    assert keys.bell() == "tape:bell"
+    assert keys.bell("quote") == "tape:bell:quote"
+    assert keys.bell("bar:1m") == "tape:bell:bar"
 
 
 def test_all_names_of_a_partition_share_its_hash_tag() -> None:
@@ -31,7 +32,7 @@ def test_all_names_of_a_partition_share_its_hash_tag() -> None:
     tag = f"t:{{{partition}}}:"
 
     names = [keys.stream("trade", "BTC-USDT"), keys.last("trade", "BTC-USDT"), keys.registry(partition), keys.cursor("p", partition)]
-    names.append(keys.bell(partition))
+    names.append(keys.bell("trade", partition))
     assert all(name.startswith(tag) for name in names)
     assert keys.venue("binance").startswith("t:{0}:")
 
@@ -44,7 +45,7 @@ def test_a_streams_name_says_what_it_holds(instrument: str, kind: str, partition
     assert 0 <= keys.partition(instrument) < partitions
     assert keys.parse(keys.stream(kind, instrument)) == (kind, instrument)
     assert keys.parse(keys.venue("kraken")) == ("venue", "kraken")
-    assert keys.parse(keys.bell(partitions - 1)) is None
+    assert keys.parse(keys.bell(kind, partitions - 1)) is None
 
 
 @pytest.mark.parametrize("name", ["", "tape", "tape:", "tape:streams", "tape:trade:", "tape::X", "other:trade:X", "tape:last:quote:X"])

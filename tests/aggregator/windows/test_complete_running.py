@@ -48,7 +48,7 @@ async def test_windows_are_not_complete_while_a_connection_of_the_reader_is_away
     """
     monkeypatch.setattr(poller, "LISTEN", 0)
     if not has_bell:
-        await client.set(KEYS.bell(), "no stream")
+        await client.set(KEYS.bell("trade"), "no stream")
         monkeypatch.setattr(connections, "STREAMS", 1)
     pauses = random.Random(1)
     monkeypatch.setattr(FullJitterBackoff, "compute", lambda *_: pauses.uniform(0.05, 1.5))

@@ -12,7 +12,7 @@ from crosstape.bus.publish.stream import Queue, Stream
 from crosstape_schemas import Event, Quote
 from tests.bus.tape import KEYS, trade
 
-SIX = Head(6, b"bell", every=False)
+SIX = Head(6, rings=True, every=False)
 
 
 def quote(bid: int) -> Quote:
@@ -43,7 +43,16 @@ def test_a_batch_is_packed_once_for_the_batch_that_it_follows(batch: Batch) -> N
     assert (name, sha) == (b"EVALSHA", WRITE_SHA.encode())
     _, _, *others = unpack(batch.packed(SIX._replace(previous=123)))
     assert [(one, other) for one, other in zip(parts, others, strict=True) if one != other] == [(b"6", b"123")]
-    assert b"bell" in others
+    assert others.count(KEYS.bell("quote").encode()) == 1
+
+
+def test_a_batch_that_rings_no_more_can_ring_again(batch: Batch) -> None:
+    """In place of the bells it names its cursor, to which no entry can be added."""
+    first = batch.packed(SIX)
+    _, _, *parts = unpack(batch.packed(SIX._replace(rings=False)))
+
+    assert not any(part.startswith(KEYS.bell("").encode()) for part in parts)
+    assert batch.packed(SIX) == first
 
 
 def test_a_server_that_lacks_the_script_gets_it_with_the_same_parts(batch: Batch) -> None:

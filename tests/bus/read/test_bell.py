@@ -85,7 +85,7 @@ def no_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
 async def rung(client: Redis, publisher: Publisher) -> None:
     """The tape has a bell."""
     await wrote(publisher, (1, "OTHER-USDT"))
-    assert await client.exists(KEYS.bell())
+    assert await client.exists(KEYS.bell("trade"))
 
 
 @pytest.mark.usefixtures("no_sweeps")
@@ -183,14 +183,14 @@ async def test_a_bell_that_cannot_be_read_stops_nothing(start_server: StartServe
         await rung(client, publisher)
         url = server.url
         if trouble == "no stream":
-            await client.delete(KEYS.bell())
-            await client.set(KEYS.bell(), "x")
+            await client.delete(KEYS.bell("trade"))
+            await client.set(KEYS.bell("trade"), "x")
         elif trouble == "forbidden":
             await command(client, "ACL", "SETUSER", "default", "resetkeys", "~tape:trade:*", "~tape:last:*")
         async with reading(url, 100) as reader:
             if trouble == "made so later":
-                await client.delete(KEYS.bell())
-                await client.set(KEYS.bell(), "x")
+                await client.delete(KEYS.bell("trade"))
+                await client.set(KEYS.bell("trade"), "x")
             for number in (1, 2):
                 await add(client, number, names(100)[3])
                 assert await read_all(reader, 1) == {names(100)[3]: [number]}
@@ -207,11 +207,11 @@ async def test_a_bell_that_was_deleted_made_again_or_trimmed_is_followed_on(
         async with reading(valkey, 100) as reader:
             await wrote(publisher, (1, names(100)[3]))
             if how == "trimmed":
-                await client.xtrim(KEYS.bell(), maxlen=0, approximate=False)
+                await client.xtrim(KEYS.bell("trade"), maxlen=0, approximate=False)
             else:
-                await client.delete(KEYS.bell())
+                await client.delete(KEYS.bell("trade"))
             if how == "below":
-                await client.xadd(KEYS.bell(), {"s": "tape:trade:OTHER"}, id="1-1")
+                await client.xadd(KEYS.bell("trade"), {"s": "tape:trade:OTHER"}, id="1-1")
             assert await read_all(reader, 1) == {names(100)[3]: [1]}
             monkeypatch.setattr(bell_turns, "SWEEP_S", NEVER_S)
             for number in (1, 2, 3):
@@ -338,7 +338,7 @@ async def test_several_partitions_on_one_server_have_a_bell_each(client: Redis, 
     keys = Keys(partitions=4)
     async with publishing(fast(valkey, partitions=4), keys=keys) as publisher:
         await wrote(publisher, *((1, name) for name in names(50)))
-        assert all([await client.exists(keys.bell(partition)) for partition in range(4)])
+        assert all([await client.exists(keys.bell("trade", partition)) for partition in range(4)])
         async with reading(valkey, 100, keys=keys) as reader:
             for name in names(100)[50:60]:
                 await wrote(publisher, (1, name))
@@ -356,7 +356,7 @@ async def test_few_streams_need_no_bell(client: Redis, valkey: str) -> None:
         waiting = asyncio.create_task(reader.read(timeout_s=10))
         await wait_until(lambda: blocked(client), what="it waits")
         before = await reads()
-        await client.xadd(KEYS.bell(), {"s": " ".join(streams(5))})
+        await client.xadd(KEYS.bell("trade"), {"s": " ".join(streams(5))})
         assert await reads() == before
         await add(client, 1, names(1)[0])
         assert [entry.event.seq for entry in await waiting] == [1]
@@ -392,7 +392,7 @@ def test_each_entry_is_read_once_and_in_order_whatever_the_bells_are(valkey: str
 async def _check(url: str, batches: list[tuple[set[int], str]]) -> None:
     async with Redis.from_url(url) as client:
         await client.flushall()
-        await client.xadd(KEYS.bell(), {"s": "tape:trade:OTHER"})
+        await client.xadd(KEYS.bell("trade"), {"s": "tape:trade:OTHER"})
         written: dict[str, list[int]] = {}
         seen: dict[str, list[int]] = {}
         gaps = Gaps()
@@ -412,7 +412,7 @@ async def _check(url: str, batches: list[tuple[set[int], str]]) -> None:
                         event = trade(numbers[-1], names(100)[one])
                         together.xadd(streams(100)[one], {"d": stamped(event, 5, numbers[-1])})
                     for named in _rings(kind, (streams(100)[one] for one in chosen)):
-                        together.xadd(KEYS.bell(), {"s": named})
+                        together.xadd(KEYS.bell("trade"), {"s": named})
                     await together.execute()
             await wait_until(lambda: seen == written, what="all is read", timeout_s=2 * bell_turns.SWEEP_S + 5.0)
             task.cancel()

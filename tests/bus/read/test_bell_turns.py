@@ -17,7 +17,7 @@ from crosstape.bus.read.turns import Question
 from crosstape_schemas import Keys
 
 KEYS: Final = Keys()
-BELL: Final = KEYS.bell().encode()
+BELL: Final = KEYS.bell("trade").encode()
 NAMES: Final = [KEYS.stream("trade", f"C{number}-USDT") for number in range(6)]
 STEP_S: Final = 0.01
 """How long each action takes."""

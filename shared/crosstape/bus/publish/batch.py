@@ -25,13 +25,13 @@ TRIM_EVERY: Final = 16
 """A stream is trimmed with the entries that have the numbers 1, 17, 33 …: the server can only remove many entries at once anyway."""
 
 BELL_NAMES: Final = 256
-"""A bell's entry names this many streams at most; a batch that writes more rings for all streams, `*`. See `Keys.bell`."""
+"""A bell's entry names this many streams at most; a batch that writes more of a kind rings for all of them, `*`. See `Keys.bell`."""
 
 BELL_LENGTH: Final = 1_000
 """How many entries a bell keeps, about."""
 
 WRITE: Final = """
--- KEYS: cursor, registry, bell, then per group: stream, hash of last values
+-- KEYS: cursor, registry, then per group: stream, hash of last values, bell
 -- ARGV: epoch, batch, the batch it follows, 1 to publish every entry, position in the spool or '',
 --       then per group: longest length or '' to trim nothing, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
@@ -69,8 +69,8 @@ local function append(from, heard)
   end
 end
 
-local written, failures, at = {}, {}, 6
-for k = 4, #KEYS, 2 do
+local bells, names, failures, at = {}, {}, {}, 6
+for k = 3, #KEYS, 3 do
   key, last_key, max_length = KEYS[k], KEYS[k + 1], ARGV[at]
   pairs_n, pairs_at = tonumber(ARGV[at + 3]), at + 4
   first = pairs_at + 2 * pairs_n
@@ -80,25 +80,27 @@ for k = 4, #KEYS, 2 do
   if not ok then
     local text = type(failure) == 'table' and failure.err or tostring(failure)
     local code = string.match(text, '^[%-@]?(%u+)') or ''
-    if #written == 0 and done < first and code ~= 'WRONGTYPE' then return {err = text} end
+    if #bells == 0 and done < first and code ~= 'WRONGTYPE' then return {err = text} end
     if done >= first then pcall(append, done + 1, false) end
-    failures[#failures + 1] = (k - 4) / 2
+    failures[#failures + 1] = (k - 3) / 3
     failures[#failures + 1] = done - first + 1
     failures[#failures + 1] = text
   end
   if done >= first then
-    written[#written + 1] = key
+    local bell = KEYS[k + 2]
+    local rung = names[bell]
+    if rung then
+      rung[#rung + 1] = key
+    else
+      bells[#bells + 1], names[bell] = bell, {key}
+    end
     if ARGV[at + 1] == '1' then redis.pcall('SADD', KEYS[2], key) end
   end
   at = last + 1
 end
-if #written > 0 then
-  local names = #written > BELL_NAMES and '*' or table.concat(written, ' ')
-  if number % 64 == 2 then -- the first batch is a claim, which writes nothing
-    redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', BELL_LENGTH, '*', 's', names)
-  else
-    redis.pcall('XADD', KEYS[3], '*', 's', names)
-  end
+for i = 1, #bells do
+  local rung = names[bells[i]]
+  redis.pcall('XADD', bells[i], 'MAXLEN', '~', BELL_LENGTH, '*', 's', #rung > BELL_NAMES and '*' or table.concat(rung, ' '))
 end
 call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end
@@ -107,8 +109,8 @@ return 1
 
 WRITE_SHA: Final = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest()
 
-BELL: Final = 2
-"""Index, in a batch's `keys`, of `Head.bell`."""
+BELLS: Final = slice(4, None, 3)
+"""Where the bells are in a batch's `keys`."""
 
 PREVIOUS: Final = 2
 """Index, in a batch's `args`, of `Head.previous`."""
@@ -137,8 +139,8 @@ class Head(NamedTuple):
 
     previous: int
     """The number of the batch that must be the last one on the server for this one to be written."""
-    bell: bytes
-    """The key of the bell; that of the cursor, which is no stream, for none."""
+    rings: bool
+    """Whether bells are rung."""
     every: bool
     """Whether each entry is published on its channel, though the server may say that nobody listens to it: see `Channels`."""
 
@@ -157,7 +159,7 @@ class Batch:
         self.head: Head | None = None
         """The head of the call that was packed last."""
         self._packed = b""
-        self.keys = [cursor, registry, b""]
+        self.keys = [cursor, registry]
         self.args = [epoch, b"%d" % number, b"", b"", position]
         self.groups: list[Group] = []
         self.entries = 0
@@ -177,7 +179,7 @@ class Batch:
         stream.seq += count
         stream.numbered_ts = chunk[-1].received_ts
         pairs, args = stream.last_pairs(chunk), self.args
-        self.keys += (stream.key, stream.last_key)
+        self.keys += (stream.key, stream.last_key, stream.bell)
         trims = (1 - first) % TRIM_EVERY < count
         args += (stream.max_length if trims else b"", b"0" if stream.registered else b"1", b"%d" % count, b"%d" % (len(pairs) // 2), *pairs)
         self.groups.append(Group(stream, first, chunk, len(args)))
@@ -189,7 +191,11 @@ class Batch:
         """Returns the call that writes this batch, by the script's name. No group can be added any more."""
         if head != self.head:
             keys, args = self._parts()
-            keys[BELL], args[PREVIOUS], args[EVERY] = head.bell, b"%d" % head.previous, b"1" if head.every else b""
+            args[PREVIOUS], args[EVERY] = b"%d" % head.previous, b"1" if head.every else b""
+            if not head.rings:  # the script cannot add an entry to the cursor, which is a hash, and goes on
+                keys[BELLS] = keys[:1] * len(self.groups)
+            elif self.head is not None:
+                keys[BELLS] = [group.stream.bell for group in self.groups]
             self._packed = pack(("EVALSHA", WRITE_SHA, len(keys), *keys, *args))
             self.head = head
             self.keys, self.args = [], []

@@ -69,8 +69,8 @@ class Delivery:
         self._channels = Channels(producer.client, producer.settings)
         self._cursor = producer.cursor(partition)
         self._logged: set[tuple[Stream, str]] = set()
-        self._bell = producer.bell(partition)
-        """The key of the bell; that of the cursor once our user was found to have no right to the bell."""
+        self._rings = True
+        """False once our user was found to have no right to a bell."""
         settings = producer.settings
         self._sent = RetransmitBuffer(settings.retransmit_s, settings.retransmit_bytes // producer.keys.partitions)
 
@@ -116,7 +116,7 @@ class Delivery:
         try:
             if self._channels.is_due(now := time.monotonic()):
                 await self._channels.look(self._info, now)
-            return await self._write(batch, Head(previous, self._bell, self._channels.every))
+            return await self._write(batch, Head(previous, self._rings, self._channels.every))
         except UNAVAILABLE:
             self._channels.forget()
             raise
@@ -128,15 +128,15 @@ class Delivery:
         try:
             return await self._run_script(batch, head)
         except ResponseError as exc:
-            if self._bell == self._cursor or not denied(str(exc)):
+            if not self._rings or not denied(str(exc)):
                 raise
-            # A user with rights to single keys may have none to the bell, which is newer than they are.
+            # A user with rights to single keys may have none to the bells, which are newer than they are.
             try:
-                answer = await self._run_script(batch, head._replace(bell=self._cursor))
+                answer = await self._run_script(batch, head._replace(rings=False))
             except ResponseError:
                 raise exc from None
-            log.warning("bus.bell_refused", bell=self._bell.decode(), reason=str(exc))
-            self._bell = self._cursor
+            log.warning("bus.bell_refused", producer=self._producer.name, reason=str(exc))
+            self._rings = False
             return answer
 
     async def _run_script(self, batch: Batch, head: Head) -> BatchWritten | BatchRefused:

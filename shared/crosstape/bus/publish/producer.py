@@ -35,10 +35,6 @@ class Producer(msgspec.Struct):
         """Key of the set of stream names."""
         return self.keys.registry(partition).encode()
 
-    def bell(self, partition: int) -> bytes:
-        """Key of the stream that names what each batch has written."""
-        return self.keys.bell(partition).encode()
-
     @property
     def epoch_text(self) -> bytes:
         """The epoch as text, as the cursor has it."""

@@ -35,6 +35,7 @@ class Stream:
 
     __slots__ = (
         "_last_trade",
+        "bell",
         "conflatable",
         "field",
         "instrument",
@@ -62,6 +63,8 @@ class Stream:
         self.key = (keys.venue(event.venue) if venue_wide else keys.stream(self.kind, event.instrument)).encode()
         # A venue's own stream holds its gaps as well; its last value is its status.
         self.last_key = keys.last("status" if venue_wide else self.kind, event.instrument).encode()
+        kind = "venue" if venue_wide else self.kind
+        self.bell = keys.bell(kind, keys.partition(event.instrument)).encode()
         self.max_length = b"%d" % max_length
         self.conflatable = isinstance(event, CONFLATABLE)
         """Whether all its events are states. (A stream of candles or bars has both: `is_state`.)"""

@@ -60,10 +60,10 @@ class FollowedStream:
             case ("venue", venue):  # its last value is the venue's status, in a hash that all venues share
                 self.only_venue = venue
                 self.last_key = keys.last("status", VENUE_WIDE).encode()
-                self.bell = keys.bell().encode()
+                self.bell = keys.bell("venue").encode()
             case (kind, instrument):
                 self.last_key = keys.last(kind, instrument).encode()
-                self.bell = keys.bell(keys.partition(instrument)).encode()
+                self.bell = keys.bell(kind, keys.partition(instrument)).encode()
             case _:
                 self.last_key = self.key  # no hash: it has no last values
         self.id = b""

@@ -323,7 +323,7 @@ class OrderBook:
         known.trim(asks)
         if bids.edge is None and asks.edge is None:
             return APPLIED
-        if not known.renews:
+        if not known.renews and self._rule.snapshot == "rest":
             self._await_replayed()
         elif not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
             known.renew(self.applied_ts)

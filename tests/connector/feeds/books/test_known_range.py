@@ -440,3 +440,15 @@ def test_a_replayed_book_is_renewed_by_each_snapshot_of_its_capture() -> None:
     assert live.order_book.checks.snapshots > 3
     shown = {book.sequence: (book.bids, book.asks) for book in replayed.books}
     assert all(shown[book.sequence] == (book.bids, book.asks) for book in live.books)
+
+
+def test_a_replayed_book_of_a_venue_whose_stream_has_the_snapshot_awaits_none() -> None:
+    """BingX cuts its books, too: with the next snapshot its stream begins anew."""
+    book = OrderBook(msgspec.structs.replace(BY_REST, snapshot="stream"), DEPTH, KnownRange(depth=DEPTH, renews=False))
+    market = TrueMarket(31, 1)
+    book.apply_snapshot(market.snapshot(8, 0, 1))
+    for size in range(2, 20):
+        assert book.check_range() is Outcome.APPLIED
+        assert book.apply_update(market.change([(1_000, size)])) is Outcome.APPLIED
+
+    assert (book.checks.unproven, book.need.is_awaiting, book.need.wanted) == (0, False, None)

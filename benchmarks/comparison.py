@@ -77,6 +77,12 @@ def missing(ours: Sequence[Figures], theirs: Sequence[Figures]) -> list[str]:
     return [name for name in ours[0] if name not in there]
 
 
+def meaning(pairs: int) -> str:
+    """Returns how to read the ratios of so many pairs of runs."""
+    spread = "" if pairs > 1 else "; one pair shows no spread"
+    return f"ratio = ours / theirs; rates (frames_per_s): above 1 is faster; times and bytes (cpu_us): below 1 is cheaper{spread}"
+
+
 def table(rows: Sequence[Compared]) -> list[str]:
     """Returns the lines of a table of compared figures."""
     head = ("", "ours", "theirs", "ratio", "min", "max")

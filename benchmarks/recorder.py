@@ -89,7 +89,7 @@ async def record(settings: Settings, store: Store, count: int) -> tuple[float, f
     return took
 
 
-async def one_round(url: str, store_url: str, count: int, postmaster: int = 0) -> dict[str, float]:
+async def one_round(url: str, store_url: str, count: int, postmaster: int = 0) -> dict[str, float | str]:
     """Record to an empty store; returns the figures."""
     recorder = RecorderSettings(store=store_url, kinds=("trade",), commit_s=1.0)
     settings = Settings(bus=BusSettings(url=url), recorder=recorder)
@@ -107,12 +107,16 @@ async def one_round(url: str, store_url: str, count: int, postmaster: int = 0) -
         raise SystemExit(f"{rows} of {count} trades are in the history")
     micros = 1e6 / count
     of_postgres = {"postgres_cpu_us": round(postgres * micros, 2)} if postmaster else {}
-    return of_postgres | {
-        "trades_a_second": round(1 / wall),
-        "cpu_us": round(cpu * 1e6, 2),
-        "server_cpu_us": round(server * micros, 2),
-        "bytes_written_a_row": round(written / count, 1),
-    }
+    return (
+        {"benchmark": "recorder"}
+        | of_postgres
+        | {
+            "trades_a_second": round(1 / wall),
+            "cpu_us": round(cpu * 1e6, 2),
+            "server_cpu_us": round(server * micros, 2),
+            "bytes_written_a_row": round(written / count, 1),
+        }
+    )
 
 
 def main() -> None:

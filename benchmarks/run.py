@@ -97,7 +97,13 @@ def compare(name: str, script: Sequence[str], other: tree.Tree, pairs: int, *, a
         found = {row.name: {key: round(value, 4) for key, value in zip(row._fields[1:], row[1:], strict=True)} for row in rows}
         print(json.dumps({"benchmark": name, "pairs": pairs, "figures": found, "not comparable": lacking}), flush=True)
     else:
-        print(f"\n{name}", *comparison.table(rows), *(f"{each}: not comparable" for each in lacking), sep="\n", flush=True)
+        print(
+            f"\n{name}: {comparison.meaning(pairs)}",
+            *comparison.table(rows),
+            *(f"{each}: not comparable" for each in lacking),
+            sep="\n",
+            flush=True,
+        )
     return True
 
 

@@ -45,6 +45,12 @@ def test_what_the_other_tree_lacks_is_not_compared() -> None:
     assert comparison.missing(ours, theirs) == ["new"]
 
 
+def test_one_pair_is_said_to_show_no_spread() -> None:
+    """Its least and greatest ratio are the same, which looks exact."""
+    assert "no spread" in comparison.meaning(1)
+    assert "no spread" not in comparison.meaning(2)
+
+
 def test_a_table_has_a_row_for_each_figure() -> None:
     """Columns are as wide as what is in them."""
     rows = [

@@ -26,6 +26,7 @@ from crosstape.history.columns import BatchBuilder
 from crosstape.history.parquet.file import bytes_of, read_table
 from crosstape.runtime import lifecycle
 
+NAME: dict[str, object] = {"benchmark": "recorded_rows"}
 AT_ONCE = 2_048
 """Entries that a reader gives at once."""
 
@@ -56,11 +57,14 @@ def main() -> None:
     best = {name: round(min(times) / options.rows * 1e6, 3) for name, times in steps.items()}
     written = ("decode", "columns", "table", "file")
     for name, value in best.items():
-        print(json.dumps({"step": name, "us_a_row": value}))
-    print(json.dumps({"step": "recorded", "us_a_row": round(sum(best[name] for name in written), 3), "of": written}))
-    print(json.dumps({"file": "one commit", "rows": options.rows, "bytes_a_row": round(len(file) / options.rows, 2)}))
-    print(json.dumps({"file": "all events kept", "rows": options.rows, "bytes_a_row": round(size(rows, keep_data=True) / len(rows), 2)}))
-    print(json.dumps({"file": f"{options.merged} commits merged", "rows": len(made), "bytes_a_row": round(size(made) / len(made), 2)}))
+        print(json.dumps(NAME | {"step": name, "us_a_row": value}))
+    print(json.dumps(NAME | {"step": "recorded", "us_a_row": round(sum(best[name] for name in written), 3), "of": written}))
+    print(json.dumps(NAME | {"file": "one commit", "rows": options.rows, "bytes_a_row": round(len(file) / options.rows, 2)}))
+    kept = round(size(rows, keep_data=True) / len(rows), 2)
+    print(json.dumps(NAME | {"file": "all events kept", "rows": options.rows, "bytes_a_row": kept}))
+    print(
+        json.dumps(NAME | {"file": f"{options.merged} commits merged", "rows": len(made), "bytes_a_row": round(size(made) / len(made), 2)})
+    )
 
 
 def one_round(rows: list[tuple[str, bytes]], steps: dict[str, list[float]]) -> bytes:

@@ -106,17 +106,15 @@ async def one_round(url: str, store_url: str, count: int, postmaster: int = 0) -
     if rows != count:
         raise SystemExit(f"{rows} of {count} trades are in the history")
     micros = 1e6 / count
-    of_postgres = {"postgres_cpu_us": round(postgres * micros, 2)} if postmaster else {}
-    return (
-        {"benchmark": "recorder"}
-        | of_postgres
-        | {
-            "trades_a_second": round(1 / wall),
-            "cpu_us": round(cpu * 1e6, 2),
-            "server_cpu_us": round(server * micros, 2),
-            "bytes_written_a_row": round(written / count, 1),
-        }
-    )
+    named: dict[str, float | str] = {"benchmark": "recorder"}
+    if postmaster:
+        named["postgres_cpu_us"] = round(postgres * micros, 2)
+    return named | {
+        "trades_a_second": round(1 / wall),
+        "cpu_us": round(cpu * 1e6, 2),
+        "server_cpu_us": round(server * micros, 2),
+        "bytes_written_a_row": round(written / count, 1),
+    }
 
 
 def main() -> None:

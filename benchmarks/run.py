@@ -16,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,6 +43,8 @@ PAIRS: Final = 7
 LIMIT_S: Final = 1_800.0
 LACKS: Final = ("ImportError", "ModuleNotFoundError", "AttributeError", "TypeError")
 """How a script ends in a tree that lacks what it calls."""
+INFO: Final = "[info "
+"""In each line of a log that tells of no trouble."""
 
 
 class NotComparable(Exception):
@@ -76,6 +79,17 @@ def once(where: tree.Tree, script: Sequence[str]) -> dict[str, float]:
         raise NotComparable(lacks)
     print(done.stderr, file=sys.stderr, flush=True)
     raise RunFailed(f"it failed in {where.folder}")
+
+
+def shown(script: Sequence[str]) -> int:
+    """Run a benchmark, whose figures go to standard output; returns its exit code. What services log of their work is not shown."""
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            done = subprocess.run((sys.executable, *script), env=tree.ours().environment(), stderr=errors, check=False)
+        finally:
+            errors.seek(0)
+            sys.stderr.writelines(line for line in errors if INFO not in line)
+    return done.returncode
 
 
 def compare(name: str, script: Sequence[str], other: tree.Tree, pairs: int, *, as_json: bool) -> bool:
@@ -127,9 +141,8 @@ def main() -> None:
     print(json.dumps(interpreter.described()), flush=True)
     if not options.against:
         for name in names:
-            done = subprocess.run((sys.executable, *command(name, behind)), env=tree.ours().environment(), check=False)
-            if done.returncode:
-                raise SystemExit(done.returncode)
+            if code := shown(command(name, behind)):
+                raise SystemExit(code)
         return
     with tree.of_revision(options.against) as other:
         good = [compare(name, command(name, behind), other, options.pairs, as_json=options.json) for name in names]

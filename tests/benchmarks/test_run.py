@@ -68,6 +68,15 @@ def test_every_small_benchmark_is_there_and_knows_its_options() -> None:
         assert [option for option in options if option.startswith("--") and f'"{option}"' not in text] == [], name
 
 
+def test_what_services_log_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """But their warnings are, and the exit code is the script's."""
+    path = tmp_path / "script.py"
+    path.write_text("import sys\nsys.stderr.write('12:00 [info     ] started\\n12:00 [warning  ] late\\n')\nsys.exit(3)\n")
+
+    assert run.shown([str(path)]) == 3
+    assert capsys.readouterr().err == "12:00 [warning  ] late\n"
+
+
 @pytest.mark.slow
 def test_a_comparison_prints_its_ratios(tmp_path: Path) -> None:
     """A whole run of the command, of the shortest benchmark against the present revision."""

@@ -19,7 +19,7 @@ from crosstape_schemas.computed_events import (
     Vwap,
 )
 from crosstape_schemas.event import CONSOLIDATED, VENUE_WIDE, Event, FeedState, GapCause, Level, Side
-from crosstape_schemas.events import BAR, CANDLE, KIND_OF, KINDS, AnyEvent, decode, decode_text_quotes, encode, feed_kind, stamp
+from crosstape_schemas.events import BAR, CANDLE, KIND_OF, KINDS, AnyEvent, decode, encode, feed_kind, stamp
 from crosstape_schemas.instruments import Instrument, asset, future, is_composite, perpetual, spot
 from crosstape_schemas.keys import Keys
 from crosstape_schemas.timeframes import TIMEFRAMES
@@ -85,7 +85,6 @@ __all__ = [
     "Vwap",
     "asset",
     "decode",
-    "decode_text_quotes",
     "encode",
     "feed_kind",
     "field_types",

@@ -118,7 +118,7 @@ AnyEventWithTextQuotes: TypeAlias = (
     | Depth
     | Edge
 )
-"""An event of any kind, a quote with the text of its numbers: what `decode_text_quotes` returns."""
+"""An event of any kind, a quote with the text of its numbers: what a reader decodes that drops most quotes unused."""
 
 
 def decode(data: bytes | str) -> AnyEvent:
@@ -126,20 +126,5 @@ def decode(data: bytes | str) -> AnyEvent:
     try:
         event: AnyEvent = _decode(data)
     except (UnicodeDecodeError, RecursionError) as exc:  # not UTF-8, or nested without end: anybody may write to the bus
-        raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
-    return event
-
-
-_decode_text_quotes = msgspec.json.Decoder(AnyEventWithTextQuotes).decode
-
-
-def decode_text_quotes(data: bytes | str) -> AnyEventWithTextQuotes:
-    """Returns the same as `decode`, but of a quote the text of its numbers as it is: whoever needs them as numbers checks them first.
-
-    For readers that drop most quotes unused: half of what decoding one costs goes into its four decimals.
-    """
-    try:
-        event: AnyEventWithTextQuotes = _decode_text_quotes(data)
-    except (UnicodeDecodeError, RecursionError) as exc:  # as above
         raise msgspec.DecodeError(f"JSON is malformed: {exc}") from exc
     return event

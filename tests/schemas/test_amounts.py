@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_schemas import Amount, Quote, Trade, decode, decode_text_quotes, encode, field_types, to_amount
+from crosstape_schemas import Amount, Quote, Trade, decode, encode, field_types, to_amount
 
 NUMBERS = st.decimals(min_value=0, max_value=10**19, allow_nan=False, allow_infinity=False, places=None).filter(
     lambda n: n.adjusted() > -25
@@ -24,15 +24,6 @@ def test_an_event_with_text_has_the_json_of_one_with_decimals(price: Decimal, si
     assert encode(text) == encode(trade)
     assert decode(encode(text)) == decode(encode(trade))
     assert isinstance(text, Trade)
-
-
-def test_quotes_can_be_read_as_text() -> None:
-    """All other kinds are as they are for every reader."""
-    quote = Quote("v", "A-B", None, 1, Decimal("1.10"), Decimal(2), None, None)
-    trade = Trade("v", "A-B", None, 1, Decimal("1.10"), Decimal(2), None, "1")
-
-    assert decode_text_quotes(encode(quote)) == Quote("v", "A-B", None, 1, Amount("1.10"), Amount("2"), None, None)
-    assert decode_text_quotes(encode(trade)) == trade
 
 
 @pytest.mark.parametrize(("cls", "field", "wanted"), [(Trade, "price", Decimal), (Quote, "ask_size", Decimal | None), (Trade, "seq", int)])

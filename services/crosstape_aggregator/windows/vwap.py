@@ -142,13 +142,13 @@ class TradeWindows:
         if self._added:
             self._count()
         self._second = second
+        if second >= self._midnight_s:
+            self._start_day()  # first: rolling deletes seconds, after a long step also some of the new day
         for window, length_s in self._rolling:
             start_s = window.start_s = second - length_s
             if window.leaving_s < start_s:
                 self._roll(window)
         self._newest_start_s = max(self._newest_start_s, second - self._shortest_s)
-        if second >= self._midnight_s:
-            self._start_day()
         if second >= self._tidy_s:
             self._tidy()
         if second >= self._next_s:
@@ -156,10 +156,12 @@ class TradeWindows:
 
     def _start_day(self) -> None:
         """Start a new day. All trades leave the window, except those of the new day from venues whose clocks are ahead of ours."""
+        midnight_s = self._second - self._second % DAY_S
+        gone = minus(self._total, self._seconds.since(midnight_s))
         for window in self._days:
-            window.start_s = self._second - self._second % DAY_S
-            window.gone = minus(self._total, self._seconds.since(window.start_s))
-        self._started()
+            window.start_s, window.gone = midnight_s, gone
+        self._midnight_s = midnight_s + DAY_S
+        self._newest_start_s = max(self._newest_start_s, midnight_s)
 
     def _roll(self, window: _OpenWindow) -> None:
         """Remove the trades before its start from a window."""

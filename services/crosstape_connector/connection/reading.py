@@ -1,8 +1,11 @@
 """Reads the frames of one connection: parses them, applies them to the feeds, and publishes what comes of them. The hot path.
 
-What has arrived together is one bunch: it has one receive time, is counted once, and is published in one call. Nothing else runs meanwhile,
-so that nobody sees feeds whose effects are not published yet. A message about the connection itself ends a bunch: what came before it is
-published first, because handling it may wait.
+What has arrived together is one bunch: the clock is read once for it, and it is counted and published in one call. Nothing else runs
+meanwhile, so that nobody sees feeds whose effects are not published yet. A message about the connection itself ends a bunch: what came
+before it is published first, because handling it may wait.
+
+Each frame of a bunch is received `STEP_NS` after the one before. Readers go by these times: two gaps are the same if their moments are, and
+the newest of a feed's data and statuses, which are on two streams, says its state.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ HARD_LIMIT: Final = 4
 BUNCH: Final = 64
 """The most frames of a bunch."""
 
+STEP_NS: Final = 10
+"""So much later each frame of a bunch is received: less than it takes to read one, and enough for a part of a gap between two frames."""
+
 FAIR: Final = 256
 """Other tasks get a turn after this many frames in a row, because reading frames that have already arrived never waits by itself."""
 
@@ -64,7 +70,7 @@ class FrameReader:
         self._number = number
         self._control = control
         self._unpacker = bounded(endpoint)
-        self._unsampled = 0
+        self._unsampled = self._in_a_row = 0
 
     async def run(self, socket: Socket, sender: Sender, address: Address) -> None:
         """Read until the connection ends. Raises `ConnectionLost`. Per frame there is no waiting, clock, log or label look-up."""
@@ -72,7 +78,6 @@ class FrameReader:
         parse, limit = self._endpoint.parser(self._feeds.symbols), self._endpoint.max_frame_bytes
         receive, (waiting, read) = socket.receive, arrived(socket)
         effects: list[Effect] = []
-        in_a_row = 0
         while True:
             message = await receive()
             received_ts = self.heard_ts = time.time_ns()
@@ -112,11 +117,10 @@ class FrameReader:
                     if frames >= most or not waiting or waiting[0][0].type not in DATA:
                         break
                     message = await read()  # does not wait: it has arrived
+                    received_ts += STEP_NS
             finally:
                 self._end_bunch(effects, frames, size)
-            in_a_row += frames
-            if in_a_row >= FAIR:
-                in_a_row = 0
+            if self._in_a_row >= FAIR:
                 await self._give_turn()
 
     def _end_bunch(self, effects: list[Effect], frames: int, size: int) -> None:
@@ -124,11 +128,12 @@ class FrameReader:
         self._counters.frames += frames
         self._counters.bytes += size
         self._unsampled += frames
-        if effects:
-            self._publish(effects)
+        self._in_a_row += frames
+        self._publish(effects)
 
     async def _give_turn(self) -> None:
         """Let other tasks run, and wait while the bus is far behind."""
+        self._in_a_row = 0
         self.is_held_back = True
         await self._context.flow()
         self.is_held_back = False
@@ -183,6 +188,6 @@ class FrameReader:
             return
         for output in unreadable.feeds_of(self._endpoint, self._feeds.symbols, text, received_ts, kind):
             if self.handover is None:
-                self._context.sink.publish(self._context.feeds.apply(output))
+                self._publish([*self._context.feeds.apply(output)])
             else:
                 self.handover.hold(output)

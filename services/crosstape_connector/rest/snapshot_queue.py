@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from crosstape_connector.backoff import pause_s
 from crosstape_connector.feeds.books.snapshot_need import PROBE
@@ -29,10 +30,13 @@ class SnapshotJob:
 class SnapshotQueue:
     """Holds at most one job per book, so its size is bounded. The job that has been due for longest is next.
 
-    Only one probe at a time may be next, and it counts as due since the probe before it ended. So a broken book waits for at most one.
+    Only one probe at a time may be next, and it counts as due since the probe before it ended. So a broken book waits for at most one. The
+    renewal of a book that is live yet comes after all others: when all markets move at once, many books must be renewed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_live: Callable[[str], bool]) -> None:
+        """`is_live`: whether the book of an instrument is live. A book may break while its renewal waits here."""
+        self._is_live = is_live
         self._jobs: dict[str, SnapshotJob] = {}
         self._probe_ended = -math.inf
 
@@ -48,7 +52,7 @@ class SnapshotQueue:
 
     def next_job(self, now: float) -> SnapshotJob | None:
         """Return the job that is next, and mark it as under way; None: none is due."""
-        job = min((job for job in self._waiting() if job.due <= now), key=self._due_since, default=None)
+        job = min((job for job in self._waiting() if job.due <= now), key=self._place, default=None)
         if job is not None:
             job.is_under_way = True
         return job
@@ -81,5 +85,7 @@ class SnapshotQueue:
         is_probing = any(job.is_under_way and job.is_probe for job in jobs)
         return [job for job in jobs if not job.is_under_way and not (is_probing and job.is_probe)]
 
-    def _due_since(self, job: SnapshotJob) -> float:
-        return max(job.due, self._probe_ended) if job.is_probe else job.due
+    def _place(self, job: SnapshotJob) -> tuple[bool, float]:
+        if job.is_probe:
+            return False, max(job.due, self._probe_ended)
+        return self._is_live(job.request.instrument), job.due

@@ -24,13 +24,13 @@ log = structlog.get_logger(__name__)
 
 
 class SnapshotRecovery:
-    """Gets new snapshots for one venue's books: those that are broken, and healthy ones that are silent (a probe)."""
+    """Gets new snapshots for one venue's books: those that are broken, near the edge of the last one, or silent (a probe)."""
 
     def __init__(self, context: RestContext, *, resubscribe: Callable[[Topic], object]) -> None:
         """`resubscribe`: unsubscribes a topic and subscribes it again, if a connection has it."""
         self._context = context
         self._resubscribe = resubscribe
-        self._queue = SnapshotQueue()
+        self._queue = SnapshotQueue(context.feeds.has_live_book)
         self._workers = [RequestWorker(self._next_request) for _ in range(AT_ONCE)]
 
     @property

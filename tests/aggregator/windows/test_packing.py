@@ -171,6 +171,23 @@ def test_a_trade_that_is_late_leaves_with_its_second() -> None:
     assert windows.read(NOON + 570)["450s"].trades == 545 - 120
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_a_trade_of_the_new_day_stays_when_the_clock_steps_over_the_longest_window(*, is_restored: bool) -> None:
+    """A venue's clock was ahead at midnight; then nothing moved the windows for hours, as when all was stopped."""
+    specs, midnight = parse_all(("1m", "1h", "1d")), NOON + DAY_S // 2
+    windows = TradeWindows(specs, midnight - 1)
+    windows.add(midnight - 1, Decimal(1), Decimal(5))
+    windows.add(midnight + 1, Decimal(1), Decimal(7))
+    if is_restored:
+        state, windows = windows.state(), TradeWindows(specs, midnight + 7_200)
+        windows.restore(state)
+
+    found = windows.read(midnight + 7_200)
+
+    assert {name: found[name].trades for name in found} == {"1m": 0, "1h": 0, "1d": 1}
+    assert found["1d"].volume == 7
+
+
 def test_trades_of_one_second_count_when_windows_are_read() -> None:
     """Reading between them changes nothing; neither do trades of another second between them."""
     each, once = TradeWindows(parse_all(("1m", "1h")), NOON), TradeWindows(parse_all(("1m", "1h")), NOON)

@@ -133,6 +133,22 @@ async def test_a_bell_without_a_right_to_it_stops_nothing(client: Redis, valkey:
     assert "permission" in str(entry["reason"]).lower()
 
 
+async def test_a_lost_cursor_is_made_again_without_a_right_to_the_bell(client: Redis, valkey: str) -> None:
+    """No batch that is sent again comes before: the one that makes the cursor must make nothing else of its name."""
+    await command(client, "ACL", "SETUSER", "narrow", "reset", "on", ">pw", "&*", "+@all", *RIGHTS["to no key of this name"])
+    try:
+        async with publishing(fast(valkey, username="narrow", password="pw", retransmit_s=0.0)) as publisher:
+            publisher.publish(trade(1))
+            assert await publisher.drain(5)
+            await client.delete(KEYS.cursor("connector.binance"))
+            for number in (2, 3):
+                publisher.publish(trade(number))
+                assert await publisher.drain(5)
+    finally:
+        await client.acl_deluser("narrow")
+    assert numbers(await on_tape(client)) == whole(3)
+
+
 async def test_a_bell_is_trimmed(client: Redis, valkey: str) -> None:
     """It keeps about as many entries as it should, not all."""
     async with publishing(fast(valkey, batch=1)) as publisher:

@@ -29,7 +29,7 @@ def names(jobs: Iterable[SnapshotJob]) -> str:
 
 def test_one_job_per_book_in_the_order_in_which_they_are_due() -> None:
     """A book that breaks again and again waits longer each time."""
-    queue = SnapshotQueue()
+    queue = SnapshotQueue(set[str]().__contains__)
     assert queue.add(request("often", attempt=4), 0.0) is not None
     assert queue.add(request("once"), 1.0) is not None
     assert queue.add(request("once"), 2.0) is None
@@ -41,7 +41,7 @@ def test_one_job_per_book_in_the_order_in_which_they_are_due() -> None:
 
 def test_after_a_failure_others_go_on() -> None:
     """The pause doubles, and what the venue asks for is heeded; a job that is done makes room for another request."""
-    queue = SnapshotQueue()
+    queue = SnapshotQueue(set[str]().__contains__)
     queue.add(request("a"), 0.0)
     queue.add(request("b"), 0.0)
     (job,) = next_jobs(queue, 0.0, 1)
@@ -57,7 +57,7 @@ def test_after_a_failure_others_go_on() -> None:
 
 def test_a_broken_book_waits_for_one_probe_at_most() -> None:
     """One probe is under way at a time; the next one comes after what broke meanwhile."""
-    queue = SnapshotQueue()
+    queue = SnapshotQueue(set[str]().__contains__)
     for number in range(3):
         queue.add(request(f"quiet{number}", PROBE, attempt=0), 0.0)
     (probe,) = next_jobs(queue, 0.0, 2)
@@ -67,3 +67,15 @@ def test_a_broken_book_waits_for_one_probe_at_most() -> None:
     queue.remove(probe, 2.0)
 
     assert names(next_jobs(queue, 2.0, 4)) == "broken quiet1"
+
+
+def test_a_broken_book_is_fetched_before_live_ones_are_renewed() -> None:
+    """Also if it broke while its own renewal waited: when all markets move at once, hundreds of books are near their edges."""
+    live = {"a", "b", "c"}
+    queue = SnapshotQueue(live.__contains__)
+    for at, name in enumerate("abc"):
+        queue.add(request(name, "near"), float(at))
+    queue.add(request("broken"), 3.0)
+    live.discard("c")
+
+    assert names(next_jobs(queue, 4.0, 4)) == "c broken a b"

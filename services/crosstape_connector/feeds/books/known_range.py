@@ -30,17 +30,19 @@ LONG_NS: Final = 4 * 3_600_000_000_000
 class KnownRange:
     """How far one book is known. `strict`: it has no levels beyond the edges, and is broken if not all that are published are known."""
 
-    __slots__ = ("_begun_ts", "_choice", "_choices", "_is_narrow", "_is_roomy", "_limit", "depth", "strict")
+    __slots__ = ("_begun_ts", "_choice", "_choices", "_is_narrow", "_is_roomy", "_limit", "depth", "renews", "strict")
 
     def __init__(self, choices: Sequence[int] = (), depth: int = 0, *, keeps_all: bool = False, renews: bool = True) -> None:
         """`choices`: levels a side that a snapshot by REST may have, ascending; empty: no choice. `depth`: those that are published.
 
         `keeps_all`: the changes are published, too, for readers that build their own book from them. It has the largest snapshot, and all
         levels that were ever seen; it is not broken, since no change is missing, and published as far as it is known until it is renewed.
-        `renews`: whether requests for snapshots are answered; they are not where a capture is replayed.
+        `renews`: whether requests for snapshots are answered. Where a capture is replayed they are not: it has the answers to the requests
+        that were made then, and each of them renews the book.
         """
         roomy = tuple(count for count in choices if count >= ROOM * depth)
         self.depth = depth
+        self.renews = renews
         self._is_roomy = bool(roomy) and renews
         self.strict = self._is_roomy and not keeps_all
         self._choices = roomy if self.strict else tuple(choices[-1:])

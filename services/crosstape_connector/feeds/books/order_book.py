@@ -24,6 +24,9 @@ from crosstape_schemas import GapCause
 PATIENCE_NS: Final = 10_000_000_000
 """How long updates may come without the snapshot that the stream begins with: then its frame was lost, or could not be used."""
 
+REPLAYED_NS: Final = 10_000_000_000
+"""How old the updates may be that a snapshot in a capture needs: the time between the venue's making it and its receipt."""
+
 LEFT: Final = "the market has left the range of the snapshot"
 NEAR: Final = "the market is near the edge of the snapshot"
 
@@ -320,12 +323,20 @@ class OrderBook:
         known.trim(asks)
         if bids.edge is None and asks.edge is None:
             return APPLIED
-        if not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
+        if not known.renews and self._rule.snapshot == "rest":
+            self._await_replayed()
+        elif not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
             known.renew(self.applied_ts)
             need.wanted = NEAR
         if known.strict and not (known.suffices(bids) and known.suffices(asks)):
             return self._break_beyond_edge()
         return APPLIED
+
+    def _await_replayed(self) -> None:
+        """Be ready for the next snapshot of a capture, whenever it was requested: the newest updates are kept for it."""
+        self._buffer.drop(self.applied_ts - REPLAYED_NS)
+        if self.need.wanted is None:
+            self.need.request = Request.SNAPSHOT
 
     def _break_beyond_edge(self) -> Outcome:
         """Break the book. A snapshot that is on its way already, and the updates since it was requested, are the next book."""

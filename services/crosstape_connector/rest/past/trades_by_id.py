@@ -12,8 +12,9 @@ from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_connector.venues.past import TradesById
 from crosstape_schemas import Trade
 
-LOOKS: Final = 64
-"""Pages that are looked at to find the first id. Estimates need a handful; every third look halves what is left, so that it ends."""
+LOOKS: Final = 96
+"""Pages that are looked at to find the first id. Estimates need a handful. Every third look halves what is left, as does one after a look
+that found nothing, since that says nothing of how ids grow: ids of 32 bits are found in any case."""
 
 LATE: Final = 5
 """How often a page is asked for again that the venue leaves empty though it has shown later trades."""
@@ -58,6 +59,8 @@ class ByIdPager:
         self._walked = False
         """Whether a trade is known whose id is `_first` or less."""
         self._looks = self._late = 0
+        self._is_blind = False
+        """Whether the newest look found no trades."""
         self.crowded = 0
         """None: ids tell trades of one moment apart."""
 
@@ -128,7 +131,7 @@ class ByIdPager:
         self._looks += 1
         if self._looks > LOOKS:
             raise PastFailed(f"{self._symbol}: the trades of a time cannot be found: times do not grow with ids")
-        if self._looks % 3 == 0 or (low_ts is None and low > 0):
+        if self._looks % 3 == 0 or self._is_blind or (low_ts is None and low > 0):
             guess = (low + high) // 2
         elif low_ts is None:
             guess = high - int(self._ids_per_ns() * (high_ts - self._from_ts) * (1.1 + self._looks)) - self._source.page // 2
@@ -145,6 +148,7 @@ class ByIdPager:
         """Narrow down where the range begins; a page in which it begins is the first of the walk."""
         asked, end = self._first, self._below_id()
         trades = [one for one in answer.trades if int(one.trade_id) < self._high[0] and (self._below or int(one.trade_id) >= asked)]
+        self._is_blind = not trades
         if not trades and self._below:
             self._low = (end - 1, None)  # there is nothing before it
         elif not trades:

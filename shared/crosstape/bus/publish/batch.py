@@ -31,7 +31,7 @@ BELL_LENGTH: Final = 1_000
 """How many entries a bell keeps, about."""
 
 WRITE: Final = """
--- KEYS: cursor, registry, then per group: stream, hash of last values, bell
+-- KEYS: cursor, registry, then per group: stream, hash of last values, bell (the cursor for none)
 -- ARGV: epoch, batch, the batch it follows, 1 to publish every entry, position in the spool or '',
 --       then per group: longest length or '' to trim nothing, 1 if new, count, pairs, pairs of (field, entry), entries
 local call = redis.call
@@ -99,8 +99,10 @@ for k = 3, #KEYS, 3 do
   at = last + 1
 end
 for i = 1, #bells do
-  local rung = names[bells[i]]
-  redis.pcall('XADD', bells[i], 'MAXLEN', '~', BELL_LENGTH, '*', 's', #rung > BELL_NAMES and '*' or table.concat(rung, ' '))
+  local bell, rung = bells[i], names[bells[i]]
+  if bell ~= KEYS[1] then
+    redis.pcall('XADD', bell, 'MAXLEN', '~', BELL_LENGTH, '*', 's', #rung > BELL_NAMES and '*' or table.concat(rung, ' '))
+  end
 end
 call('HSET', KEYS[1], unpack(cursor))
 if #failures > 0 then return failures end
@@ -192,7 +194,7 @@ class Batch:
         if head != self.head:
             keys, args = self._parts()
             args[PREVIOUS], args[EVERY] = b"%d" % head.previous, b"1" if head.every else b""
-            if not head.rings:  # the script cannot add an entry to the cursor, which is a hash, and goes on
+            if not head.rings:  # a key that the user may not write to would be refused with all of the batch
                 keys[BELLS] = keys[:1] * len(self.groups)
             elif self.head is not None:
                 keys[BELLS] = [group.stream.bell for group in self.groups]

@@ -416,3 +416,39 @@ def test_a_replayed_book_goes_on_with_what_the_capture_has() -> None:
 
     assert one.live
     assert one.gaps == []
+
+
+def test_a_replayed_book_is_renewed_by_each_snapshot_of_its_capture() -> None:
+    """The connector that recorded it asked for them before its book ran out, at moments that the capture does not tell."""
+    live, replayed = Connector("book", levels=60), Connector("book", levels=60, renews=False)
+    replayed.market = live.market
+    live.answer()
+    replayed.say(replayed.feeds.apply(live.market.snapshot(8, 0, 0)))
+    for _ in range(20):
+        update = live.market.sweep(3, up=True)
+        for one in (live, replayed):
+            one.say(one.feeds.apply(update))
+        if live.requests:
+            levels, number = live.requests[0].levels, live.market.number
+            update = live.market.change([(1_000, number)])
+            for one in (live, replayed):  # the answer is older than the stream when it is here
+                one.say(one.feeds.apply(update))
+            live.answer(number)
+            replayed.say(replayed.feeds.apply(live.market.snapshot(levels, number, live.market.number * MS)))
+
+    assert live.live
+    assert live.order_book.checks.snapshots > 3
+    shown = {book.sequence: (book.bids, book.asks) for book in replayed.books}
+    assert all(shown[book.sequence] == (book.bids, book.asks) for book in live.books)
+
+
+def test_a_replayed_book_of_a_venue_whose_stream_has_the_snapshot_awaits_none() -> None:
+    """BingX cuts its books, too: with the next snapshot its stream begins anew."""
+    book = OrderBook(msgspec.structs.replace(BY_REST, snapshot="stream"), DEPTH, KnownRange(depth=DEPTH, renews=False))
+    market = TrueMarket(31, 1)
+    book.apply_snapshot(market.snapshot(8, 0, 1))
+    for size in range(2, 20):
+        assert book.check_range() is Outcome.APPLIED
+        assert book.apply_update(market.change([(1_000, size)])) is Outcome.APPLIED
+
+    assert (book.checks.unproven, book.need.is_awaiting, book.need.wanted) == (0, False, None)

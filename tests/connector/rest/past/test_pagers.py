@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,6 +170,17 @@ def test_the_first_trade_of_a_time_is_found_in_few_requests() -> None:
     span = Range(trades[70_000][1], trades[70_500][1])
     assert len(fetched(ByIdPager(venue.by_id("from"), "s", span), venue, 20)) == 500
     assert venue.asked <= 10
+
+
+@pytest.mark.parametrize("cursor", ["from", "below", "either"])
+@pytest.mark.parametrize("number", [1, 41_943_028, 2**32])
+def test_the_only_trades_of_a_market_are_found_however_large_their_ids(number: int, cursor: Literal["from", "below", "either"]) -> None:
+    """Nothing is before them, and their times say nothing of how ids grow."""
+    trades = [(number, 10**15), (number + 1, 10**15), (number + 2, 10**15)]
+    for count in (1, 3):
+        venue = FakeTrades(trades[:count], 12, below=cursor == "below", inclusive=cursor == "from", most=3)
+        span = Range(10**15 + S, 10**15 + 2 * S)
+        assert fetched(ByIdPager(venue.by_id(cursor), "s", span), venue, 60) == wanted_of(trades[:count], span)
 
 
 def candle(open_ts: int, timeframe: str, close: int = 1) -> Candle:

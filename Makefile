@@ -16,6 +16,13 @@ ENGINE_TESTS ?= tests/bus tests/connector tests/aggregator
 BROWSER_TESTS := tests/browser tests/typescript
 PURE_TESTS := tests/schemas tests/settings tests/runtime tests/bus tests/connector tests/aggregator
 
+# A given PYTHON makes the environment; one that exists is not made again for it. `clean` removes it, so it needs no warning.
+ifneq ($(and $(PYTHON),$(wildcard $(PY)),$(filter-out clean,$(or $(MAKECMDGOALS),help))),)
+ifneq ($(shell $(PYTHON) --version 2>&1),$(shell $(PY) --version 2>&1))
+$(warning $(VENV) keeps its $(shell $(PY) --version 2>&1), not PYTHON=$(PYTHON): to change it, `make clean` first)
+endif
+endif
+
 .PHONY: help demo up test test-slow test-browser test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue schema lock clean
 
 help: ## show this list

@@ -120,8 +120,9 @@ class BusSettings(Section, frozen=True):
     batch: Count = 1_024
     """Entries in one script call at most. The server does nothing else during a call."""
     channels: Literal["heard", "always"] = "heard"
-    """What is also published on channels. `heard`: nothing but the first entry that a batch has for a stream, while the server says that
-    nobody listens to its channel. On a cluster, and while the server has replicas or does not say, it is `always`: all entries."""
+    """What is also published on channels. `heard`: if nobody hears the first entry that a batch has for a channel, its other entries are not
+    published there; subscribers of this server miss nothing. `always`: all are published. `heard` acts as `always` on a cluster, while the
+    server has replicas, or if it does not say. Set `always` for listeners on new replicas or behind a proxy."""
     pending: Count = 200_000
     """Events kept in memory while the server is away. Beyond that, only the newest of each state (quote, open candle, …) is kept, and a
     connector's other events go to the spool, files in `run.dir`."""

@@ -26,6 +26,8 @@ from tests.end_to_end.running import newest, running, settings, tape
 from tests.waiting import wait_until
 
 CORPUS = os.environ.get("CROSSTAPE_CORPUS", "")
+STALE_S = 600.0
+"""A recording ends in silence, and on a busy machine it is a while until all is looked at: no feed may be stale then."""
 BINANCE = ("trade", "quote", "book", "delta")
 
 RECORDINGS = [
@@ -91,6 +93,7 @@ async def test_the_tape_of_a_recording_is_what_normalize_makes_of_it(  # noqa: P
             instruments=instruments,
             kinds=kinds,  # type: ignore[arg-type]  # names of kinds, which mypy sees as any strings
             book_depth=depth,
+            stale_s=STALE_S,
             ws_url=venues.ws_url[venue],
             rest_url=rest_url(venues, venue),
         )

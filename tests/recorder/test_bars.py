@@ -17,7 +17,8 @@ from tests.aggregator.bars import definition
 S = 1_000_000_000
 T0 = 1_786_000_000 * S
 TIMEFRAMES = ("1s", "1m", "3m", "5m", "1h", "1d", "1w", "1M")
-DECIMALS = st.decimals(Decimal("0.00000001"), Decimal(99_999_999), allow_nan=False, allow_infinity=False)
+DECIMALS = st.decimals(Decimal("0.00000001"), Decimal(99_999_999), allow_nan=False, allow_infinity=False, places=20)
+"""Of no more digits than can be computed with."""
 TRADES = st.lists(
     st.builds(
         Trade,

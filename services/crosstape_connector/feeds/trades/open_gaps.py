@@ -160,6 +160,17 @@ class OpenGaps:
     def __contains__(self, gap: object) -> bool:
         return any(one is gap for one in self._open)
 
+    def free_start(self, from_ts: int, to_ts: int) -> int:
+        """Return when a gap that ends at `to_ts` begins: at `from_ts`, or up to some ns before if another gap has just these moments.
+
+        Trades of one frame have one receive time, and readers know a gap by its moments.
+        """
+        taken = {one.gap.from_ts for one in (*self._open, *self._closed) if one.gap.to_ts == to_ts}
+        start = min(from_ts, to_ts)
+        while start in taken:
+            start -= 1
+        return start
+
     def add(self, gap: OpenGap, now: int) -> list[Gap]:
         """Append a gap, above all others. Returns the last report of the oldest, if that is dropped for it."""
         self._open.append(gap)

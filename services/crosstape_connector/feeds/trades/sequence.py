@@ -228,7 +228,7 @@ class TradeSequence(FeedRecord):
         events: list[Event] = []
         if missed:
             from_ts = self.gap_from or self.received_ts or self._seeded_ts or now  # a named id may be all that was received since
-            gap = self.gap_event(now, missed, cause, from_ts=from_ts)
+            gap = self.gap_event(now, missed, cause, from_ts=self.open_gaps.free_start(from_ts, now))
             made_ts = gap.from_ts if self.venue_ts is None else self.venue_ts
             events = [gap, *self.open_gaps.add(OpenGap(gap, self.next_id, number, made_ts), now)]
         self.gap_from = 0

@@ -130,12 +130,7 @@ class PartitionWriter:
         if self.spool is not None:
             position = self.spool.position_at(spooled_to) if spooled_to else self.spool.position
         return Batch(
-            self._number,
-            cursor=self._cursor,
-            registry=self._registry,
-            epoch=self._epoch_text,
-            position=position,
-            spooled_to=spooled_to,
+            self._number, cursor=self._cursor, registry=self._registry, epoch=self._epoch_text, position=position, spooled_to=spooled_to
         )
 
     def _next_pending(self) -> Batch:

@@ -164,7 +164,7 @@ class Queue:
         self.wake = asyncio.Event()
 
     def append(self, stream: Stream, event: Event) -> None:
-        """Add an event behind all that is pending of its stream. (`Publisher.publish` does this inline: it runs for each event.)"""
+        """Add an event behind all that is pending of its stream. (`Publisher.publish_all` does this inline.)"""
         if not stream.pending:
             self.dirty.append(stream)
             self.wake.set()

@@ -16,7 +16,7 @@ class Streams:
 
     def __init__(self, producer: Producer, queues: Sequence[Queue], *, corrects: bool = False) -> None:
         self.known: dict[type[Event], dict[str, Stream]] = {cls: {} for cls in KIND_OF}
-        """Type of event → instrument → stream; no candles and bars. (`Publisher.publish` looks here inline: it runs for each event.)"""
+        """Type of event → instrument → stream; no candles and bars. (`Publisher.publish_all` looks here inline.)"""
         self.venue = ""
         """The one venue of all events but bars; empty before the first."""
         self._candles: dict[tuple[str, str, str], Stream] = {}

@@ -14,7 +14,7 @@ from typing import Final
 
 from crosstape.bus.read.bell import Bells
 from crosstape.bus.read.progress import ReadProgress
-from crosstape.bus.read.turns import Question, Streams, is_readable, unread_of
+from crosstape.bus.read.turns import Question, Streams, is_readable
 
 SWEEP_S: Final = 1.0
 """Time from the begin of one sweep to that of the next: how late an entry may be read that no bell names. Less than half of
@@ -123,4 +123,4 @@ class RungStreams:
             self._progress.answered(self._began_s)
 
     def _started(self, key: bytes) -> bool:
-        return unread_of(self._streams, key)
+        return is_readable(self._streams[key])

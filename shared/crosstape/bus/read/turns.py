@@ -49,12 +49,6 @@ def is_readable(stream: FollowedStream) -> bool:
     return bool(stream.id) and not stream.wrong
 
 
-def unread_of(streams: Streams, key: bytes) -> bool:
-    """Whether an answer can cover this stream: it is readable, or was removed meanwhile."""
-    stream = streams.get(key)
-    return stream is None or is_readable(stream)
-
-
 class EveryStream:
     """Reads all streams in one call, and waits for them. Streams that had more than their share are then read alone, every second time, so
     that a few busy streams among many idle ones are not held back.
@@ -103,4 +97,4 @@ class EveryStream:
         self._busy = [stream for stream in self._busy if stream.key != key]
 
     def _started(self, key: bytes) -> bool:
-        return unread_of(self._streams, key)
+        return is_readable(self._streams[key])

@@ -322,6 +322,18 @@ def test_the_part_of_a_gap_that_came_is_not_taken_for_another_gap() -> None:
     assert [gap for open_gap in found.open_gaps for gap in repairs(list(open_gap.report(9_000)))] == [(GapCause.SEQUENCE, 1, 1_005, 1_006)]
 
 
+def test_gaps_within_one_frame_are_told_apart() -> None:
+    """By their moments: a trade that comes late closes its own gap alone, whatever has come of the others."""
+    found = sequence(1)
+    reported = [gaps(found.accept(trade(number, at=5), number)) for number in (3, 5, 7)]
+    moments = [(from_ts, to_ts) for ((_, _, from_ts, to_ts),) in reported]
+    assert len({*moments}) == 3
+
+    late = [repairs(accept(found, number)) for number in (4, 6, 2)]
+
+    assert [(from_ts, to_ts) for ((_, _, from_ts, to_ts),) in late] == [moments[1], moments[2], moments[0]]
+
+
 def test_a_gap_after_a_named_id_begins_early_enough() -> None:
     """After a restart, a trade that never came may have been made at any time after the last received one."""
     found = sequence()

@@ -57,7 +57,8 @@ def of_revision(revision: str) -> Iterator[Tree]:
     with tempfile.TemporaryDirectory(prefix="crosstape-bench-tree-") as name:
         folder = Path(name).resolve()
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later; Debian 12 has 3.11.2
+            tar.extractall(folder)
         if (folder / LOCK).read_bytes() == (ROOT / LOCK).read_bytes():
             python = sys.executable
         else:

@@ -28,7 +28,8 @@ def in_environment(venue: Venue, name: str) -> Venue:
         raise SettingsError(f"{where}: {name}: there is no such environment; the venue has {', '.join(venue.environments)}")
     there = [endpoint for endpoint in venue.endpoints if endpoint.name in chosen.ws_urls]
     endpoints = tuple(msgspec.structs.replace(endpoint, url=chosen.ws_urls[endpoint.name]) for endpoint in there)
-    return msgspec.structs.replace(venue, endpoints=endpoints, rest_urls=chosen.rest_urls)
+    headers = {**venue.headers, **chosen.headers}
+    return msgspec.structs.replace(venue, endpoints=endpoints, rest_urls=chosen.rest_urls, headers=headers)
 
 
 def check_candles(venue: Venue, timeframes: Sequence[str], where: str = "") -> None:

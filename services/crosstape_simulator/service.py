@@ -201,7 +201,13 @@ class Simulator:
     def _add(self, venue: str, endpoints: tuple[Endpoint, ...], rest: Rest) -> None:
         spec = self.spec
         self.servers[venue] = VenueServer(
-            venue, endpoints, rest, host=spec.host, port=spec.ports.get(venue, 0), buffer_bytes=spec.buffer_bytes
+            venue,
+            endpoints,
+            rest,
+            host=spec.host,
+            port=spec.ports.get(venue, 0),
+            buffer_bytes=spec.buffer_bytes,
+            posted=find(venue).rest.posted,
         )
 
     def _add_played(self, venue: SimulatedVenue, recordings: tuple[Recording, ...]) -> None:

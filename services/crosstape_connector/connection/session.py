@@ -73,7 +73,13 @@ class Session:
         self._ping_s = address.ping_s
         max_bytes = HARD_LIMIT * self._endpoint.max_frame_bytes
         with address.hiding():
-            socket = await connect(self._context.http, address.url, timeout_s=self._context.settings.connect_timeout_s, max_bytes=max_bytes)
+            socket = await connect(
+                self._context.http,
+                address.url,
+                timeout_s=self._context.settings.connect_timeout_s,
+                max_bytes=max_bytes,
+                headers=self._context.venue.headers,
+            )
         reason = "stopped"
         try:
             self._opened(address.shown)

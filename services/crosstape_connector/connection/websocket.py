@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
@@ -59,13 +59,16 @@ async def read_refusal(response: aiohttp.ClientResponse) -> None:
     raise UpgradeRefused(refusal(response.status, body), retry_after(response.headers, time.time()))
 
 
-async def connect(http: aiohttp.ClientSession, url: str, *, timeout_s: float, max_bytes: int) -> Socket:
+async def connect(
+    http: aiohttp.ClientSession, url: str, *, timeout_s: float, max_bytes: int, headers: Mapping[str, str] | None = None
+) -> Socket:
     """Open a WebSocket on which a frame larger than `max_bytes` is an error. Raises `ConnectFailed`."""
     try:
         async with asyncio.timeout(timeout_s):
             return await http.ws_connect(
                 url,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                headers=headers,
                 max_msg_size=max_bytes,
                 decode_text=False,
                 autoping=False,  # a ping of the venue proves that it is alive, so we want to see it

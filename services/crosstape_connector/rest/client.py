@@ -101,16 +101,20 @@ class RestClient:
     async def _request(self, method: str, rest: str, path: str, *, instruments: bool, captured: bool) -> tuple[bytes, int]:
         url = self._url(rest, path)
         shown = self._shown(rest, path)
+        target, data, headers = url, None, dict(self._venue.headers)
+        if method == "GET" and self._venue.posted is not None:
+            place, data = self._venue.posted(path)
+            method, target, headers["Content-Type"] = "POST", self._url(rest, place), "application/json"
         await self._wait_for_turn(path)
         status = 0
         try:
-            async with self._http.request(method, url, timeout=self._timeout) as response:
+            async with self._http.request(method, target, data=data, headers=headers, timeout=self._timeout) as response:
                 status = response.status
                 body = await self._read(response)
                 wait_s = retry_after(response.headers, time.time())
         except (aiohttp.ClientError, OSError) as exc:  # a TimeoutError is an OSError
             self._counters.rest_calls["failed"] += 1
-            raise RestFailed(f"{shown}: {line(str(exc).replace(url, shown)) or type(exc).__name__}") from exc
+            raise RestFailed(f"{shown}: {line(str(exc).replace(target, shown)) or type(exc).__name__}") from exc
         received_ts = time.time_ns()
         self._counters.rest_calls[str(status)] += 1
         error = self._refusal(status, body)

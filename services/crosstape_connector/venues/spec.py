@@ -332,6 +332,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Endpoint → its address."""
     rest_urls: Mapping[str, str]
     """Key of `Venue.rest_urls` → its address."""
+    headers: Mapping[str, str] = {}
+    """Added to `Venue.headers`, where the environment is chosen by a header."""
 
 
 NOT_LISTED: Final = "not listed any more"
@@ -344,6 +346,11 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     endpoints: tuple[Endpoint, ...]
     rest_urls: Mapping[str, str]
+    headers: Mapping[str, str] = {}
+    """Sent with each handshake and each request by REST; nothing secret."""
+    posted: Callable[[str], tuple[str, bytes]] | None = None
+    """A path and query as the sources below write them → the path of a POST that asks for the same, and its JSON body. Limits, captures and
+    recordings use the path before. None: requests are GETs."""
     instruments: InstrumentSource
     book: BookRule
     snapshots: SnapshotSource | None = None

@@ -51,6 +51,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     """A client that has sent nothing for so long is closed (s); 0: it is not."""
 
 
+Posted = Callable[[str, bytes], str | None]
+"""(path, body) of a POST → path and query of the GET that asks for the same; None: there is none."""
+
+
+def _not_posted(path: str, body: bytes) -> str | None:
+    return None
+
+
 Make = Callable[[Mapping[str, str]], Answer]
 """Query → answer."""
 
@@ -78,7 +86,17 @@ class Interference(Protocol):
 class VenueServer:
     """A venue's endpoints and its REST side."""
 
-    def __init__(self, venue: str, endpoints: tuple[Endpoint, ...], rest: Rest, *, host: str, port: int, buffer_bytes: int) -> None:
+    def __init__(
+        self,
+        venue: str,
+        endpoints: tuple[Endpoint, ...],
+        rest: Rest,
+        *,
+        host: str,
+        port: int,
+        buffer_bytes: int,
+        posted: Posted = _not_posted,
+    ) -> None:
         self.venue = venue
         self.counters = Counters()
         self.base = ""
@@ -89,6 +107,7 @@ class VenueServer:
         """Frames after which a new connection is cut; None: it is not cut."""
         self.endpoints = endpoints
         self.rest = rest
+        self._posted = posted
         self.interference: Interference | None = None
         """Stands between the venue and its clients while there are faults."""
         self._host = host
@@ -114,7 +133,7 @@ class VenueServer:
         """Serve while the context is open. Raises `ListenError` if the port cannot be had."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._serve)
-        app.router.add_post("/{path:.*}", self._give_token)
+        app.router.add_post("/{path:.*}", self._serve_post)
         app.on_response_prepare.append(_say_simulated)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
@@ -171,6 +190,10 @@ class VenueServer:
         if self.interference is not None:
             return await self.interference.answer(request, lambda query: self.rest.answer(path, query, time.time_ns()))
         return response(self.rest.answer(path, request.query, time.time_ns()))
+
+    async def _serve_post(self, request: web.Request) -> web.StreamResponse:
+        path = self._posted(request.path, await request.content.read(MESSAGE_MAX))
+        return await self._give_token(request) if path is None else await self._serve(request.clone(method="GET", rel_url=path))
 
     async def _give_token(self, request: web.Request) -> web.StreamResponse:
         """Answer a POST: it asks for a token, or for nothing that exists."""

@@ -219,6 +219,10 @@ class RestBook(msgspec.Struct, frozen=True, kw_only=True):
         return found[1] if found else None
 
 
+def _not_posted(path: str, body: bytes) -> str | None:
+    return None
+
+
 def _same_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
     return query
 
@@ -239,6 +243,8 @@ class RestRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a pair is halted → what its row in the lists says."""
     book: RestBook | None = None
     """None: snapshots come on the stream."""
+    posted: Callable[[str, bytes], str | None] = _not_posted
+    """(path, body) of a POST → path and query of the GET that asks for the same, by which all else here knows it; None: there is none."""
     shift_query: Callable[[Mapping[str, str], int], Mapping[str, str]] = _same_query
     """(query, ns) → the query with all its times earlier by `ns`."""
     complete: Callable[[dict[tuple[str, str], list[bytes]]], None] = lambda answers: None

@@ -49,6 +49,30 @@ async def test_a_bad_status_is_a_failure(status: int) -> None:
         assert dict(rig.counters.rest_calls) == {str(status): 1}
 
 
+async def test_a_venue_that_is_asked_by_post_gets_the_body() -> None:
+    """The path that sources write is what limits and captures know; on the wire there is one path, a JSON body and the venue's headers."""
+    seen: list[tuple[str, str, bytes, str | None]] = []
+
+    async def info(request: web.Request) -> web.Response:
+        seen.append((request.method, request.path_qs, await request.read(), request.headers.get("X-Simulated")))
+        return web.Response(body=b"[]")
+
+    app = web.Application()
+    app.router.add_post("/info", info)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    venue = fake(headers={"X-Simulated": "1"}, posted=lambda path: ("/info", msgspec.json.encode({"type": path.rpartition("/")[2]})))
+    try:
+        async with aiohttp.ClientSession() as http:
+            client = RestClient(http, venue, {"api": f"http://{host}:{port}"}, timeout_s=5.0, capture=None, counters=Counters())
+            assert (await client.get("api", "/info/meta"))[0] == b"[]"
+    finally:
+        await runner.cleanup()
+    assert seen == [("POST", "/info", b'{"type":"meta"}', "1")]
+
+
 async def test_a_hanging_answer_is_a_failure() -> None:
     """After `rest_timeout_s`."""
     async with serving() as server, rigged(server, settings=BOOKS) as rig:

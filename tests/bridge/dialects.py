@@ -5,6 +5,7 @@ Formats  Kraken https://docs.kraken.com/api/docs/websocket-v2/trade, Bitstamp ht
          https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket, Upbit https://docs.upbit.com/reference/websocket-trade
 """
 
+# ruff: noqa: D102 (see `Dialect`)
 from __future__ import annotations
 
 import datetime as dt
@@ -71,7 +72,7 @@ class Kraken(Dialect):
         return market("BTC/USD", "XXBTZUSD", wsId="XBT/USD")
 
     def asks(self, request: Any) -> bool:
-        return request.get("method") == "subscribe" and request["params"]["channel"] == "trade"
+        return bool(request.get("method") == "subscribe" and request["params"]["channel"] == "trade")
 
     def subscribed(self, past: Sequence[tuple[int, int]]) -> Frames:
         result = {"channel": "trade", "symbol": "BTC/USD", "snapshot": True}

@@ -88,16 +88,15 @@ async def test_a_trade_that_cannot_be_handled_is_a_gap() -> None:
         assert len(exchange.sockets) == 1
 
 
-@pytest.mark.parametrize("name", ["kraken", "hyperliquid"])
-async def test_a_stream_that_falls_silent_is_stale_and_gets_a_new_connection(name: str) -> None:
+async def test_a_stream_that_falls_silent_is_stale_and_gets_a_new_connection() -> None:
     """The connection stays open, and answers pings."""
     settings = msgspec.structs.replace(QUICK, stale_s=0.4, stale_min_s=0.4)
-    async with serving(DIALECTS[name]) as exchange, bridged(exchange, settings) as rig:
+    async with serving(DIALECTS["hyperliquid"]) as exchange, bridged(exchange, settings) as rig:
         await exchange.subscribed(1)
         for number in range(301, 341):
             await exchange.trade(number)
             await asyncio.sleep(0.01)  # the usual interval, which the watchdog learns
-        await wait_until(lambda: len(exchange.sockets) > 1, what="a new connection")
+        await wait_until(lambda: len(exchange.sockets) > 1, what="a new connection", timeout_s=60)
 
         assert FeedState.STALE in [status.state for status in rig.of(Status) if status.kind == "trade"]
         await exchange.trade(400)

@@ -32,7 +32,7 @@ def trades(symbol: str, since_ns: int, rows: Iterable[Mapping[str, Any]], librar
             info = row.get("info") or {}
             if texts is not None:
                 price, amount = info.get(texts[0]) or price, info.get(texts[1]) or amount
-            if time is not None and str(own := info.get(time[0])).isdecimal():
+            if time is not None and (own := str(info.get(time[0]))).isdecimal():
                 made_ns = int(own) * time[1]
         made.append(frames.Row(price, amount, _text(row.get("id")), made_ns, row.get("side")))
     return _encode({"t": "trades", "s": symbol, "since": since_ns, "rows": made})

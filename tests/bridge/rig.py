@@ -39,6 +39,8 @@ class Loopback:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.sockets: list[web.WebSocketResponse] = []
+        self.answered: list[web.WebSocketResponse] = []
+        """The connections that have subscribed something."""
         self.subscriptions = 0
         self.past: list[tuple[int, int]] = []
         """The trades made so far: number and time, ms."""
@@ -59,9 +61,10 @@ class Loopback:
                 await self.send(self.dialect.trade(*made))
 
     async def send(self, text: str) -> None:
-        """Send a frame to all that are connected."""
+        """Send a frame to all that have subscribed something."""
         for socket in self.open:
-            await socket.send_str(text)
+            if socket in self.answered:
+                await socket.send_str(text)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -86,6 +89,7 @@ class Loopback:
                 if frames is not None:
                     for frame in frames:
                         await socket.send_str(frame)
+                    self.answered.append(socket)
                     self.subscriptions += 1
         return socket
 

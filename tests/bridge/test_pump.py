@@ -168,25 +168,28 @@ async def test_a_stream_that_fails_alone_is_asked_for_again_after_a_pause() -> N
     assert run.pauses == [1.0, 2.0]
 
 
-async def test_a_stream_that_fails_again_and_again_is_parked() -> None:
-    """Each try may close the connection of the others. When it works again, its subscription is confirmed."""
-    async with running(*[ExchangeError("odd")] * TRIES, [TRADE]) as (run, _):
-        await wait_until(lambda: "trades" in run.tags, what="a trade")
+async def test_a_stream_that_fails_again_and_again_ends_its_connection_and_is_parked() -> None:
+    """Each try may close the connection of the others, so that the next connection does not try."""
+    parking = Parking()
+    async with running(*[ExchangeError("odd")] * TRIES, parking=parking) as (run, task):
+        await asyncio.wait({task})
 
-    assert run.tags == ["broken", "broken", "refused", "ready", "trades"]
-    assert run.pauses[-1] == PARKED_S
+    assert run.tags == ["broken", "broken"]
+    assert [str(error) for error in run.lost] == ["odd"]
+    assert parking.parked_s(STREAM, time.monotonic()) > 0
 
 
 async def test_a_parked_stream_stays_parked_on_the_next_connection() -> None:
-    """Its failures may be what ended the connection before."""
+    """Then it is tried now and then; when it works again, its subscription is confirmed."""
     parking = Parking()
     for _ in range(TRIES):
         parking.failed(STREAM, time.monotonic())
 
-    async with running([TRADE], parking=parking) as (run, _):
+    async with running(ExchangeError("odd"), [TRADE], parking=parking) as (run, _):
         await wait_until(lambda: "trades" in run.tags, what="a trade")
 
     assert run.tags == ["refused", "ready", "trades"]
+    assert not run.lost
     assert run.pauses[0] == pytest.approx(PARKED_S, abs=5)
 
 

@@ -109,10 +109,10 @@ class Pump:
                     return
                 case Meaning.AGAIN:
                     pause_s = self._parking.failed(self._stream, time.monotonic())
-                    if self._parking.parked_s(self._stream, time.monotonic()):
-                        self._refuse(f"{reason(error)}; asked for again in {pause_s:.0f} s")
-                        is_refused = True
-                    else:
+                    if not is_refused and self._parking.parked_s(self._stream, time.monotonic()):
+                        self._lost(error)  # the next connection refuses it: a stream that was confirmed cannot be refused any more
+                        return
+                    if not is_refused:
                         self._send(writing.frame(Broken(channel, (symbol,), reason(error))))
                     await self._pause(pause_s)
                 case _:

@@ -369,10 +369,14 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's limits on REST requests of one address. The last one counts all that the others do not."""
     banned_with: str = ""
     """What the venue asks to wait (429, 418): the name that markets share which it bans together; empty: this venue alone."""
+    asked_to_wait: Callable[[int, bytes], float | None] | None = None
+    """(HTTP status, body) → for how many seconds the venue wants no more requests, where another status than 418, 429 and 503, or only the
+    body, says so; None: it does not. A time in the answer's headers counts first."""
     environments: Mapping[str, Environment] = {}
     """Name of a testnet or sandbox → its addresses."""
-    trade_ids: Literal["contiguous", "increasing", "none"] = "none"
-    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
+    trade_ids: Literal["contiguous", "increasing", "unique", "none"] = "none"
+    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers.
+    unique: texts without an order, such as UUIDs, so that a trade is known again, and nothing else shows."""
     trades_overtake: bool = False
     """Ids increase, but a trade may come after one with a later id: each id is published once, in whatever order."""
     quote_from_book: bool = False
@@ -385,6 +389,11 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
+
+    @property
+    def numbers_trades(self) -> bool:
+        """Whether trade ids are decimal integers that grow."""
+        return self.trade_ids in ("contiguous", "increasing")
 
     def rest_limit(self, path: str) -> RestLimit | None:
         """Return the limit that counts a request for this path; None: none is known."""

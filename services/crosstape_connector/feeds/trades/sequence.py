@@ -17,7 +17,8 @@ from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
 
 SEEN: Final = 4_096
-"""Ids that are kept of a venue whose trades come in another order: a trade that is later by more is taken for published if it repeats."""
+"""Ids that are kept of an instrument where trades come in another order than their ids, or ids have no order: a trade that is later by more
+is taken for published in the first case, and is published again in the second, if it repeats."""
 
 
 class TradeSequence(FeedRecord):

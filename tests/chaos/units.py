@@ -13,14 +13,17 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "bybit": MILLISECOND,
+    "bybit_inverse": MILLISECOND,
+    "bybit_linear": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }
 """ns; of the others it is one µs."""
 
 
-WITHOUT_IDS: Final = frozenset({"bingx_swap"})
-"""Venues whose trades have no ids: those on the tape are of our own making."""
+WITHOUT_IDS: Final = frozenset({"bingx_swap", "bybit_inverse", "bybit_linear"})
+"""Venues whose trades have no ids that are numbers: those on the tape are of our own making, or texts."""
 
 
 def unit_ns(venue: str) -> int:

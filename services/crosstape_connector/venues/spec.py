@@ -175,6 +175,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
     jumps: bool = False
     """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
+    restarts: bool = False
+    """A snapshot of the stream replaces the book whatever its number is: numbers may begin again. Else a lower one is a late repetition."""
     crossed_updates: int = 0
     """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
     depths: tuple[int, ...] = ()

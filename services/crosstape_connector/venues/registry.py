@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bingx, bitfinex, bitstamp, coinbase, kraken, kucoin
+from crosstape_connector.venues import (
+    binance,
+    binance_coinm,
+    binance_us,
+    binance_usdm,
+    bingx,
+    bitfinex,
+    bitstamp,
+    bybit,
+    coinbase,
+    kraken,
+    kucoin,
+)
 from crosstape_connector.venues.spec import Venue
 
 VENUES: Final[dict[str, Venue]] = {
@@ -19,6 +31,9 @@ VENUES: Final[dict[str, Venue]] = {
         bingx.SWAP,
         bitfinex.VENUE,
         bitstamp.VENUE,
+        bybit.SPOT,
+        bybit.LINEAR,
+        bybit.INVERSE,
         coinbase.VENUE,
         kraken.VENUE,
         kucoin.SPOT,

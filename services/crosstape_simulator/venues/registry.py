@@ -12,6 +12,7 @@ from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
+from crosstape_simulator.venues.bybit import venue as bybit
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
@@ -29,6 +30,9 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bingx_swap.VENUE,
         bitfinex.VENUE,
         bitstamp.VENUE,
+        bybit.SPOT,
+        bybit.LINEAR,
+        bybit.INVERSE,
         coinbase.VENUE,
         kraken.VENUE,
         kucoin.VENUE,

@@ -29,7 +29,7 @@ VENUES: Final[dict[str, Venue]] = {
 
 def recorded(name: str) -> Venue:
     """Return the venue that the header of a capture names. Raises `UnknownVenue`."""
-    return next((venue for venue in VENUES.values() if name in venue.aliases), None) or find(name)
+    return VENUES.get(name) or next((venue for venue in VENUES.values() if name in venue.aliases), None) or find(name)
 
 
 def find(venue_id: str) -> Venue:

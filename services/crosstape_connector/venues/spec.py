@@ -123,6 +123,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Most (channel, symbol) pairs on one connection."""
     symbols_per_request: int = 100
     requests_per_s: float = 4.0
+    requests_per_hour: int = 0
+    """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
@@ -169,6 +171,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
     """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
     checksum_levels: int = 10
+    checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
+    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units."""
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
@@ -181,6 +185,10 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
+
+    def of(self, instrument: Instrument) -> BookRule:
+        """Return the rule for the book of an instrument."""
+        return self if self.checksum_of is None else msgspec.structs.replace(self, checksum=self.checksum_of(instrument), checksum_of=None)
 
 
 class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,6 +247,8 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     path: str
+    more: tuple[str, ...] = ()
+    """Paths of further lists, where the venue has no list of all: each is fetched, and parsed by itself."""
     parse: Callable[[bytes], Sequence[Instrument | OddRow]]
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
@@ -249,7 +259,12 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
+        return urlsplit(url).path.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all lists."""
+        return self.path, *self.more
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):

@@ -239,6 +239,8 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     path: str
+    more: tuple[str, ...] = ()
+    """Path and query of the rest of the list, where the venue has it in several answers: each is fetched, and read by `parse`."""
     parse: Callable[[bytes], Sequence[Instrument | OddRow]]
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
@@ -247,9 +249,14 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     recorded: tuple[str, ...] = ()
     """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The requests that bring all of the list."""
+        return self.path, *self.more
+
     def match(self, url: str) -> bool:
-        """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
+        """Whether a captured request is one for this list, or for a part of it."""
+        return urlsplit(url).path.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):

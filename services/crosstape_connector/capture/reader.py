@@ -90,8 +90,10 @@ def _lines(rest: Iterator[bytes]) -> Iterator[CaptureLine]:
 
 
 class CaptureFile:
-    """Iterates over the lines of a capture, as often as needed: of one file, or of those that followed one another. Raises what `opened`
-    raises."""
+    """Iterates over the lines of a capture, as often as needed: of one file, or of those that followed one another.
+
+    Raises what `opened` raises.
+    """
 
     def __init__(self, *paths: Path) -> None:
         self.paths = paths

@@ -128,6 +128,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
+    unknown_closes_s: float = 0.0
+    """The venue answers a subscription of an unknown symbol by closing the connection, at most so many seconds later, without a word: after
+    such a close symbols are subscribed one at a time, and one that closes the connection again is rejected (see
+    `connection.quarantine`). 0: it refuses such a subscription."""
     lifetime_s: float = 0.0
     """Age in seconds at which the venue cuts a connection; 0: no such limit is known."""
     hosts: tuple[str, ...] = ()

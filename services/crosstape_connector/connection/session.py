@@ -136,7 +136,7 @@ class Session:
             self._subscriber.enter(self._opened_ts)
 
     async def _converse(self, socket: Socket, address: Address) -> None:
-        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
+        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture, dated=self._endpoint.dated)
         now = time.monotonic()
         upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._reader.heard_ts)
         try:

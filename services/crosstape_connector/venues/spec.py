@@ -122,6 +122,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     topics: int = 1_000
     """Most (channel, symbol) pairs on one connection."""
     symbols_per_request: int = 100
+    single_channels: frozenset[str] = frozenset()
+    """Channels of which a request may name one symbol only, whatever `symbols_per_request` is."""
+    time_field: str = ""
+    """The field of every message of ours in which the venue wants the time of sending, s since the epoch: it is written with 0 in it. Empty:
+    none."""
     requests_per_s: float = 4.0
     requests_per_hour: int = 0
     """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
@@ -146,6 +151,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def unsubscribe(self, request: Request) -> bytes:
         """The message that unsubscribes it."""
         return self.request("unsubscribe", request)
+
+    def dated(self, message: bytes, ts: int) -> bytes:
+        """The message as it is sent at `ts` (ns since the epoch)."""
+        if not self.time_field:
+            return message
+        field = f'"{self.time_field}":'.encode()
+        return message.replace(field + b"0", field + b"%d" % (ts // 1_000_000_000), 1)
+
+    def at_once(self, channel: str) -> int:
+        """How many symbols of a channel one request may name."""
+        return 1 if channel in self.single_channels else self.symbols_per_request
 
 
 class ConnectLimit(msgspec.Struct, frozen=True):

@@ -125,8 +125,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     single_channels: frozenset[str] = frozenset()
     """Channels of which a request may name one symbol only, whatever `symbols_per_request` is."""
     time_field: str = ""
-    """The field of every message of ours in which the venue wants the time of sending, s since the epoch: it is written with 0 in it. Empty:
-    none."""
+    """The field of each of our messages in which the venue wants the time of sending (s since the epoch): `request` and `ping` write 0
+    there. Empty: there is no such field."""
     requests_per_s: float = 4.0
     requests_per_hour: int = 0
     """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""

@@ -13,14 +13,16 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "hyperliquid": MILLISECOND,
+    "hyperliquid_spot": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }
 """ns; of the others it is one µs."""
 
 
-WITHOUT_IDS: Final = frozenset({"bingx_swap"})
-"""Venues whose trades have no ids: those on the tape are of our own making."""
+WITHOUT_IDS: Final = frozenset({"bingx_swap", "hyperliquid", "hyperliquid_spot"})
+"""Venues whose trades have no ids that grow: those on the tape are of our own making."""
 
 
 def unit_ns(venue: str) -> int:

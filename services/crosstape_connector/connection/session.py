@@ -63,7 +63,7 @@ class Session:
         self._reader = FrameReader(context, self._endpoint, self._feeds, self._bad, number, control=self._read_control)
         if standby:
             self._reader.handover = Handover(context.feeds)
-        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log, quarantine)
+        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log, quarantine=quarantine)
         self.subscriptions = self._subscriber.subscriptions
         self.settled = self._subscriber.settled
         self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe

@@ -31,6 +31,7 @@ class Subscriber:
         feeds: SubscribedFeeds,
         bad: BadFrames,
         log: FilteringBoundLogger,
+        *,
         quarantine: Quarantine | None = None,
     ) -> None:
         self.subscriptions = Subscriptions(

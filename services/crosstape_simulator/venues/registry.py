@@ -8,7 +8,7 @@ import msgspec
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
-from crosstape_simulator.venues import binance_us, bitstamp
+from crosstape_simulator.venues import binance_us, bitstamp, hyperliquid
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -25,13 +25,15 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
     for made in (
         binance.VENUE,
         binance_futures.COINM,
-        binance_us.VENUE,
         binance_futures.USDM,
+        binance_us.VENUE,
         bingx.VENUE,
         bingx_swap.VENUE,
         bitfinex.VENUE,
         bitstamp.VENUE,
         coinbase.VENUE,
+        hyperliquid.PERPETUALS,
+        hyperliquid.SPOT,
         kraken.VENUE,
         kucoin.VENUE,
         kucoin_futures.VENUE,

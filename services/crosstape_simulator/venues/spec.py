@@ -174,7 +174,7 @@ class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     rows: tuple[str, ...]
-    """Keys from the answer to the rows; none: they are the answer."""
+    """Keys from the answer to the rows, of a list the place as text; none: they are the answer."""
     symbol: str
     base: str
     tick: str

@@ -13,6 +13,7 @@ from crosstape_connector.venues import (
     bingx,
     bitfinex,
     bitstamp,
+    ccxt,
     coinbase,
     hyperliquid,
     kraken,

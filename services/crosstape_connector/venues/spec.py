@@ -406,14 +406,17 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue asks to wait (429, 418): the name that markets share which it bans together; empty: this venue alone."""
     environments: Mapping[str, Environment] = {}
     """Name of a testnet or sandbox → its addresses."""
-    trade_ids: Literal["contiguous", "increasing", "none"] = "none"
-    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers."""
+    trade_ids: Literal["contiguous", "increasing", "unique", "none"] = "none"
+    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers. unique:
+    texts in no order, which show duplicates among the newest trades; a `TradeSnapshot` has what was traded before the subscription."""
     trades_overtake: bool = False
     """Ids increase, but a trade may come after one with a later id: each id is published once, in whatever order."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
     connects: ConnectLimit | None = None
     """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
+    library_class: str = ""
+    """The name of the class by which a library reaches this venue (see `bridge`); empty: we speak to it ourselves."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
     recordings: Mapping[str, Venue] = {}

@@ -180,7 +180,9 @@ async def soak(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.ClientSession) -> dict[str, Any]:
     feeds = checked(options.venues, options.pairs)
-    contracts = [(one.venue, one.instrument) for venue in options.venues for one in default_listings(venue) if one.is_contract]
+    contracts = [
+        (one.venue, one.instrument) for venue in options.venues for one in default_listings(venue, pairs=options.pairs) if one.is_contract
+    ]
     candles = {venue: shortest_candles(venue) for venue in options.venues}
     market = TrueMarket(http, feeds, timeframes=candles, contracts=contracts)
     one = Soak(options, running, market, Rehearsal(http))

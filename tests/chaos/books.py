@@ -47,6 +47,8 @@ CUT_NS: Final = {
     "bybit": 999_999,
     "bybit_inverse": 999_999,
     "bybit_linear": 999_999,
+    "hyperliquid": 999_999,
+    "hyperliquid_spot": 999_999,
     "kraken": 999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,

@@ -16,14 +16,16 @@ UNIT_NS: Final = {
     "bybit": MILLISECOND,
     "bybit_inverse": MILLISECOND,
     "bybit_linear": MILLISECOND,
+    "hyperliquid": MILLISECOND,
+    "hyperliquid_spot": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }
 """ns; of the others it is one µs."""
 
 
-WITHOUT_IDS: Final = frozenset({"bingx_swap", "bybit_inverse", "bybit_linear"})
-"""Venues whose trades have no ids that are numbers: those on the tape are of our own making, or texts."""
+WITHOUT_IDS: Final = frozenset({"bingx_swap", "bybit_inverse", "bybit_linear", "hyperliquid", "hyperliquid_spot"})
+"""Venues whose trades have no ids that grow: those on the tape are of our own making, or texts in no order."""
 
 
 def unit_ns(venue: str) -> int:

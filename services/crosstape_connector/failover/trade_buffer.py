@@ -18,12 +18,12 @@ MAX_TRADES: Final = 100_000
 """The most trades kept, of all instruments together: about 50 MB. While another replica is active, the buffer has about the trades of one
 second."""
 
-UNORDERED: Final = ("unique", "none")
-"""`Venue.trade_ids` that have no order: only the venue's time shows which trades follow those on the tape."""
-
 DROPPED_PART: Final = 2
 """When the buffer is full, the instrument with the most trades drops its oldest half (one part of this many). A takeover reports them as a
 gap with the count."""
+
+UNORDERED: Final = frozenset({"unique", "none"})
+"""Kinds of ids that do not show which of two trades is the later one."""
 
 
 def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade[AnyNumber]], now: int) -> Sequence[Event]:
@@ -57,9 +57,9 @@ def missing_after(tape: Trade[AnyNumber] | None, released: Iterable[Event]) -> I
 class StandbyTradeBuffer:
     """Keeps the trades of one venue's instruments. `ids` is the venue's `trade_ids`.
 
-    Trades with ids may come in any order; backfilled trades come late. Without ids that have an order, only the venue's time shows which
-    trades are not on the tape, and that is not exact. So a takeover reports a gap without a count there, and also where ids increase but
-    are not contiguous.
+    Trades with ids may come in any order; backfilled trades come late. Without ids in an order, only the venue's time shows which trades
+    are not on the tape, and that is not exact. So a takeover reports a gap without a count there, and also where ids increase but are not
+    contiguous.
     """
 
     def __init__(self, ids: Literal["contiguous", "increasing", "unique", "none"], bound: int = MAX_TRADES) -> None:

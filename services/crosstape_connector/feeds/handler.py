@@ -344,7 +344,7 @@ class FeedHandler:
         if book is None:
             return None
         present = book.order_book
-        return OrderBook(self.venue.book, present.levels.depth, KnownRange(depth=present.known.depth))
+        return OrderBook(present.rule, present.levels.depth, KnownRange(depth=present.known.depth))
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""

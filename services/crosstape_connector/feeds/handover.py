@@ -11,15 +11,12 @@ tape twice:
 - **Quotes, tickers, figures of derivatives and statuses**: only the newest of each is kept, and is published if it is newer than the one on
   the tape. A quote or ticker that cannot be read counts, too.
 - **Candles**: the newest of each interval is kept, up to `CANDLES` of a feed. A `CandleSequence` drops those that it has.
-- **Trades whose ids have no order** are kept, too: the newest `SEEN` of all instruments. Those on the tape are known again by their
-  ids.
 - **Liquidations** and trades without ids are not kept: we could not see whether the older connection had them, and it reads until the last
   moment.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -27,7 +24,6 @@ from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.feeds.effects import Effect
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.feeds.trades.sequence import SEEN
 from crosstape_connector.venues.messages import (
     BookSnapshot,
     BookUpdate,
@@ -64,15 +60,12 @@ class Handover:
         self._books: dict[str, OrderBook] = {}
         self._venue_ts: dict[str, int | None] = {}
         self._full = False
-        self._unique: deque[Trade[AnyNumber]] = deque(maxlen=SEEN)
 
     def hold(self, output: Output) -> None:
         """Keep one output of the waiting connection."""
         match output:
             case Trade() if self._feeds.venue.trade_ids == "none":
                 pass  # without ids we cannot see whether the older connection had this trade; it reads until the last moment
-            case Trade() if self._feeds.venue.trade_ids == "unique":
-                self._unique.append(output)
             case Trade() | TradeSnapshot() | LastTrade(no_trade=True):
                 self._keep("trade", output)
             case BookUpdate() if not self._in_stream:
@@ -119,7 +112,7 @@ class Handover:
         for newest in self._newest.values():
             if isinstance(newest, Status) or newest.received_ts > feeds.newest_ts(newest):
                 yield from feeds.apply(newest)
-        for output in (*self._kept, *self._unique):
+        for output in self._kept:
             yield from feeds.apply(output)
         for snapshot in self._snapshots.values():
             yield from feeds.apply(snapshot)

@@ -13,6 +13,7 @@ import aiohttp
 from crosstape.bus.request_budget import RequestLimit
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.errors import RestFailed
+from crosstape_connector.http import Http
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.rate_limit import RateLimit, retry_after
 from crosstape_connector.rest.odd_rows import OddRows
@@ -49,7 +50,7 @@ class RestClient:
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
+        http: Http,
         venue: Venue,
         urls: Mapping[str, str],
         *,

@@ -122,10 +122,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     topics: int = 1_000
     """Most (channel, symbol) pairs on one connection."""
     symbols_per_request: int = 100
+    single_channels: frozenset[str] = frozenset()
+    """Channels of which a request may name one symbol only, whatever `symbols_per_request` is."""
+    time_field: str = ""
+    """The field of each of our messages in which the venue wants the time of sending (s since the epoch): `request` and `ping` write 0
+    there. Empty: there is no such field."""
     requests_per_s: float = 4.0
+    requests_per_hour: int = 0
+    """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
+    unknown_closes_s: float = 0.0
+    """The venue answers a subscription of an unknown symbol by closing the connection, at most so many seconds later, without a word: after
+    such a close symbols are subscribed one at a time, and one that closes the connection again is rejected (see
+    `connection.quarantine`). 0: it refuses such a subscription."""
     lifetime_s: float = 0.0
     """Age in seconds at which the venue cuts a connection; 0: no such limit is known."""
     hosts: tuple[str, ...] = ()
@@ -140,6 +151,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def unsubscribe(self, request: Request) -> bytes:
         """The message that unsubscribes it."""
         return self.request("unsubscribe", request)
+
+    def dated(self, message: bytes, ts: int) -> bytes:
+        """The message as it is sent at `ts` (ns since the epoch)."""
+        if not self.time_field:
+            return message
+        field = f'"{self.time_field}":'.encode()
+        return message.replace(field + b"0", field + b"%d" % (ts // 1_000_000_000), 1)
+
+    def at_once(self, channel: str) -> int:
+        """How many symbols of a channel one request may name."""
+        return 1 if channel in self.single_channels else self.symbols_per_request
 
 
 class ConnectLimit(msgspec.Struct, frozen=True):
@@ -169,6 +191,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
     """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
     checksum_levels: int = 10
+    checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
+    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units."""
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
@@ -183,6 +207,10 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
+
+    def of(self, instrument: Instrument) -> BookRule:
+        """Return the rule for the book of an instrument."""
+        return self if self.checksum_of is None else msgspec.structs.replace(self, checksum=self.checksum_of(instrument), checksum_of=None)
 
 
 class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +269,8 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     path: str
+    more: tuple[str, ...] = ()
+    """Paths of further lists, where the venue has no list of all: each is fetched, and parsed by itself."""
     parse: Callable[[bytes], Sequence[Instrument | OddRow]]
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
@@ -251,7 +281,12 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
+        return urlsplit(url).path.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all lists."""
+        return self.path, *self.more
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,14 +412,16 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     environments: Mapping[str, Environment] = {}
     """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "unique", "none"] = "none"
-    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers.
-    unique: texts without an order, such as UUIDs, so that a trade is known again, and nothing else shows."""
+    """contiguous: ids grow by one per instrument, a missing id is a gap; increasing: only duplicates show. Both: decimal integers. unique:
+    texts in no order, which show duplicates among the newest trades; a `TradeSnapshot` has what was traded before the subscription."""
     trades_overtake: bool = False
     """Ids increase, but a trade may come after one with a later id: each id is published once, in whatever order."""
     quote_from_book: bool = False
     """The venue's quote feed is the top of its book, proven with it."""
     connects: ConnectLimit | None = None
     """The venue's limit over all its endpoints, of which `connect_budget` uses a part. None: it states none."""
+    library_class: str = ""
+    """The name of the class by which a library reaches this venue (see `bridge`); empty: we speak to it ourselves."""
     aliases: tuple[str, ...] = ()
     """Other names that recordings have this venue under."""
     recordings: Mapping[str, Venue] = {}

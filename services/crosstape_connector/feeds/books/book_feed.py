@@ -68,7 +68,7 @@ class BookFeed:
         self.symbol = instrument.symbol
         choices = () if venue.snapshots is None else tuple(venue.snapshots.levels)
         known = KnownRange(choices, depth, keeps_all="delta" in records, renews=renews)
-        self.order_book = OrderBook(venue.book, subscribed_depth(venue, depth), known)
+        self.order_book = OrderBook(venue.book.of(instrument), subscribed_depth(venue, depth), known)
         self.records = tuple(records.values())
         self.book = records.get("book")
         self.delta = records.get("delta")

@@ -17,8 +17,7 @@ from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
 
 SEEN: Final = 4_096
-"""Ids that are kept of an instrument where trades come in another order than their ids, or ids have no order: a trade that is later by more
-is taken for published in the first case, and is published again in the second, if it repeats."""
+"""Ids that are kept of a venue whose trades come in another order: a trade that is later by more is taken for published if it repeats."""
 
 
 class TradeSequence(FeedRecord):
@@ -92,9 +91,14 @@ class TradeSequence(FeedRecord):
         has_news = self.next_id >= 0 and any(number >= self.next_id for number, _ in numbered)
         events = [] if has_news and self.check_answer() else self.set_live(snapshot.received_ts)
         if self.next_id >= 0:
+            if self._seen is not None and any(number in self._seen or number < self._floor for number, _ in numbered):
+                self.gap_from = 0  # the answer reaches back to what is on the tape, so that it holds all that was missed
             for number, trade in numbered:
                 events += self._place(trade, number)
         elif numbered:
+            if self._seen is not None:
+                self._floor = numbered[0][0]
+                self._seen.update(dict.fromkeys(number for number, _ in numbered))
             number, trade = numbered[-1]
             self.next_id = number + 1
             self.venue_ts = trade.venue_ts

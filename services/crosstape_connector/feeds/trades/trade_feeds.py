@@ -8,7 +8,8 @@ from typing import Final
 
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
-from crosstape_connector.feeds.trades.sequence import SEEN, TradeSequence
+from crosstape_connector.feeds.trades.sequence import TradeSequence
+from crosstape_connector.feeds.trades.unique import UniqueTrades
 from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
@@ -25,24 +26,29 @@ class TradeFeeds:
         """`counts`: counts, as `unwanted`, outputs of instruments without trades."""
         self.sequences: dict[str, TradeSequence] = {}
         """By instrument."""
-        self.handle_trade: Callable[[Trade[AnyNumber]], Sequence[Event]] = self._trade if venue.numbers_trades else self._trade_without_id
-        if venue.trade_ids == "unique":
-            self.handle_trade = self._trade_with_unique_id
+        self.handle_trade: Callable[[Trade[AnyNumber]], Sequence[Event]] = (
+            self._trade if venue.trade_ids != "none" else self._trade_without_id
+        )
         if venue.trades_overtake:
             self.handle_trade = self._trade_in_any_order
+        if venue.trade_ids == "unique":
+            self.handle_trade = self._trade_of_any_id
         self._venue = venue
         self._counts = counts
         self._left: dict[str, TradeSequence] = {}  # of instruments that were removed
-        self._plain: dict[str, FeedRecord] = {}  # of a venue without ids that have an order
-        self._seen: dict[str, dict[str, None]] = {}  # instrument → its newest ids, where these have no order
-        self._repeats = 0
+        self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
+        self._unique: dict[str, UniqueTrades] = {}  # of a venue whose ids are texts in no order
 
     def add_instrument(self, instrument: Instrument) -> FeedRecord:
         """Track the trades of one more instrument, and return its feed. If it was removed before, its sequence continues."""
         name = instrument.name
-        if not self._venue.numbers_trades:
+        if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
+        if self._venue.trade_ids == "unique":
+            unique = self._unique.get(name) or UniqueTrades(instrument)
+            self._plain[name] = self._unique[name] = unique
+            return unique
         sequence = self._left.pop(name, None) or TradeSequence(
             instrument, contiguous=self._venue.trade_ids == "contiguous", ordered=not self._venue.trades_overtake
         )
@@ -64,9 +70,10 @@ class TradeFeeds:
         for trade in trades:
             if trade.instrument in self.sequences:
                 self.sequences[trade.instrument].seed(trade)
+            elif trade.instrument in self._unique:
+                self._unique[trade.instrument].seed(trade)
             elif trade.instrument in self._plain:
                 self._plain[trade.instrument].resume_after(trade.received_ts)
-                self._seen.setdefault(trade.instrument, {})[trade.trade_id] = None
 
     def set_missing(self, instrument: str, gaps: Iterable[OpenGap], now: int) -> None:
         """Replace an instrument's open gaps; see `TradeSequence.set_missing`."""
@@ -74,26 +81,27 @@ class TradeFeeds:
             self.sequences[instrument].set_missing(gaps, now)
 
     def next_ids(self) -> dict[str, int]:
-        """Return instrument → the trade id that is expected next; -1 = none is known, or its venue has no ids with an order."""
+        """Return instrument → the trade id that is expected next; -1 = none is known, or its venue has no ids."""
         return {**dict.fromkeys(self._plain, -1), **{name: sequence.next_id for name, sequence in self.sequences.items()}}
 
     def duplicates(self) -> int:
         """Return the number of trades that were dropped because the tape had them."""
-        found = sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
-        return found + self._repeats
+        numbered = sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
+        return numbered + sum(unique.duplicates for unique in self._unique.values())
 
     def links(self, output: Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade) -> bool:
         """Whether trades that begin with these (or with an id that is no trade) leave no gap after what is on the tape."""
         sequence = self.sequences.get(output.instrument)
-        if sequence is None:
+        if sequence is None or sequence.next_id < 0:
             return True
         ids = [int(one.trade_id) for one in (output.trades if isinstance(output, TradeSnapshot) else (output,))]
-        return sequence.next_id < 0 or not ids or min(ids) <= sequence.next_id
+        return not ids or min(ids) <= sequence.next_id
 
     def apply_snapshot(self, snapshot: TradeSnapshot[AnyNumber]) -> Sequence[Event]:
         """Apply the newest trades, which the venue sends on subscribing."""
-        sequence = self.sequences.get(snapshot.instrument)
-        return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
+        sequence = self.sequences.get(snapshot.instrument) or self._unique.get(snapshot.instrument)
+        is_wanted = sequence is not None and (snapshot.instrument in self.sequences or snapshot.instrument in self._plain)
+        return sequence.apply_snapshot(snapshot) if sequence is not None and is_wanted else self._unwanted()
 
     def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
         """Report that trades may be missing, where only the numbers of the connection show it: ids that merely increase do not."""
@@ -125,9 +133,9 @@ class TradeFeeds:
 
     def report_unreadable(self, output: Unreadable) -> Sequence[Event]:
         """Report a gap: a trade of the stream cannot be read, and ids that are not contiguous do not show it."""
-        plain = self._plain.get(output.instrument)
-        if plain is not None and plain.state is LIVE:
-            return (plain.gap_event(output.received_ts, None, GapCause.UNKNOWN),)
+        unique = self._plain.get(output.instrument) if self._venue.trade_ids == "unique" else None
+        if unique is not None and unique.received_ts:
+            return (unique.gap_event(output.received_ts, None, GapCause.UNKNOWN),)
         sequence = self.sequences.get(output.instrument)
         if sequence is None or sequence.next_id < 0 or self._venue.trade_ids == "contiguous":
             return _NOTHING
@@ -170,21 +178,13 @@ class TradeFeeds:
         sequence = self.sequences.get(trade.instrument)
         return sequence.accept(trade, int(trade.trade_id)) if sequence is not None else self._unwanted()
 
+    def _trade_of_any_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
+        unique = self._unique.get(trade.instrument)
+        return unique.accept(trade) if unique is not None and trade.instrument in self._plain else self._unwanted()
+
     def _trade_without_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)
         return [*record.receive(trade), trade] if record is not None else self._unwanted()
-
-    def _trade_with_unique_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
-        seen = self._seen.get(trade.instrument)
-        if seen is None:
-            seen = self._seen[trade.instrument] = {}
-        if trade.trade_id in seen:
-            self._repeats += 1
-            return _NOTHING
-        seen[trade.trade_id] = None
-        if len(seen) > SEEN:
-            del seen[next(iter(seen))]
-        return self._trade_without_id(trade)
 
     def _unwanted(self) -> Sequence[Event]:
         self._counts["unwanted"] += 1

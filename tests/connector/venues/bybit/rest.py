@@ -40,8 +40,8 @@ TRADES: Final = TradeCase(
         (b'"0.02000000"', b'"0"'),
         (b'"91000.20000000"', b'"NaN"'),
         (b'"Buy"', b'"buy"'),
-        (b'"time":"1767225600123"', b'"time":"1_767"'),
     ),
+    refused=((b'"time":"1767225600123"', b'"time":"1_767"'),),
     most=60,
 )
 QUOTES: Final = QuoteCase(

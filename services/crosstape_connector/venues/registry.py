@@ -19,6 +19,7 @@ from crosstape_connector.venues import (
     hyperliquid,
     kraken,
     kucoin,
+    okx,
 )
 from crosstape_connector.venues.spec import Venue
 
@@ -63,6 +64,8 @@ VENUES: Final = Venues(
         kraken.VENUE,
         kucoin.SPOT,
         kucoin.FUTURES,
+        okx.SPOT,
+        okx.SWAP,
     )
 )
 

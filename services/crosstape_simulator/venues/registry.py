@@ -19,6 +19,8 @@ from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin
+from crosstape_simulator.venues.okx import spot as okx
+from crosstape_simulator.venues.okx import swap as okx_swap
 from crosstape_simulator.venues.spec import SimulatedVenue
 
 VENUES: Final[dict[str, SimulatedVenue]] = {
@@ -41,6 +43,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         kraken.VENUE,
         kucoin.VENUE,
         kucoin_futures.VENUE,
+        okx.VENUE,
+        okx_swap.VENUE,
     )
 }
 """By id."""

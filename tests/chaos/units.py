@@ -13,6 +13,7 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "gateio_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

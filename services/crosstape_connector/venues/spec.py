@@ -125,8 +125,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     single_channels: frozenset[str] = frozenset()
     """Channels of which a request may name one symbol only, whatever `symbols_per_request` is."""
     time_field: str = ""
-    """The field of every message of ours in which the venue wants the time of sending, s since the epoch: it is written with 0 in it. Empty:
-    none."""
+    """The field of all our messages in which the venue wants the time of sending, s since the epoch: it is written with 0 in it. Empty:
+    there is none."""
     requests_per_s: float = 4.0
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
@@ -399,6 +399,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Other names that recordings have this venue under."""
     recordings: Mapping[str, Venue] = {}
     """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
+    recorded_channels: Mapping[str, Venue | None] = {}
+    """The same by part of a frame or request, where addresses do not tell: the first of these that is among the first lines of a recording
+    counts. None: this table reads it."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
 

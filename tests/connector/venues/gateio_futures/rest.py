@@ -13,7 +13,7 @@ from tests.connector.venues.gateio.rest import PER_MINUTE
 def trades(made: list[Row]) -> bytes:
     """`trades`: times are s with decimals; what was sold is negative."""
     parts = [
-        f'{{"size":{price if buys else -price},"id":{number},"create_time_ms":{us // 1_000_000}.{us % 1_000_000:06},'
+        f'{{"size":{price if buys else -price},"id":{number},"create_time_ms":{us // 1_000_000}.{us // 1_000 % 1_000:03},'
         f'"contract":"X","price":"{cents(price)}"}}'
         for number, price, us, buys in made
     ]
@@ -26,8 +26,8 @@ TRADES: Final = TradeCase(
     newest=PATH,
     limit=PER_MINUTE,
     body=trades,
-    moment=lambda us: us * 1_000,
-    unit_ns=1_000,
+    moment=lambda us: us // 1_000 * 1_000_000,
+    unit_ns=1_000_000,
     bad=(
         (b"4000002", b"4000001"),
         (b'"size":"200"', b'"size":"0"'),

@@ -8,7 +8,7 @@ Quirks  the stream's name says pair and depth: `ob.BTC_USDT.50`. A frame without
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context
 from typing import Final
 
 import msgspec
@@ -19,13 +19,14 @@ from crosstape_connector.venues.gateio.values import MS
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Output
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import known_price, number
-from crosstape_connector.venues.parsing.wire import Serial, Stamp
+from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp
 from crosstape_connector.venues.spec import Symbols, Verdict, lookup
 from crosstape_schemas import Instrument, Level
 
 DEPTHS: Final = (50, 400)
 """Levels a side: every 20 ms, and every 100 ms."""
 Rows = Sequence[tuple[str, str]]
+_multiply: Final = Context(prec=100).multiply
 
 
 class RawBook(msgspec.Struct, frozen=True, gc=False):
@@ -69,23 +70,20 @@ class Books:
 
 
 def levels(instrument: Instrument, rows: Rows) -> list[Level]:
-    """Return levels with sizes in base units. Raises `ArithmeticError` for one that is no number."""
-    if instrument.contract_size == 1 and not instrument.inverse:
+    """Return levels with sizes in base units; what is no size is left to the book's own check. Raises `ArithmeticError` for no number."""
+    unit = instrument.contract_size
+    if instrument.inverse:
+        made = [(known_price(price), number(size)) for price, size in rows]
+        return [(price, base_size(instrument, size, price) if price > ZERO and size else size) for price, size in made]
+    if unit == 1:
         return [(known_price(price), number(size)) for price, size in rows]
-    return [(price, size_of(instrument, number(size), price)) for price, size in [(known_price(price), size) for price, size in rows]]
+    return [(known_price(price), _multiply(number(size), unit)) for price, size in rows]
 
 
 def check_digits(*rows: tuple[str, str]) -> None:
     """Raise `NotANumber` for levels whose digits are not ASCII."""
     if not all(price.isascii() and size.isascii() for price, size in rows):
         raise NotANumber("digits that are not ASCII")
-
-
-def size_of(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
-    """Return a level's size; zero removes the level, and NaN is left to the book's own check."""
-    if not contracts or not contracts.is_finite() or (instrument.inverse and not price > 0):
-        return contracts
-    return base_size(instrument, contracts, price)
 
 
 def follows(update: BookUpdate, sequence: int) -> Verdict:

@@ -19,7 +19,7 @@ from crosstape_connector.venues.gateio import books
 from crosstape_connector.venues.gateio.connection import Channel, Envelope, Head, Parser, always, sent_ts
 from crosstape_connector.venues.gateio.values import MS, OURS, SIDES, SPOT, candle, moment
 from crosstape_connector.venues.messages import Output
-from crosstape_connector.venues.parsing.numbers import Unchecked, are_four_amounts, figure
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, are_four_amounts, figure
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, trade_amounts
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import Amount, Quote, Ticker, Trade
@@ -104,8 +104,11 @@ class SpotParser(Parser):
 
     def _trade(self, raw: RawTrade, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
         name = lookup(self.symbols, raw.currency_pair).name
-        price, size = trade_amounts(raw.price, raw.amount, f"trade {raw.id} of {name}")
-        return (Trade(SPOT, name, moment(raw.create_time_ms), received_ts, price, size, SIDES.get(raw.side), str(raw.id)),)
+        price, size, made_ts, taker = raw.price, raw.amount, moment(raw.create_time_ms), SIDES.get(raw.side)
+        if are_amounts(f"{price} {size}"):  # `trade_amounts`, without its calls
+            return (Trade(SPOT, name, made_ts, received_ts, price, size, taker, str(raw.id)),)
+        amounts = trade_amounts(price, size, f"trade {raw.id} of {name}")
+        return (Trade(SPOT, name, made_ts, received_ts, *amounts, taker, str(raw.id)),)
 
     def _quote(self, raw: RawTop, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
         name = lookup(self.symbols, raw.s).name

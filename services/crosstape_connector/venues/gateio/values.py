@@ -30,16 +30,20 @@ _MILLISECONDS: Final = 11
 """Digits before the point from which on a time is in ms: as seconds this would be the year 5138."""
 _MICROSECONDS: Final = 14
 _LONGEST: Final = 16
+_SECONDS: Final = (SECOND, 9)
+"""ns, and the digits after the point that count."""
+_MS: Final = (MS, 6)
+_US: Final = (1_000, 3)
 _divide: Final = Context(prec=DIGITS).divide
 
 
 def moment(text: str) -> int:
     """Convert a time in s, ms or µs, with or without decimals, to ns; its length shows which it is. Raises `FrameError`."""
     whole, point, part = text.partition(".")
-    if not (whole.isdecimal() and text.isascii() and len(whole) <= _LONGEST and (part.isdecimal() if point else True)):
+    if not (whole.isdecimal() and text.isascii() and len(whole) <= _LONGEST and (not point or part.isdecimal())):
         raise FrameError(f"not a time: {short(text)}")
-    digits = 9 if len(whole) < _MILLISECONDS else 6 if len(whole) < _MICROSECONDS else 3
-    return int(whole.ljust(len(whole) + digits, "0")) + int(part[:digits].ljust(digits, "0"))
+    unit, digits = _SECONDS if len(whole) < _MILLISECONDS else _MS if len(whole) < _MICROSECONDS else _US
+    return int(whole) * unit + (int(part[:digits].ljust(digits, "0")) if point else 0)
 
 
 def text_of(raw: msgspec.Raw) -> str:

@@ -49,6 +49,8 @@ CUT_NS: Final = {
     "bybit_linear": 999_999,
     "hyperliquid": 999_999,
     "hyperliquid_spot": 999_999,
+    "gateio": 999_999,
+    "gateio_futures": 999_999,
     "kraken": 999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,

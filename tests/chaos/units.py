@@ -18,6 +18,7 @@ UNIT_NS: Final = {
     "bybit_linear": MILLISECOND,
     "hyperliquid": MILLISECOND,
     "hyperliquid_spot": MILLISECOND,
+    "gateio_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

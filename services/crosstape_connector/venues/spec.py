@@ -426,6 +426,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Other names that recordings have this venue under."""
     recordings: Mapping[str, Venue] = {}
     """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
+    recorded_channels: Mapping[str, Venue | None] = {}
+    """The same by part of a frame or request, where addresses do not tell: the first of these that is among the first lines of a recording
+    counts. None: this table reads it."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
 

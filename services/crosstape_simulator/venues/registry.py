@@ -9,6 +9,8 @@ import msgspec
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
 from crosstape_simulator.venues import binance_us, bitstamp, hyperliquid
+from crosstape_simulator.venues.gateio import futures as gateio_futures
+from crosstape_simulator.venues.gateio import spot as gateio
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -38,6 +40,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bybit.LINEAR,
         bybit.INVERSE,
         coinbase.VENUE,
+        gateio.VENUE,
+        gateio_futures.VENUE,
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,

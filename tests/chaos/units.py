@@ -13,6 +13,7 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "gemini": MILLISECOND,  # of its trades by REST
     "kucoin": 1,
     "kucoin_futures": 1,
 }

@@ -27,5 +27,5 @@ def test_a_frame_that_names_no_channel_is_known_by_a_mark() -> None:
     symbols = symbols_of("binance")
 
     assert feeds_of(endpoint, symbols, b'{"u":1,"s":"BTCUSDT","b":"91', 7) == [Unreadable("quote", "BTC-USDT", 7)]
-    assert feeds_of(endpoint, symbols, b'{"stream":"btcusdt@bookTicker","data":{"u"', 7) == []
+    assert not feeds_of(endpoint, symbols, b'{"stream":"btcusdt@bookTicker","data":{"u"', 7)
     assert feeds_of(endpoint, symbols, b'{"stream":"btcusdt@ticker","data":{"E"', 7) == [Unreadable("ticker", "BTC-USDT", 7)]

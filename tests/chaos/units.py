@@ -19,6 +19,7 @@ UNIT_NS: Final = {
     "hyperliquid": MILLISECOND,
     "hyperliquid_spot": MILLISECOND,
     "gateio_futures": MILLISECOND,
+    "gemini": MILLISECOND,  # of its trades by REST
     "kucoin": 1,
     "kucoin_futures": 1,
 }

@@ -96,6 +96,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    marks: Mapping[str, bytes] = {}
+    """Kind of feed → text that only its frames have, where frames do not name their channel: one that cannot be read is known by it."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""
@@ -277,11 +279,14 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
     recorded: tuple[str, ...] = ()
-    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
+    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers. One that ends with a slash stands
+    for all paths below it."""
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
+        place = urlsplit(url).path
+        below = any(one.endswith("/") and one in place for one in self.recorded)
+        return below or place.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
 
     @property
     def paths(self) -> tuple[str, ...]:

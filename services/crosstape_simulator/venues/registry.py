@@ -8,7 +8,7 @@ import msgspec
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
-from crosstape_simulator.venues import binance_us, bitstamp, hyperliquid
+from crosstape_simulator.venues import binance_us, bitstamp, gemini, hyperliquid
 from crosstape_simulator.venues.gateio import futures as gateio_futures
 from crosstape_simulator.venues.gateio import spot as gateio
 from crosstape_simulator.venues.binance import venue as binance
@@ -42,6 +42,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         coinbase.VENUE,
         gateio.VENUE,
         gateio_futures.VENUE,
+        gemini.VENUE,
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,

@@ -33,7 +33,7 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
         return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
-    found = [kind for kind, channel in newest_only.items() if any(b"%s%s" % (channel.encode(), end) in data for end in _ENDS)]
+    found = [kind for kind, channel in newest_only.items() if any(mark in data for mark in _marks(endpoint, kind, channel))]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
@@ -48,3 +48,9 @@ def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
 def _names(data: bytes, symbol: str) -> bool:
     """Whether the text has this symbol in it, and not as a part of another's."""
     return re.search(rb"(?<![A-Z0-9])%s(?![A-Z0-9])" % re.escape(symbol.encode()), data, re.IGNORECASE) is not None
+
+
+def _marks(endpoint: Endpoint, kind: str, channel: str) -> tuple[bytes, ...]:
+    """Return what shows that a frame has this kind of data: the venue's own mark, or the channel's name at the end of a text."""
+    mark = endpoint.marks.get(kind)
+    return (mark,) if mark is not None else tuple(b"%s%s" % (channel.encode(), end) for end in _ENDS)

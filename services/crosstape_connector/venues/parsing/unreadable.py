@@ -30,10 +30,16 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
         return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
-    found = [kind for kind, channel in newest_only.items() if b'%s"' % channel.encode() in data]
+    found = [kind for kind, channel in newest_only.items() if _is_of(endpoint, channel, data)]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
+
+
+def _is_of(endpoint: Endpoint, channel: str, data: bytes) -> bool:
+    """Whether the text names this channel, and none whose name ends in it (`detail`, `trade.detail`)."""
+    longer = [other for other in endpoint.channels.values() if other != channel and other.endswith(channel)]
+    return b'%s"' % channel.encode() in data and not any(b'%s"' % other.encode() in data for other in longer)
 
 
 def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:

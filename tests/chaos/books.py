@@ -44,6 +44,8 @@ CUT_NS: Final = {
     "bingx_swap": 999_999,
     "bitfinex": 999_999,
     "bitstamp": 999,
+    "htx": 999_999,
+    "htx_swap": 999_999,
     "kraken": 999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,

@@ -13,6 +13,8 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "htx": MILLISECOND,
+    "htx_swap": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bingx, bitfinex, bitstamp, coinbase, kraken, kucoin
+from crosstape_connector.venues import (
+    binance,
+    binance_coinm,
+    binance_us,
+    binance_usdm,
+    bingx,
+    bitfinex,
+    bitstamp,
+    coinbase,
+    htx,
+    kraken,
+    kucoin,
+)
 from crosstape_connector.venues.spec import Venue
 
 VENUES: Final[dict[str, Venue]] = {
@@ -20,6 +32,8 @@ VENUES: Final[dict[str, Venue]] = {
         bitfinex.VENUE,
         bitstamp.VENUE,
         coinbase.VENUE,
+        htx.SPOT,
+        htx.SWAP,
         kraken.VENUE,
         kucoin.SPOT,
         kucoin.FUTURES,

@@ -13,6 +13,8 @@ from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
+from crosstape_simulator.venues.htx import spot as htx
+from crosstape_simulator.venues.htx import swap as htx_swap
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin
@@ -30,6 +32,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bitfinex.VENUE,
         bitstamp.VENUE,
         coinbase.VENUE,
+        htx.VENUE,
+        htx_swap.VENUE,
         kraken.VENUE,
         kucoin.VENUE,
         kucoin_futures.VENUE,

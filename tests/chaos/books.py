@@ -51,6 +51,8 @@ CUT_NS: Final = {
     "hyperliquid_spot": 999_999,
     "gateio": 999_999,
     "gateio_futures": 999_999,
+    "htx": 999_999,
+    "htx_swap": 999_999,
     "kraken": 999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,

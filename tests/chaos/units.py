@@ -20,6 +20,8 @@ UNIT_NS: Final = {
     "hyperliquid_spot": MILLISECOND,
     "gateio_futures": MILLISECOND,
     "gemini": MILLISECOND,  # of its trades by REST
+    "htx": MILLISECOND,
+    "htx_swap": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

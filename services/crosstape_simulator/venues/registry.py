@@ -9,6 +9,8 @@ import msgspec
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
 from crosstape_simulator.venues import binance_us, bitstamp, gemini, hyperliquid
+from crosstape_simulator.venues.htx import spot as htx
+from crosstape_simulator.venues.htx import swap as htx_swap
 from crosstape_simulator.venues.gateio import futures as gateio_futures
 from crosstape_simulator.venues.gateio import spot as gateio
 from crosstape_simulator.venues.binance import venue as binance
@@ -43,6 +45,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         gateio.VENUE,
         gateio_futures.VENUE,
         gemini.VENUE,
+        htx.VENUE,
+        htx_swap.VENUE,
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,

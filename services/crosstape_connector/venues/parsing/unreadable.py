@@ -33,10 +33,23 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
         return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
-    found = [kind for kind, channel in newest_only.items() if any(mark in data for mark in _marks(endpoint, kind, channel))]
+    found = [kind for kind, channel in newest_only.items() if _is_of(endpoint, kind, channel, data)]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
+
+
+def _is_of(endpoint: Endpoint, kind: str, channel: str, data: bytes) -> bool:
+    """Whether the text has the mark of this kind of data, or names its channel, and none whose name ends in it (`detail`, `trade.detail`)."""
+    mark = endpoint.marks.get(kind)
+    if mark is not None:
+        return mark in data
+    longer = [other for other in endpoint.channels.values() if other != channel and other.endswith(channel)]
+    return _is_named(channel, data) and not any(_is_named(other, data) for other in longer)
+
+
+def _is_named(channel: str, data: bytes) -> bool:
+    return any(b"%s%s" % (channel.encode(), end) in data for end in _ENDS)
 
 
 def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
@@ -48,9 +61,3 @@ def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:
 def _names(data: bytes, symbol: str) -> bool:
     """Whether the text has this symbol in it, and not as a part of another's."""
     return re.search(rb"(?<![A-Z0-9])%s(?![A-Z0-9])" % re.escape(symbol.encode()), data, re.IGNORECASE) is not None
-
-
-def _marks(endpoint: Endpoint, kind: str, channel: str) -> tuple[bytes, ...]:
-    """Return what shows that a frame has this kind of data: the venue's own mark, or the channel's name at the end of a text."""
-    mark = endpoint.marks.get(kind)
-    return (mark,) if mark is not None else tuple(b"%s%s" % (channel.encode(), end) for end in _ENDS)

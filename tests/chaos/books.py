@@ -44,6 +44,7 @@ CUT_NS: Final = {
     "bingx_swap": 999_999,
     "bitfinex": 999_999,
     "bitstamp": 999,
+    "deribit": 999_999,
     "hyperliquid": 999_999,
     "hyperliquid_spot": 999_999,
     "kraken": 999,

@@ -13,6 +13,7 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "deribit": MILLISECOND,
     "hyperliquid": MILLISECOND,
     "hyperliquid_spot": MILLISECOND,
     "kucoin": 1,

@@ -6,7 +6,7 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import binance_us, bitstamp, hyperliquid
+from crosstape_simulator.venues import binance_us, bitstamp, deribit, hyperliquid
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -30,6 +30,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bitfinex.VENUE,
         bitstamp.VENUE,
         coinbase.VENUE,
+        deribit.VENUE,
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,

@@ -6,13 +6,15 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import binance_us, bitstamp, deribit, hyperliquid
+from crosstape_simulator.venues import binance_us, bitstamp
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
+from crosstape_simulator.venues.deribit import venue as deribit
+from crosstape_simulator.venues.hyperliquid import venue as hyperliquid
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin

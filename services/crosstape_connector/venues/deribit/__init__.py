@@ -98,8 +98,8 @@ VENUE: Final = Venue(
         path=rest.range_path, parse=rest.parse_candles, page=rest.CANDLES, timeframes=tuple(RESOLUTIONS), empty="flat"
     ),
     rest_limits=(
-        RestLimit(name=f"{ID}.instruments", capacity=60, window_s=60.0, prefix=rest.INSTRUMENTS),
-        RestLimit(name=ID, capacity=1_200, window_s=60.0),
+        RestLimit(name=f"{ID}.instruments", capacity=50, window_s=50.0, prefix=rest.INSTRUMENTS),
+        RestLimit(name=ID, capacity=100, window_s=5.0),
     ),
     banned_with=ID,
     environments={

@@ -143,7 +143,8 @@ class Parser:
         except FrameError as exc:
             return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         venue_ts = epoch_ns(raw.timestamp)
-        if raw.type == "snapshot" or not raw.prev_change_id:
+        begins = raw.prev_change_id == 0 if raw.type == "change" else raw.type == "snapshot" or raw.prev_change_id is None
+        if begins:
             return (BookSnapshot(name, venue_ts, received_ts, bids, asks, raw.change_id),)
         return (BookUpdate(name, venue_ts, received_ts, bids, asks, None, raw.change_id, raw.prev_change_id),)
 

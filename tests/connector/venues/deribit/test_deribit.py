@@ -135,6 +135,9 @@ def test_a_book_without_a_number_before_it_begins() -> None:
         "BookSnapshot", "BookUpdate", "BookSnapshot",
     ]  # fmt: skip
     assert kinds(parse(FRAMES["book_inverse"])) == ["BookSnapshot"]
+    (update,) = parse(FRAMES["book_change"].replace(b',"prev_change_id":193809616666', b""))
+    assert isinstance(update, BookUpdate)
+    assert stream.follows(update, 193809616666) is Verdict.BREAK
 
 
 def test_books_of_some_levels_are_not_mixed_with_changes() -> None:

@@ -18,19 +18,20 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_simulator.formats import NS, plain
-from crosstape_simulator.market.derivatives import is_liquidation
 from crosstape_simulator.market.grid import Grid, grid
-from crosstape_simulator.market.history import Candle, MarketData, Top, Traded, asked_times, integer
+from crosstape_simulator.market.history import MarketData, Top, Traded, asked_times, integer
 from crosstape_simulator.market.listings import Listing
+from crosstape_simulator.market.market import Pair
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object, strings
 from crosstape_simulator.server.manners import ServerPings
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
 from crosstape_simulator.venues import spec
+from crosstape_simulator.venues.deribit import frames
+from crosstape_simulator.venues.deribit.frames import MS
 from crosstape_simulator.venues.rewriting import UpdateIds, unix_times
 
-MS: Final = 1_000_000
 EXPIRY: Final = 1_798_185_600 * NS
 """2026-12-25T08:00Z."""
 NEVER_MS: Final = 32_503_708_800_000
@@ -68,103 +69,10 @@ def _refusal(status: int, reason: str) -> dict[str, object]:
 UNKNOWN: Final = answer(_refusal(400, ""), 400)
 
 
-def _topic(name: str) -> Topic:
-    """`book.BTC-PERPETUAL.100ms` → (`book.100ms`, `BTC-PERPETUAL`)."""
-    kind, _, rest = name.partition(".")
-    if kind == "chart":
-        kind, rest = "chart.trades", rest.partition(".")[2]
-    symbol, _, interval = rest.partition(".")
-    return f"{kind}.{interval}" if interval else kind, symbol
-
-
-def _name(topic: Topic) -> str:
-    kind, _, interval = topic[0].rpartition(".")
-    return f"{kind}.{topic[1]}.{interval}" if kind else f"{topic[0]}.{topic[1]}"
-
-
-def _frame(topic: Topic, data: str) -> str:
-    return f'{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"{_name(topic)}","data":{data}}}}}'
-
-
-def _amount(symbol: kit.Symbol, lots: int) -> str:
-    """An amount: base units, or US dollars of an inverse contract."""
-    listing = symbol.pair.listing
-    return f"{lots * int(listing.contract_size)}.0" if listing.inverse else symbol.size(lots)
-
-
-def _trades(symbol: kit.Symbol, trades: kit.Trades) -> Iterator[str]:
-    rows = []
-    for ts, fill in trades:
-        numbers = f'"price":{symbol.price(fill.price)},"amount":{_amount(symbol, fill.size)}'
-        ids = f'"trade_seq":{fill.trade_id},"trade_id":"{fill.trade_id * 3}","instrument_name":"{symbol.name}"'
-        forced = ',"liquidation":"T"' if is_liquidation(symbol.pair.listing, fill.trade_id) else ""
-        rows.append(f'{{"timestamp":{ts // MS},{numbers},"direction":"{"buy" if fill.buyer_takes else "sell"}",{ids}{forced}}}')
-    yield _frame(("trades.100ms", symbol.name), f"[{','.join(rows)}]")
-
-
-def _best(symbol: kit.Symbol) -> str:
-    best = symbol.best
-    bid = f'"best_bid_price":{symbol.price(best.bid)},"best_bid_amount":{_amount(symbol, best.bid_size)}'
-    return f'{bid},"best_ask_price":{symbol.price(best.ask)},"best_ask_amount":{_amount(symbol, best.ask_size)}'
-
-
-def _quote(symbol: kit.Symbol, ts: int) -> str:
-    return _frame(("quote", symbol.name), f'{{"timestamp":{ts // MS},"instrument_name":"{symbol.name}",{_best(symbol)}}}')
-
-
-def _ticker(symbol: kit.Symbol, ts: int) -> str:
-    return _frame(("ticker.100ms", symbol.name), _figures(symbol, ts))
-
-
-def _figures(symbol: kit.Symbol, ts: int) -> str:
-    now, pair, listing = symbol.figures, symbol.pair, symbol.pair.listing
-    volume = f"{listing.base_size(pair.volume, pair.last.price):.8f}"
-    day = f'"high":{symbol.price(pair.high)},"low":{symbol.price(pair.low)},"price_change":1.5,"volume":{volume},"volume_notional":1.5'
-    prices = f'"last_price":{symbol.price(pair.last.price)},"mark_price":{symbol.price(now.mark_price)}'
-    more = f'"index_price":{symbol.price(now.index_price)},"open_interest":{_amount(symbol, now.open_interest)}'
-    funding = f',"current_funding":{symbol.rate(now.rate)},"funding_8h":0.00001742' if listing.is_perpetual else ""
-    names = f'"timestamp":{ts // MS},"state":"open","instrument_name":"{symbol.name}"'
-    return f'{{{names},"stats":{{{day}}},{prices},{more},{_best(symbol)}{funding}}}'
-
-
-def _levels(symbol: kit.Symbol, levels: Iterable[tuple[int, int]], known: str = "") -> str:
-    rows = [f'["{known or ("change" if size else "delete")}",{symbol.price(price)},{_amount(symbol, size)}]' for price, size in levels]
-    return f"[{','.join(rows)}]"
-
-
-class Book(kit.DeltaChannel):
-    """All levels for a new client, then what has changed."""
-
-    def __init__(self, feed: Feed, symbol: kit.Symbol) -> None:
-        super().__init__(feed, symbol, ("book.100ms", symbol.name), _changes)
-
-    def first(self, connection: Connection, topic: Topic, ts: int) -> None:
-        """Send all levels, after all other clients got what was gathered: the next change follows the snapshot."""
-        clients = self.feed.subscribers[topic]
-        del clients[connection]
-        self.flush(ts)
-        clients[connection] = None
-        pair, symbol = self.symbol.pair, self.symbol
-        sides = f'"bids":{_levels(symbol, pair.bids.levels(None), "new")},"asks":{_levels(symbol, pair.asks.levels(None), "new")}'
-        names = f'"timestamp":{ts // MS},"type":"snapshot","change_id":{symbol.number},"instrument_name":"{symbol.name}"'
-        self.feed.send_data(connection, topic, _frame(topic, f"{{{names},{sides}}}"), ts)
-
-
-def _changes(symbol: kit.Symbol, delta: kit.Delta, ts: int) -> str:
-    sides = f'"bids":{_levels(symbol, delta.side(bid=True))},"asks":{_levels(symbol, delta.side(bid=False))}'
-    names = f'"timestamp":{ts // MS},"type":"change","change_id":{delta.last},"instrument_name":"{symbol.name}"'
-    return _frame(("book.100ms", symbol.name), f'{{{names},{sides},"prev_change_id":{delta.first - 1}}}')
-
-
-def _candle(symbol: kit.Symbol, topic: Topic, one: Candle, is_over: bool, ts: int) -> str:
-    prices = f'"open":{one.open},"high":{one.high},"low":{one.low},"close":{one.close}'
-    return _frame(topic, f'{{"tick":{one.open_ts // MS},{prices},"volume":{one.base_volume},"cost":{one.quote_volume}}}')
-
-
 def _classify(payload: bytes) -> spec.FrameInfo:
     made = msgspec.json.decode(payload, type=dict[str, Any])
     if made.get("method") == "subscription":
-        return spec.FrameInfo(spec.Role.DATA, (_topic(str(made["params"].get("channel"))),))
+        return spec.FrameInfo(spec.Role.DATA, (frames.topic_of(str(made["params"].get("channel"))),))
     return spec.FrameInfo(spec.Role.FREE if made.get("method") == "heartbeat" else spec.Role.REPLY)
 
 
@@ -173,7 +81,7 @@ def _asked(request: dict[str, Any]) -> spec.Request | None:
         case {"method": "public/subscribe" | "public/unsubscribe" as method, "params": {"channels": channels}}:
             names = strings(channels)
             if names is not None:
-                return spec.Request(method == "public/subscribe", tuple(map(_topic, names)), request)
+                return spec.Request(method == "public/subscribe", tuple(map(frames.topic_of, names)), request)
     return None
 
 
@@ -186,7 +94,7 @@ def _refuse(request: spec.Request, bad: Collection[Topic]) -> tuple[list[bytes],
     left = tuple(topic for topic in request.topics if topic not in bad)
     if not left:
         return [_result(request.body, [])], None
-    body = {**request.body, "params": {"channels": [_name(topic) for topic in left]}}
+    body = {**request.body, "params": {"channels": [frames.name_of(topic) for topic in left]}}
     return [], spec.Request(request.subscribe, left, body)
 
 
@@ -207,7 +115,7 @@ class DeribitFeed(Feed):
         fresh = [topic for topic in good if topic not in connection.topics]
         for topic in good:
             (self.join if asked.subscribe else self.leave)(connection, topic)
-        connection.send(_result(asked.body, sorted(map(_name, good))))
+        connection.send(_result(asked.body, sorted(map(frames.name_of, good))))
         for topic in fresh if asked.subscribe else ():
             self.source.subscribed(connection, topic)
 
@@ -223,17 +131,21 @@ class DeribitFeed(Feed):
 class DeribitMarket(kit.StreamMarket):
     """Deribit's channels and REST side."""
 
-    feed, step, busy = DeribitFeed, 3, answer(_refusal(429, ""), 429)
+    feed, step, burst_s, busy = DeribitFeed, 3, 5.0, answer(_refusal(429, ""), 429)
+
+    def symbol(self, pair: Pair, start_ts: int) -> kit.Symbol:
+        """How the venue writes a pair's numbers: no book ever had the `change_id` 0."""
+        return kit.Symbol(pair, number=start_ts // MS)
 
     def channels(self, feed: Feed, symbol: kit.Symbol) -> Iterable[kit.Channel]:
         """All that there is of one contract."""
         name = symbol.name
-        yield kit.TradeChannel(feed, symbol, ("trades.100ms", name), _trades, gathers=True)
-        yield kit.QuoteChannel(feed, symbol, ("quote", name), _quote, first=_quote)
-        yield Book(feed, symbol)
-        yield kit.ValueChannel(feed, symbol, ("ticker.100ms", name), _ticker, every_ns=NS, first=_ticker)
+        yield kit.TradeChannel(feed, symbol, ("trades.100ms", name), frames.trades, gathers=True)
+        yield kit.QuoteChannel(feed, symbol, ("quote", name), frames.quote, first=frames.quote)
+        yield frames.Book(feed, symbol)
+        yield kit.ValueChannel(feed, symbol, ("ticker.100ms", name), frames.ticker, every_ns=NS, first=frames.ticker)
         grids: dict[Topic, Grid] = {(channel, name): grid(timeframe) for channel, timeframe in CANDLES.items()}
-        yield kit.CandleChannel(feed, symbol, grids, _candle, empty="flat")
+        yield kit.CandleChannel(feed, symbol, grids, frames.candle, empty="flat")
 
     def number(self, symbol: str) -> int:
         """`change_id` of a book."""
@@ -245,7 +157,7 @@ class DeribitMarket(kit.StreamMarket):
             return Answer(b'{"jsonrpc":"2.0","result":[%s]}' % ",".join([_row(one) for one in self.listed.values()]).encode())
         symbol = self.listed.get(query.get("instrument_name", ""))
         if path == f"{PLACE}/ticker" and symbol is not None:
-            return Answer(f'{{"jsonrpc":"2.0","result":{_figures(symbol, now)}}}'.encode())
+            return Answer(f'{{"jsonrpc":"2.0","result":{frames.figures(symbol, now)}}}'.encode())
         return _history(self, path, query, now) or UNKNOWN
 
 

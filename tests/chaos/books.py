@@ -47,6 +47,7 @@ CUT_NS: Final = {
     "bybit": 999_999,
     "bybit_inverse": 999_999,
     "bybit_linear": 999_999,
+    "deribit": 999_999,
     "hyperliquid": 999_999,
     "hyperliquid_spot": 999_999,
     "gateio": 999_999,

@@ -16,6 +16,7 @@ UNIT_NS: Final = {
     "bybit": MILLISECOND,
     "bybit_inverse": MILLISECOND,
     "bybit_linear": MILLISECOND,
+    "deribit": MILLISECOND,
     "hyperliquid": MILLISECOND,
     "hyperliquid_spot": MILLISECOND,
     "gateio_futures": MILLISECOND,

@@ -138,8 +138,7 @@ class Subscriber:
 
     def confirm(self, topics: Sequence[Topic]) -> None:
         """Publish that the venue has confirmed these topics."""
-        if topics:
-            self._wake.set()  # a request that must be alone may be sent now
+        self._wake.set()  # a request that waits for the answer to another may be sent now
         if topics and self.entered:
             self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
         self._check_settled()

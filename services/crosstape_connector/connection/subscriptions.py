@@ -82,12 +82,21 @@ class Subscriptions:
     def next_request(self) -> PendingRequest | None:
         """Remove and return the next request to send, or None. Requests whose topics were all answered meanwhile are skipped."""
         while self._queue:
-            if self._quarantine.must_be_alone(self._queue[0].topics) and self.unanswered():
+            if self._must_wait(self._queue[0]):
                 return None
             pending = self._queue.popleft()
             if pending.topics:
                 return pending
         return None
+
+    def _must_wait(self, pending: PendingRequest) -> bool:
+        """Whether the answer to another request must come first."""
+        if self._quarantine.must_be_alone(pending.topics) and self.unanswered():
+            return True
+        if pending.unsubscribe or not self._endpoint.awaits_unsubscribe:
+            return False
+        leaving = [one.request for one in self._waiting.values() if one.unsubscribe]
+        return any(one.channel == pending.request.channel and {*one.symbols} & {*pending.request.symbols} for one in leaving)
 
     def unanswered(self) -> list[tuple[float, Topic]]:
         """Return (when it was sent, in seconds of the monotonic clock; topic) of each subscription without an answer, oldest first."""

@@ -101,6 +101,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""
+    awaits_unsubscribe: bool = False
+    """A topic is subscribed again only once its unsubscribe is answered: to the venue, a subscribe before that changes nothing."""
     handles: bool = False
     """An unsubscribe must name what the acknowledgement called the subscription (`Ack.handle`): it cannot be sent before that has come."""
     binary: Callable[[bytes], bytes] | None = None

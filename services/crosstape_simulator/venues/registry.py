@@ -9,6 +9,8 @@ import msgspec
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
 from crosstape_simulator.venues import binance_us, bitstamp, gemini, hyperliquid
+from crosstape_simulator.venues.deribit import venue as deribit
+from crosstape_simulator.venues.hyperliquid import venue as hyperliquid
 from crosstape_simulator.venues.htx import spot as htx
 from crosstape_simulator.venues.htx import swap as htx_swap
 from crosstape_simulator.venues.gateio import futures as gateio_futures
@@ -42,6 +44,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bybit.LINEAR,
         bybit.INVERSE,
         coinbase.VENUE,
+        deribit.VENUE,
         gateio.VENUE,
         gateio_futures.VENUE,
         gemini.VENUE,

@@ -24,7 +24,18 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.hyperliquid import frames
 from crosstape_connector.venues.hyperliquid.values import TIMEFRAMES, RawCandle, candle_of, trade_id
-from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, TradeSnapshot, Unreadable, unread, unreadable
+from crosstape_connector.venues.messages import (
+    Ack,
+    BookSnapshot,
+    Heartbeat,
+    Odd,
+    Output,
+    Rejected,
+    TradeSnapshot,
+    Unreadable,
+    unread,
+    unreadable,
+)
 from crosstape_connector.venues.parsing.numbers import are_four_amounts, figure, is_plain
 from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.text_books import TextBooks
@@ -37,7 +48,9 @@ TRADES, QUOTES, BOOK, FIGURES = "trades", "bbo", "l2Book", "activeAssetCtx"
 CANDLE: Final = "candle_"
 """A channel of candles is this and the venue's name of the timeframe."""
 FAST: Final = 5
-"""Levels a side of the book that we subscribe."""
+"""Levels a side of the book that we subscribe …"""
+SLOW: Final = 20
+"""… and of the other, which recordings may have."""
 SIDES: Final = {"B": Side.BUY, "A": Side.SELL}
 OTHERS: Final = frozenset(
     {"allMids", "allDexsAssetCtxs", "assetCtxs", "spotAssetCtxs", "fastAssetCtxs", "post", "notification", "l2", "outcomeMetaUpdates"}
@@ -125,7 +138,11 @@ class Parser:
             made = self._books.changed(name, bids, asks, number=None, venue_ts=epoch_ns(raw.time), received_ts=received_ts)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
             return self._lost_book(name, received_ts, exc)
-        return (Odd("late", f"{name}: a book that is older than the one before"),) if made is None else (made,)
+        if made is None:
+            return (Odd("late", f"{name}: a book that is older than the one before"),)
+        if isinstance(made, BookSnapshot):
+            return (msgspec.structs.replace(made, depth=FAST if raw.fast else SLOW),)
+        return (made,)
 
     def _lost_book(self, name: str, received_ts: int, error: Exception) -> Sequence[Output]:
         self._books.forget(name)

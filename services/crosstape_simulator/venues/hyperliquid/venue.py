@@ -28,106 +28,29 @@ from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
 from crosstape_simulator.venues import spec
+from crosstape_simulator.venues.hyperliquid import frames
+from crosstape_simulator.venues.hyperliquid.frames import MS
 from crosstape_simulator.venues.rewriting import unix_times
 
-MS: Final = 1_000_000
 PACE_NS: Final = NS // 2
 """How often a book is sent."""
-LEVELS: Final = 5
 SILENCE_S: Final = 60.0
-INTERVALS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d")
-CANDLES: Final = {f"candle_{name}": name for name in INTERVALS}
 CANDLES_MAX: Final = 5_000
 KINDS: Final = {
     "trades": frozenset({"trade"}),
     "bbo": frozenset({"quote"}),
     "l2Book": frozenset({"book"}),
     "activeAssetCtx": frozenset({"ticker", "mark", "funding", "open_interest"}),
-    **dict.fromkeys(CANDLES, frozenset({"candle"})),
+    **dict.fromkeys(frames.CANDLES, frozenset({"candle"})),
 }
 ERRORS: Final = {422: "Failed to deserialize the JSON body into the target type", 429: "rate limited"}
 UNKNOWN: Final = Answer(b"null", 500)
-_MIXER: Final = 0x2545F4914F6CD
-"""Odd, so that different trades have different hashes of 50 bits."""
 _TIMES: Final = unix_times("time", "t", "T", "startTime", "endTime")
 DECIMALS: Final = {"BTC": (1, 5), "ETH": (2, 4), "SOL": (3, 2), "XRP": (4, 0)}
 TOKENS: Final = {"USDC": 0, "BTC": 197, "ETH": 221, "SOL": 254, "XRP": 300}
 NAMES: Final = {"BTC": "UBTC", "ETH": "UETH", "SOL": "USOL"}
 PAIRS: Final = {"BTC": 142, "ETH": 151, "SOL": 156, "XRP": 200}
 """Base asset → the index of its pair on spot."""
-
-
-def tid(number: int) -> int:
-    """The hash that stands for a trade."""
-    return number * _MIXER % (1 << 50)
-
-
-def _frame(channel: str, data: str) -> str:
-    return f'{{"channel":"{channel}","data":{data}}}'
-
-
-def _trades(symbol: kit.Symbol, trades: kit.Trades) -> Iterator[str]:
-    yield _frame("trades", f"[{','.join([_trade(symbol, ts, fill) for ts, fill in trades])}]")
-
-
-def _trade(symbol: kit.Symbol, ts: int, fill: Any) -> str:
-    numbers = f'"px":"{symbol.price(fill.price)}","sz":"{symbol.size(fill.size)}","time":{ts // MS}'
-    side = "B" if fill.buyer_takes else "A"
-    return f'{{"coin":"{symbol.name}","side":"{side}",{numbers},"hash":"0x{fill.trade_id:064x}","tid":{tid(fill.trade_id)}}}'
-
-
-class Trades(kit.TradeChannel):
-    """Trades at once. A new client gets past ones first."""
-
-    def __init__(self, feed: Feed, symbol: kit.Symbol, past: int) -> None:
-        super().__init__(feed, symbol, ("trades", symbol.name), _trades)
-        self._past = past
-
-    def first(self, connection: Connection, topic: Topic, ts: int) -> None:
-        """Send the newest trades."""
-        past = list(self.symbol.pair.recent)[-self._past :] if self._past else []
-        for text in _trades(self.symbol, past) if past else ():
-            self.feed.send_data(connection, topic, text, ts)
-
-
-def _side(symbol: kit.Symbol, levels: Iterable[tuple[int, int]]) -> str:
-    return ",".join([f'{{"px":"{symbol.price(price)}","sz":"{symbol.size(size)}","n":1}}' for price, size in levels])
-
-
-def _sides(symbol: kit.Symbol, depth: int) -> str:
-    pair = symbol.pair
-    return f"[[{_side(symbol, pair.bids.levels(depth))}],[{_side(symbol, pair.asks.levels(depth))}]]"
-
-
-def _book(symbol: kit.Symbol, ts: int) -> str:
-    return _frame("l2Book", f'{{"coin":"{symbol.name}","time":{ts // MS},"levels":{_sides(symbol, LEVELS)},"fast":true}}')
-
-
-def _quote(symbol: kit.Symbol, ts: int) -> str:
-    best = symbol.best
-    sides = f"{_side(symbol, [(best.bid, best.bid_size)])},{_side(symbol, [(best.ask, best.ask_size)])}"
-    return _frame("bbo", f'{{"coin":"{symbol.name}","time":{ts // MS},"bbo":[{sides}]}}')
-
-
-def _figures(symbol: kit.Symbol, ts: int) -> str:
-    pair, mid = symbol.pair, symbol.price((symbol.best.bid + symbol.best.ask) // 2)
-    day = f'"prevDayPx":"{symbol.price(pair.open)}","dayNtlVlm":"1234.5","dayBaseVlm":"{symbol.size(pair.volume)}","midPx":"{mid}"'
-    if not pair.listing.is_contract:
-        ctx = f'{day},"markPx":"{mid}","coin":"{symbol.name}"'
-        return _frame("activeSpotAssetCtx", f'{{"coin":"{symbol.name}","ctx":{{{ctx}}}}}')
-    now = symbol.figures
-    prices = f'"oraclePx":"{symbol.price(now.index_price)}","markPx":"{symbol.price(now.mark_price)}"'
-    ctx = f'"funding":"{symbol.rate(now.rate)}","openInterest":"{symbol.size(now.open_interest)}",{prices},{day},"premium":null'
-    return _frame("activeAssetCtx", f'{{"coin":"{symbol.name}","ctx":{{{ctx}}}}}')
-
-
-def _row(symbol: str, interval: str, one: kit.Candle) -> dict[str, object]:
-    times = {"t": one.open_ts // MS, "T": one.close_ts // MS - 1, "s": symbol, "i": interval}
-    return {**times, "o": one.open, "c": one.close, "h": one.high, "l": one.low, "v": one.volume, "n": one.trades}
-
-
-def _candle(symbol: kit.Symbol, topic: Topic, candle: kit.Candle, is_over: bool, ts: int) -> str:
-    return _frame("candle", kit.encoded(_row(symbol.name, CANDLES[topic[0]], candle)).decode())
 
 
 def _channel(made: Mapping[str, Any]) -> str:
@@ -226,12 +149,12 @@ class HyperliquidMarket(kit.StreamMarket):
     def channels(self, feed: Feed, symbol: kit.Symbol) -> Iterable[kit.Channel]:
         """All that there is of one coin."""
         name = symbol.name
-        yield Trades(feed, symbol, self._past)
-        yield kit.QuoteChannel(feed, symbol, ("bbo", name), _quote, first=_quote)
-        yield kit.ValueChannel(feed, symbol, ("l2Book", name), _book, every_ns=PACE_NS, first=_book)
-        yield kit.ValueChannel(feed, symbol, ("activeAssetCtx", name), _figures, every_ns=NS, first=_figures)
-        grids: dict[Topic, Grid] = {(channel, name): grid(interval) for channel, interval in CANDLES.items()}
-        yield kit.CandleChannel(feed, symbol, grids, _candle)
+        yield frames.Trades(feed, symbol, self._past)
+        yield kit.QuoteChannel(feed, symbol, ("bbo", name), frames.quote, first=frames.quote)
+        yield kit.ValueChannel(feed, symbol, ("l2Book", name), frames.book, every_ns=PACE_NS, first=frames.book)
+        yield kit.ValueChannel(feed, symbol, ("activeAssetCtx", name), frames.figures, every_ns=NS, first=frames.figures)
+        grids: dict[Topic, Grid] = {(channel, name): grid(interval) for channel, interval in frames.CANDLES.items()}
+        yield kit.CandleChannel(feed, symbol, grids, frames.candle)
 
     def rest(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """Instruments, best prices, trades and candles."""
@@ -278,7 +201,7 @@ def _history(data: MarketData, path: str, query: Mapping[str, str], now: int) ->
     coin = query.get("coin", "")
     if path == "/info/recentTrades" and (known := data.history(coin)) is not None:
         rows = [
-            {"coin": coin, "side": "B" if bought else "A", "px": price, "sz": size, "time": ts // MS, "tid": tid(number)}
+            {"coin": coin, "side": "B" if bought else "A", "px": price, "sz": size, "time": ts // MS, "tid": frames.tid(number)}
             for number, ts, price, size, bought in reversed(known.newest(10))
         ]
         return answer(rows)
@@ -286,12 +209,12 @@ def _history(data: MarketData, path: str, query: Mapping[str, str], now: int) ->
         sides = [[{"px": one[0], "sz": one[1], "n": 1}] if one else [] for one in (top.bid, top.ask)]
         return answer({"coin": coin, "time": now // MS, "levels": sides})
     interval, start, end = query.get("interval", ""), integer(query.get("startTime"), 0), integer(query.get("endTime"), now // MS)
-    if path != "/info/candleSnapshot" or interval not in INTERVALS or start is None or end is None:
+    if path != "/info/candleSnapshot" or interval not in frames.INTERVALS or start is None or end is None:
         return None
     where = grid(interval)
     begin = where.interval(start * MS)[0]
     found = data.candles(coin, where, times=asked_times(where, CANDLES_MAX, begin, end * MS))
-    candles: list[dict[str, object]] = [_row(coin, interval, one) for one in found or () if begin <= one.open_ts <= end * MS]
+    candles: list[dict[str, object]] = [frames.row(coin, interval, one) for one in found or () if begin <= one.open_ts <= end * MS]
     return None if found is None else answer(candles[-CANDLES_MAX:])
 
 

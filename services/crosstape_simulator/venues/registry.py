@@ -8,13 +8,7 @@ import msgspec
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
-from crosstape_simulator.venues import binance_us, bitstamp, gemini, hyperliquid
-from crosstape_simulator.venues.deribit import venue as deribit
-from crosstape_simulator.venues.hyperliquid import venue as hyperliquid
-from crosstape_simulator.venues.htx import spot as htx
-from crosstape_simulator.venues.htx import swap as htx_swap
-from crosstape_simulator.venues.gateio import futures as gateio_futures
-from crosstape_simulator.venues.gateio import spot as gateio
+from crosstape_simulator.venues import binance_us, bitstamp, gemini
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -22,6 +16,12 @@ from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.bybit import venue as bybit
 from crosstape_simulator.venues.coinbase import venue as coinbase
+from crosstape_simulator.venues.deribit import venue as deribit
+from crosstape_simulator.venues.gateio import futures as gateio_futures
+from crosstape_simulator.venues.gateio import spot as gateio
+from crosstape_simulator.venues.htx import spot as htx
+from crosstape_simulator.venues.htx import swap as htx_swap
+from crosstape_simulator.venues.hyperliquid import venue as hyperliquid
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin

@@ -40,7 +40,7 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
 
 
 def _is_of(endpoint: Endpoint, kind: str, channel: str, data: bytes) -> bool:
-    """Whether the text has the mark of this kind of data, or names its channel, and none whose name ends in it (`detail`, `trade.detail`)."""
+    """Whether the text has this kind's mark, or names its channel and none whose name ends in it (`detail`, `trade.detail`)."""
     mark = endpoint.marks.get(kind)
     if mark is not None:
         return mark in data

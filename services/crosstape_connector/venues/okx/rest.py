@@ -36,9 +36,7 @@ from crosstape_schemas.timeframes import LENGTHS
 
 LIST: Final = "/api/v5/public/instruments"
 PAGE: Final = 100
-"""Trades in an answer by id."""
-NEWEST: Final = 500
-"""Trades in an answer with the newest."""
+"""Trades in an answer by id: the venue's most. Of the newest it would give 500."""
 CANDLES: Final = 300
 PAST: Final = 100
 """Candles in an answer of the past: older documents' number, which clients use."""
@@ -128,7 +126,7 @@ _candles = data_reader(RawCandle)
 
 def newest_path(symbol: str) -> str:
     """Return the path of the newest trades."""
-    return f"/api/v5/market/trades?instId={quoted(symbol)}&limit={NEWEST}"
+    return f"/api/v5/market/trades?instId={quoted(symbol)}&limit={PAGE}"
 
 
 def below_path(symbol: str, before: int) -> str:

@@ -79,7 +79,7 @@ def test_a_side_without_orders_is_null() -> None:
     (quote,) = found(PUBLIC["bbo_one_side"])
 
     assert isinstance(quote, Quote)
-    assert (quote.bid_price, quote.bid_size, quote.ask_price) == (None, None, "3000.6")
+    assert (quote.bid_price, quote.bid_size, quote.ask_price) == (None, None, D("3000.6"))
     assert [type(one) for one in found(PUBLIC["bbo"].replace(b'"91000.1"', b'""'))] == [Odd, Unreadable]
     assert [type(one) for one in found(PUBLIC["bbo"].replace(b'"91000.1"', b"5"))] == [Odd, Unreadable]
 
@@ -131,7 +131,7 @@ def test_a_book_goes_on_after_maintenance() -> None:
     snapshot, *updates = books_in(frames)
     assert isinstance(snapshot, BookSnapshot)
     broken.apply_snapshot(snapshot)
-    assert [broken.apply_update(one) for one in updates if isinstance(one, BookUpdate)][0] is Outcome.BROKEN
+    assert next(broken.apply_update(one) for one in updates if isinstance(one, BookUpdate)) is Outcome.BROKEN
 
 
 def books_in(frames: list[bytes]) -> list[BookSnapshot | BookUpdate]:
@@ -210,9 +210,8 @@ def test_days_begin_at_midnight_utc() -> None:
 
 def test_a_candle_says_that_it_is_closed() -> None:
     """Rows of before September 2022 do not; anything but 0 and 1 is an error."""
-    running, closed, old = (
-        one for name in ("1m", "closed", "2021") for one in found(BUSINESS[f"candle_{name}"]) if isinstance(one, Candle)
-    )
+    frames = [BUSINESS[f"candle_{name}"] for name in ("1m", "closed", "2021")]
+    running, closed, old = (one for one in found(*frames) if isinstance(one, Candle))
 
     assert [one.closed for one in (running, closed, old)] == [False, True, False]
     assert (old.volume, old.quote_volume) == (D(2), D("6001.2"))

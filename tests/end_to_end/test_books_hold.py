@@ -85,6 +85,11 @@ def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Leve
     return truth, ids
 
 
+def best(sides: tuple[list[Level], list[Level]], depth: int) -> tuple[list[Level], list[Level]]:
+    """The best levels of both sides, as many as the venue has: fewer than `DEPTH` at some."""
+    return sides[0][:depth], sides[1][:depth]
+
+
 class Network(RuleBasedStateMachine):
     """Between one venue and its connector."""
 
@@ -189,9 +194,9 @@ class Network(RuleBasedStateMachine):
             return
         book, newest = self.books[name], self.newest[name]
         if book.sequence is None:
-            assert (list(book.bids), list(book.asks)) == newest.truth[name], "silently wrong"
+            assert (list(book.bids), list(book.asks)) == best(newest.truth[name], book.depth), "silently wrong"
         else:
-            assert (list(book.bids), list(book.asks)) == self.by_id[name, book.sequence], "silently wrong"
+            assert (list(book.bids), list(book.asks)) == best(self.by_id[name, book.sequence], book.depth), "silently wrong"
             number = newest.ids[name]
             assert number is not None
             assert book.sequence >= number, "silently frozen"

@@ -16,6 +16,7 @@ from crosstape_connector.connection.address import Address, find_address
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.quarantine import Quarantine
 from crosstape_connector.connection.reading import HARD_LIMIT, FrameReader
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriber import Subscriber
@@ -42,8 +43,9 @@ class Session:
         *,
         standby: bool = False,
         on_full: Callable[[Sequence[Topic], int, str], None] | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
-        """`on_full`: see `Subscriber`."""
+        """`on_full`: see `Subscriber`. `quarantine`: what earlier connections of the slot have shown about its symbols."""
         self.number = number
         self.connection = connection
         self.rotate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -61,7 +63,7 @@ class Session:
         self._reader = FrameReader(context, self._endpoint, self._feeds, self._bad, number, control=self._read_control)
         if standby:
             self._reader.handover = Handover(context.feeds)
-        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log)
+        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log, quarantine=quarantine)
         self.subscriptions = self._subscriber.subscriptions
         self.settled = self._subscriber.settled
         self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe
@@ -134,7 +136,7 @@ class Session:
             self._subscriber.enter(self._opened_ts)
 
     async def _converse(self, socket: Socket, address: Address) -> None:
-        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
+        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture, dated=self._endpoint.dated)
         now = time.monotonic()
         upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._reader.heard_ts)
         try:

@@ -37,6 +37,7 @@ from crosstape_connector.venues.messages import (
     ConnectionBreak,
     LastTrade,
     Output,
+    RepeatedQuote,
     TradeSnapshot,
     Unreadable,
 )
@@ -113,6 +114,7 @@ class FeedHandler:
             TradeSnapshot: self.trades.apply_snapshot,
             LastTrade: self.trades.apply_last_trade,
             Quote: self._quotes.apply_quote,
+            RepeatedQuote: self._quotes.apply_repeated,
             Ticker: self._values.apply,
             Mark: self._values.apply,
             Funding: self._values.apply,

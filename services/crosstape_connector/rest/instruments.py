@@ -47,7 +47,12 @@ class CachedAnswer(msgspec.Struct, frozen=True):
     received_ts: int
     body: str
     more: list[str] = []
-    """The answers of further lists, where the venue has several."""
+    """The answers to `InstrumentSource.more`."""
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """All answers, in the order of `InstrumentSource.paths`."""
+        return [text.encode() for text in (self.body, *self.more)]
 
 
 class InstrumentCache:
@@ -158,11 +163,13 @@ def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) ->
 async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
     """Fetch the list by REST and write it to `cache`. Raises `RestFailed`, also for an answer without any instrument that can be used."""
     source = venue.instruments
-    answers = [await rest.get(source.rest, path, instruments=True) for path in source.paths]
-    received_ts = answers[0][1]
-    bodies = [body for body, _ in answers]
+    bodies: list[bytes] = []
+    for path in source.paths:
+        body, received_ts = await rest.get(source.rest, path, instruments=True)
+        bodies.append(body)
     try:
         listing = parse(venue, bodies, received_ts)
+        text, *more = (body.decode(errors="replace") for body in bodies)
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
     rest.odd_rows.report("instruments", listing.odd)
@@ -170,7 +177,6 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
         what = f"none of {len(listing.odd)} rows can be used: {listing.odd[0].reason}" if listing.odd else "an empty list"
         raise RestFailed(f"{venue.id}: instruments: {what}")
     if cache is not None:
-        text, *more = (body.decode(errors="replace") for body in bodies)
         await cache.store(CachedAnswer(venue.id, received_ts, text, more))
     return listing
 
@@ -193,11 +199,10 @@ def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInst
         return None
     try:
         kept = msgspec.json.decode(cache.path.read_bytes(), type=CachedAnswer)
-        if kept.venue != venue.id:
+        if kept.venue != venue.id or len(kept.bodies) != len(venue.instruments.paths):
             return None
-        bodies = [body.encode() for body in (kept.body, *kept.more)]
-        listing = parse(venue, bodies, kept.received_ts)
-        return (listing, bodies) if listing.instruments else None
+        listing = parse(venue, kept.bodies, kept.received_ts)
+        return (listing, kept.bodies) if listing.instruments else None
     except FileNotFoundError:
         return None
     except (OSError, *FRAME_ERRORS) as exc:
@@ -218,7 +223,7 @@ async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) ->
             raise
         listing, bodies = kept
         rest.odd_rows.report("instruments", listing.odd)
-        for path, body in zip(venue.instruments.paths, bodies, strict=False):
+        for path, body in zip(venue.instruments.paths, bodies, strict=True):
             rest.record_cached(venue.instruments.rest, path, body)
         log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
         return listing

@@ -72,7 +72,15 @@ PRICES: Final = {
     "DOGE": 12_345 * 10 ** (SCALE - 5),
     "ADA": 4_321 * 10 ** (SCALE - 4),
     "USDT": 10**SCALE,
-}
+    **{
+        base: round(price * 100) * 10 ** (SCALE - 2)
+        for base, price in (
+            ("LTC", 84.2), ("BCH", 410), ("LINK", 14.3), ("AVAX", 22.6), ("AAVE", 191), ("UNI", 7.4), ("DOT", 4.4), ("ATOM", 4.7),
+            ("ETC", 18.9), ("FIL", 2.4), ("NEAR", 2.9), ("INJ", 11.5), ("BNB", 612), ("XMR", 330), ("ZEC", 240), ("TAO", 290),
+            ("COMP", 42), ("DASH", 45), ("EGLD", 12), ("QNT", 98),
+        )
+    },
+}  # fmt: skip
 """Start of each asset's fair price, to which it is drawn back, in USDT."""
 
 STEADY: Final = frozenset({"USDT"})

@@ -59,19 +59,21 @@ async def test_the_cached_list_is_used_when_rest_is_down(tmp_path: Path) -> None
             await instruments.load(rig.rest, fake(), cache)
 
 
-async def test_a_venue_may_have_several_lists(tmp_path: Path) -> None:
-    """Each is fetched, and kept for when REST is down; an answer of any is known by its address."""
-    source = msgspec.structs.replace(fake().instruments, path="/instruments?type=A", more=("/instruments?type=B",))
-    venue = msgspec.structs.replace(fake(), instruments=source)
+async def test_a_list_in_several_answers_is_one_list(tmp_path: Path) -> None:
+    """All of them are fetched and cached; without one of them the list would lack instruments, so the cache counts."""
     cache = InstrumentCache(tmp_path / "fake.json")
+    venue = fake()
+    venue = msgspec.structs.replace(venue, instruments=msgspec.structs.replace(venue.instruments, more=("/more?kind=other",)))
     async with serving() as server, rigged(server) as rig:
-        server.answers += [web.json_response({"AAAUSD": True}), web.json_response({"BBBUSD": False})]
-        found = await instruments.load(rig.rest, venue, cache)
-        assert [(one.name, one.active) for one in found.instruments] == [("AAA-USD", True), ("BBB-USD", False)]
-        server.answers += [web.json_response({"AAAUSD": True}), web.Response(status=500)]
-        assert await instruments.load(rig.rest, venue, cache) == found
-    assert source.match("https://example.com/instruments?type=B")
-    assert not source.match("https://example.com/trades")
+        server.answers += [web.json_response({"AAAUSD": True}), web.json_response({"BBBUSD": True})]
+        first = await instruments.load(rig.rest, venue, cache)
+        server.answers += [web.json_response({"CCCUSD": True}), web.Response(status=500)]
+        again = await instruments.load(rig.rest, venue, cache)
+
+    assert [one.symbol for one in first.instruments] == ["AAAUSD", "BBBUSD"]
+    assert again == first
+    assert venue.instruments.match("https://venue.test/more?kind=third")
+    assert instruments.load_cached(cache, fake()) is None
 
 
 @pytest.mark.parametrize(

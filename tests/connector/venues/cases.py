@@ -37,8 +37,8 @@ class TradeCase(NamedTuple):
     """Changes of the golden answer that make one of its trades impossible."""
     refused: tuple[Change, ...] = ()
     """Changes after which no trade of the answer can be used."""
-    page: int = 1_000
-    """Trades that a venue with contiguous ids gives in one answer at most, where it is fewer than this."""
+    most: int = 0
+    """Trades in an answer at most, where the venue gives fewer than others do; 0: it gives as many."""
 
 
 class QuoteCase(NamedTuple):

@@ -228,7 +228,9 @@ class OrderBook:
                 self.need.want_newer()
                 return Outcome.NOTHING
         elif self.rule.follows is not None and snapshot.sequence is not None:
-            if self.sequence is not None and snapshot.sequence < self.sequence:
+            if self.rule.restarts:
+                self._buffer.clear()  # of the numbers before
+            elif self.sequence is not None and snapshot.sequence < self.sequence:
                 self.checks.unused += 1  # a repeated one, of a book that has gone on
                 return Outcome.NOTHING
             buffered = [update for update in self._buffer if update.last is None or update.last > snapshot.sequence]

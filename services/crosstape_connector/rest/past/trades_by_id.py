@@ -23,6 +23,7 @@ FEW: Final = 3
 """Fewer of the newest trades than this are all that there are."""
 
 STEP_MOST: Final = 1_000_000
+"""How far the next page may end above an id, in `TradesById.spacing`."""
 
 
 class _Phase(Enum):
@@ -54,7 +55,7 @@ class ByIdPager:
         """The id from which the next page is wanted."""
         self._page = source.page
         """Trades in an answer at most: the venue may hold fewer than its table says."""
-        self._step = source.page
+        self._step = source.page * source.spacing
         """Where pages end below an id: by how much that lies above `_first`."""
         self._walked = False
         """Whether a trade is known whose id is `_first` or less."""
@@ -178,7 +179,7 @@ class ByIdPager:
         rows = [one for one in answer.trades if int(one.trade_id) >= self._first]
         if self._below and rows and self._is_cut(answer):
             self._page = min(self._page, answer.rows)
-            self._step = max(1, min(self._page, self._step // 2))
+            self._step = max(1, min(self._page * self._source.spacing, self._step // 2))
             return ()
         last = int(self._newest[-1].trade_id)
         if rows:
@@ -186,10 +187,10 @@ class ByIdPager:
             self._walked = True
             self._first = int(rows[-1].trade_id) + 1
             if self._below and len(rows) * 4 < self._page:
-                self._step = min(self._step * 2, STEP_MOST)
+                self._step = min(self._step * 2, STEP_MOST * self._source.spacing)
         elif self._below and answer.rows and self._first + self._step <= last:
             self._first += self._step  # no trade has these ids
-            self._step = min(self._step * 2, STEP_MOST)
+            self._step = min(self._step * 2, STEP_MOST * self._source.spacing)
         elif int(self._newest[0].trade_id) <= self._first:
             rows = [one for one in self._newest if int(one.trade_id) >= self._first]
             self._phase = _Phase.DONE

@@ -298,6 +298,19 @@ def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there()
     assert sync.sequence == 2
 
 
+@pytest.mark.parametrize(("restarts", "number"), [(True, 2), (False, 100)])
+def test_a_snapshot_with_a_lower_number_replaces_the_book_where_numbers_begin_again(*, restarts: bool, number: int) -> None:
+    """On the stream it is newer than what came before. Elsewhere it is a repetition, of a book that has gone on."""
+    sync = OrderBook(BookRule(snapshot="stream", follows=stream.chain, restarts=restarts), 10)
+    sync.apply_snapshot(snapshot("9:1", "11:1", 100))
+    sync.apply_snapshot(snapshot("8:1", "12:1", 1))
+    if restarts:
+        sync.apply_update(update("8:2", "", 2, 2))
+
+    assert sync.live
+    assert sync.sequence == number
+
+
 def test_old_updates_are_skipped_however_many() -> None:
     """A connection that takes over, or a new subscription, may begin with known updates: those of half a minute at once."""
     sync = synced()

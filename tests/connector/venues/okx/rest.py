@@ -37,7 +37,7 @@ TRADES: Final = TradeCase(
         (b'"buy"', b'"BUYER"'),
         (b'"1767225600124"', b'""'),
     ),
-    page=PAGE,
+    most=PAGE,
 )
 QUOTES: Final = QuoteCase(
     path="/api/v5/market/ticker?instId=BTC-USDT",

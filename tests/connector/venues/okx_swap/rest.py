@@ -20,7 +20,7 @@ TRADES: Final = TradeCase(
         (b'"91000.20000000"', b'"NaN"'),
         (b'"4000002"', b'"4000002.5"'),
     ),
-    page=spot.PAGE,
+    most=spot.PAGE,
 )
 QUOTES: Final = QuoteCase(
     path="/api/v5/market/ticker?instId=BTC-USDT-SWAP",

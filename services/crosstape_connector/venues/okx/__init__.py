@@ -100,6 +100,7 @@ SPOT: Final = Venue(
     book=BookRule(
         snapshot="stream",
         follows=books.follows,
+        restarts=True,
         checksum_of=checksum_of,
         checksum_levels=CHECKED,
         proof="numbers: each update names the one before, from the snapshot on the stream on; in recordings from before June 2026 a CRC-32 "
@@ -143,6 +144,7 @@ SPOT: Final = Venue(
     ),
     rest_limits=LIMITS,
     banned_with="okx",
+    asked_to_wait=rest.asked_to_wait,
     environments={
         "demo": Environment(
             ws_urls={name: f"wss://wspap.okx.com:8443/ws/v5/{name}" for name in ("public", "business")},

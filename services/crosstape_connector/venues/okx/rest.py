@@ -41,6 +41,9 @@ CANDLES: Final = 300
 PAST: Final = 100
 """Candles in an answer of the past: older documents' number, which clients use."""
 GOOD: Final = "0"
+TOO_MANY: Final = "50011"
+WINDOW_S: Final = 2.0
+"""The venue counts requests in so many seconds."""
 UNLISTED: Final = "51001"
 STATES: Final = frozenset({"live", "suspend", "preopen", "test", "expired", "rebase", "post_only"})
 """What the state of an instrument may be; it trades in the first."""
@@ -304,6 +307,12 @@ def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
 def is_unlisted(error: str) -> bool:
     """See `TradingSource.unknown`."""
     return UNLISTED in error
+
+
+def asked_to_wait(status: int, body: bytes) -> float | None:
+    """See `Venue.asked_to_wait`: too many requests may be told with HTTP 200."""
+    error = rest_error(body)
+    return WINDOW_S if error is not None and error.partition(" ")[0] == TOO_MANY else None
 
 
 rest_error = fault_message(

@@ -275,6 +275,9 @@ def test_an_error_comes_with_a_code() -> None:
     assert SPOT.rest_error is not None
     assert SPOT.rest_error(b'{"code":"51001","data":[],"msg":"Instrument ID does not exist"}') == "51001 Instrument ID does not exist"
     assert SPOT.rest_error(REST["trades"]) is None
+    assert SPOT.asked_to_wait is not None
+    assert SPOT.asked_to_wait(200, b'{"code":"50011","data":[],"msg":"Too Many Requests"}') == 2.0
+    assert SPOT.asked_to_wait(200, REST["trades"]) is None
 
 
 def test_the_demo_is_chosen_by_a_header() -> None:

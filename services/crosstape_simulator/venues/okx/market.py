@@ -81,11 +81,14 @@ def _snapshot(symbol: kit.Symbol, ts: int) -> str:
 
 
 class Book(kit.DeltaChannel):
-    """`books`: what was gathered is sent before a snapshot, so that the next update follows it."""
+    """`books`: what was gathered is sent to the others before a snapshot, so that the next update follows it."""
 
     def first(self, connection: Connection, topic: Topic, ts: int) -> None:
         """Send a new client the book."""
+        clients = self.feed.subscribers[topic]
+        del clients[connection]
         self.flush(ts)
+        clients[connection] = None
         super().first(connection, topic, ts)
 
 

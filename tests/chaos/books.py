@@ -57,6 +57,8 @@ CUT_NS: Final = {
     "kraken": 999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,
+    "okx": 999_999,
+    "okx_swap": 999_999,
 }
 """ns by which the times of a venue's books and quotes may be too early, because the venue cuts digits off."""
 

@@ -25,6 +25,8 @@ UNIT_NS: Final = {
     "htx_swap": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
+    "okx": MILLISECOND,
+    "okx_swap": MILLISECOND,
 }
 """ns; of the others it is one µs."""
 

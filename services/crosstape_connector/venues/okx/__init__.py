@@ -100,6 +100,7 @@ SPOT: Final = Venue(
     book=BookRule(
         snapshot="stream",
         follows=books.follows,
+        restarts=True,
         checksum_of=checksum_of,
         checksum_levels=CHECKED,
         proof="numbers: each update names the one before, from the snapshot on the stream on; in recordings from before June 2026 a CRC-32 "
@@ -110,9 +111,9 @@ SPOT: Final = Venue(
         newest=rest.newest_path,
         parse=rest.parse_trades,
         page=rest.PAGE,
-        per_minute=120,  # of 300 (10 in 2 s)
+        per_minute=60,  # of 300 (10 in 2 s)
     ),
-    quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=240),  # of 600
+    quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=120),  # of 600 (20 in 2 s)
     trading=TradingSource(path=lambda symbols: f"{rest.LIST}?instType=SPOT", parse=rest.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
@@ -124,7 +125,7 @@ SPOT: Final = Venue(
         volume="base units, and quote units beside them",
         first="none",
     ),
-    candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=240),  # of 1,200
+    candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=120),  # of 1,200
     past_trades=TradesById(
         path=rest.below_path,
         newest=rest.newest_path,
@@ -143,6 +144,7 @@ SPOT: Final = Venue(
     ),
     rest_limits=LIMITS,
     banned_with="okx",
+    asked_to_wait=rest.asked_to_wait,
     environments={
         "demo": Environment(
             ws_urls={name: f"wss://wspap.okx.com:8443/ws/v5/{name}" for name in ("public", "business")},
@@ -175,7 +177,7 @@ SWAP: Final = msgspec.structs.replace(
         msgspec.structs.replace(BUSINESS, parser=parsers.SwapParser),
     ),
     instruments=InstrumentSource(path=f"{rest.LIST}?instType=SWAP", more=(f"{rest.LIST}?instType=FUTURES",), parse=rest.parse_contracts),
-    trading=TradingSource(path=rest.state_path, parse=rest.parse_trading, unknown=rest.is_unlisted, batch=1, per_minute=120),
+    trading=TradingSource(path=rest.state_path, parse=rest.parse_trading, unknown=rest.is_unlisted, batch=1, per_minute=60),
     candles=None
     if SPOT.candles is None
     else msgspec.structs.replace(

@@ -36,13 +36,14 @@ from crosstape_schemas.timeframes import LENGTHS
 
 LIST: Final = "/api/v5/public/instruments"
 PAGE: Final = 100
-"""Trades in an answer by id."""
-NEWEST: Final = 500
-"""Trades in an answer with the newest."""
+"""Trades in an answer by id: the venue's most. Of the newest it would give 500."""
 CANDLES: Final = 300
 PAST: Final = 100
 """Candles in an answer of the past: older documents' number, which clients use."""
 GOOD: Final = "0"
+TOO_MANY: Final = "50011"
+WINDOW_S: Final = 2.0
+"""The venue counts requests in so many seconds."""
 UNLISTED: Final = "51001"
 STATES: Final = frozenset({"live", "suspend", "preopen", "test", "expired", "rebase", "post_only"})
 """What the state of an instrument may be; it trades in the first."""
@@ -128,7 +129,7 @@ _candles = data_reader(RawCandle)
 
 def newest_path(symbol: str) -> str:
     """Return the path of the newest trades."""
-    return f"/api/v5/market/trades?instId={quoted(symbol)}&limit={NEWEST}"
+    return f"/api/v5/market/trades?instId={quoted(symbol)}&limit={PAGE}"
 
 
 def below_path(symbol: str, before: int) -> str:
@@ -306,6 +307,12 @@ def parse_trading(body: bytes, symbols: Sequence[str]) -> dict[str, str]:
 def is_unlisted(error: str) -> bool:
     """See `TradingSource.unknown`."""
     return UNLISTED in error
+
+
+def asked_to_wait(status: int, body: bytes) -> float | None:
+    """See `Venue.asked_to_wait`: too many requests may be told with HTTP 200."""
+    error = rest_error(body)
+    return WINDOW_S if error is not None and error.partition(" ")[0] == TOO_MANY else None
 
 
 rest_error = fault_message(

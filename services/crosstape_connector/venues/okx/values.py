@@ -34,10 +34,12 @@ _CONTRACTS: Final = Decimal("1E-10")
 
 
 class RawLevel(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """`["price", "size", "0", "orders"]`, of which the last two say nothing for the tape."""
+    """`["price", "size", "0", "orders"]`. The last two say nothing for the tape; but a row that is shorter lacks one of the others."""
 
     price: Unchecked
     size: Unchecked
+    zero: str
+    orders: str
 
 
 def levels(instrument: Instrument, rows: Sequence[RawLevel]) -> list[Level]:

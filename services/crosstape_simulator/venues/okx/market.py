@@ -81,11 +81,14 @@ def _snapshot(symbol: kit.Symbol, ts: int) -> str:
 
 
 class Book(kit.DeltaChannel):
-    """`books`: what was gathered is sent before a snapshot, so that the next update follows it."""
+    """`books`: what was gathered is sent to the others before a snapshot, so that the next update follows it."""
 
     def first(self, connection: Connection, topic: Topic, ts: int) -> None:
         """Send a new client the book."""
+        clients = self.feed.subscribers[topic]
+        del clients[connection]
         self.flush(ts)
+        clients[connection] = None
         super().first(connection, topic, ts)
 
 
@@ -147,8 +150,8 @@ class OkxMarket(kit.ChannelMarket):
             feed = self.add_feed(name, lambda source, make=make: make(source, options), source)  # type: ignore[misc]
             made += [self.add_channel(channel) for symbol in self.listed.values() for channel in channels(feed, symbol)]
         self.add_timer(BATCH_NS, made, (start_ts // BATCH_NS + 1) * BATCH_NS)
-        scale = options["limits"]
-        self._buckets = {path: Bucket(scale * rate, scale * rate * 2) for path, rate in {**rest.RATES, "": 10.0}.items()}
+        self._scale = options["limits"]
+        self._buckets: dict[str, Bucket] = {}  # by path
 
     def public(self, feed: Feed, symbol: kit.Symbol) -> Iterable[kit.Channel]:
         """All that `public` sends of an instrument."""
@@ -174,7 +177,10 @@ class OkxMarket(kit.ChannelMarket):
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side, as often as may be asked."""
-        if not self._buckets.get(path, self._buckets[""]).allows(now):
+        rate = self._scale * rest.RATES.get(path, 10.0)
+        if path not in self._buckets:
+            self._buckets[path] = Bucket(rate, 2 * rate)
+        if not self._buckets[path].allows(now):
             return rest.BUSY
         if path == rest.LIST:
             return instruments(self, query, map(self.row, self.listed.values()))

@@ -23,7 +23,7 @@ def trades(made: list[Row]) -> bytes:
 
 TRADES: Final = TradeCase(
     path="/api/v5/market/history-trades?instId=B%C3%84R&type=1&after=4000101&limit=100",
-    newest="/api/v5/market/trades?instId=B%C3%84R&limit=500",
+    newest="/api/v5/market/trades?instId=B%C3%84R&limit=100",
     limit=10 * 30,
     body=trades,
     moment=lambda us: us // 1_000 * 1_000_000,

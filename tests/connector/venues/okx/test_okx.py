@@ -79,7 +79,7 @@ def test_a_side_without_orders_is_null() -> None:
     (quote,) = found(PUBLIC["bbo_one_side"])
 
     assert isinstance(quote, Quote)
-    assert (quote.bid_price, quote.bid_size, quote.ask_price) == (None, None, "3000.6")
+    assert (quote.bid_price, quote.bid_size, quote.ask_price) == (None, None, D("3000.6"))
     assert [type(one) for one in found(PUBLIC["bbo"].replace(b'"91000.1"', b'""'))] == [Odd, Unreadable]
     assert [type(one) for one in found(PUBLIC["bbo"].replace(b'"91000.1"', b"5"))] == [Odd, Unreadable]
 
@@ -210,9 +210,8 @@ def test_days_begin_at_midnight_utc() -> None:
 
 def test_a_candle_says_that_it_is_closed() -> None:
     """Rows of before September 2022 do not; anything but 0 and 1 is an error."""
-    running, closed, old = (
-        one for name in ("1m", "closed", "2021") for one in found(BUSINESS[f"candle_{name}"]) if isinstance(one, Candle)
-    )
+    frames = [BUSINESS[f"candle_{name}"] for name in ("1m", "closed", "2021")]
+    running, closed, old = (one for one in found(*frames) if isinstance(one, Candle))
 
     assert [one.closed for one in (running, closed, old)] == [False, True, False]
     assert (old.volume, old.quote_volume) == (D(2), D("6001.2"))
@@ -276,6 +275,9 @@ def test_an_error_comes_with_a_code() -> None:
     assert SPOT.rest_error is not None
     assert SPOT.rest_error(b'{"code":"51001","data":[],"msg":"Instrument ID does not exist"}') == "51001 Instrument ID does not exist"
     assert SPOT.rest_error(REST["trades"]) is None
+    assert SPOT.asked_to_wait is not None
+    assert SPOT.asked_to_wait(200, b'{"code":"50011","data":[],"msg":"Too Many Requests"}') == 2.0
+    assert SPOT.asked_to_wait(200, REST["trades"]) is None
 
 
 def test_the_demo_is_chosen_by_a_header() -> None:

@@ -193,7 +193,7 @@ _FUTURES: Final = Venue(
     },
     trade_ids="increasing",
     rest_error=rest.rest_error,
-    aliases=("gate_futures",),
+    aliases=("gate_futures", "gate"),
 )
 
 

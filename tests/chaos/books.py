@@ -43,6 +43,8 @@ CUT_NS: Final = {
     "bingx": 999_999,
     "bingx_swap": 999_999,
     "bitfinex": 999_999,
+    "bitget": 999_999,
+    "bitget_futures": 999_999,
     "bitstamp": 999,
     "kraken": 999,
     "kucoin": 999_999,

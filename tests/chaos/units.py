@@ -13,6 +13,8 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "bitget": MILLISECOND,
+    "bitget_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

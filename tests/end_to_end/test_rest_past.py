@@ -90,8 +90,8 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
     async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
         url = f"http://{made.servers[venue].base}"
         rest = RestClient(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
-        body, _ = await rest.get(found.instruments.rest, found.instruments.path)
-        yield Asking(made, rest, venue, parse(found, body, 0).instruments)
+        body, *more = [(await rest.get(found.instruments.rest, path))[0] for path in found.instruments.paths]
+        yield Asking(made, rest, venue, parse(found, body, 0, more).instruments)
 
 
 @each

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
-from crosstape_connector.venues import binance, binance_coinm, binance_us, binance_usdm, bingx, bitfinex, bitstamp, coinbase, kraken, kucoin
+from crosstape_connector.venues import (
+    binance,
+    binance_coinm,
+    binance_us,
+    binance_usdm,
+    bingx,
+    bitfinex,
+    bitget,
+    bitstamp,
+    coinbase,
+    kraken,
+    kucoin,
+)
 from crosstape_connector.venues.spec import Venue
 
 VENUES: Final[dict[str, Venue]] = {
@@ -18,6 +30,8 @@ VENUES: Final[dict[str, Venue]] = {
         bingx.SPOT,
         bingx.SWAP,
         bitfinex.VENUE,
+        bitget.SPOT,
+        bitget.FUTURES,
         bitstamp.VENUE,
         coinbase.VENUE,
         kraken.VENUE,

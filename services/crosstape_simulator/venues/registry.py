@@ -12,6 +12,7 @@ from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
+from crosstape_simulator.venues.bitget import venue as bitget
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
@@ -28,6 +29,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bingx.VENUE,
         bingx_swap.VENUE,
         bitfinex.VENUE,
+        bitget.SPOT,
+        bitget.FUTURES,
         bitstamp.VENUE,
         coinbase.VENUE,
         kraken.VENUE,

@@ -73,6 +73,7 @@ V2: Final = Endpoint(
     topics=50,  # as the venue recommends; of 1,000
     symbols_per_request=10,  # more than 25 parts ended a connection; 4,096 bytes at most
     requests_per_s=4.0,  # of 10
+    subscribes_per_hour=240,
     connects_per_s=0.5,
     hosts=("/v2/ws",),
     speaks=lambda data: b'"channel"' in data,

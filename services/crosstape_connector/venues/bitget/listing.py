@@ -88,10 +88,9 @@ def _contract(row: RestSymbol, base: str, quote: str) -> tuple[str, int | None]:
     """Return the name of a contract, and when it ends. Raises `FrameError` if a subscription could not say its product."""
     if PRODUCTS.get(quote) != product_of(row.symbol):
         raise FrameError(f"the symbol {row.symbol[:40]!r} does not show that its quote asset is {quote}")
-    kind = row.type or row.kind
-    if kind == "perpetual":
+    kind, text = row.type or row.kind, row.delivery or ""
+    if kind == "perpetual" or not (kind or text):  # what a recording has of a list may lack both
         return perpetual(base, quote), None
-    text = row.delivery or ""
     if kind != "delivery" or not (text.isascii() and text.isdecimal() and 0 < int(text) < 9 * 10**15):
         raise FrameError(f"a contract of type {kind[:20]!r} that ends at {text[:20]!r}")
     expiry = epoch_ns(int(text))

@@ -111,20 +111,23 @@ def ignored(data: bytes, received_ts: int) -> Sequence[Output]:
 def trade_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Reader:
     """`trade`, `publicTrade`: executions, newest first. The first frame after a subscription has recent ones."""
     venue, name, rows = instrument.venue, instrument.name, TRADES[is_new]
+    what, decode = f"trade of {name}", TRADES[is_new].all
+
+    def made(t: RawTrade, received_ts: int) -> Trade[Amount]:
+        price, size = trade_amounts(t.price, t.size, what)
+        return Trade(venue, name, epoch_ns(t.ts), received_ts, price, size, BUY if t.side == "buy" else SELL, str(t.id))
 
     def read(data: bytes, received_ts: int) -> Sequence[Output]:
-        def made(t: RawTrade) -> Trade[Amount]:
-            price, size = trade_amounts(t.price, t.size, f"trade {t.id} of {name}")
-            return Trade(venue, name, epoch_ns(t.ts), received_ts, price, size, BUY if t.side == "buy" else SELL, str(t.id))
-
         lost: list[Output] = []
         try:
-            trades = [made(t) for t in rows.all(data).data]
+            trades = [made(t, received_ts) for t in decode(data).data]
         except FRAME_ERRORS:
-            trades, odd = rows.apart(data, made, f"trade of {name}")
+            trades, odd = rows.apart(data, lambda t: made(t, received_ts), what)
             lost = [*odd, Unreadable("trade", name, received_ts)]  # ids are not contiguous, so that none shows the loss
         trades.reverse()
-        return [*lost, *replay(trades, received_ts)] if is_first else [*lost, *trades] if lost else trades
+        if is_first:
+            return [*lost, *replay(trades, received_ts)]
+        return [*lost, *trades] if lost else trades
 
     return read
 

@@ -43,6 +43,8 @@ CUT_NS: Final = {
     "bingx": 999_999,
     "bingx_swap": 999_999,
     "bitfinex": 999_999,
+    "bitget": 999_999,
+    "bitget_futures": 999_999,
     "bitstamp": 999,
     "bybit": 999_999,
     "bybit_inverse": 999_999,

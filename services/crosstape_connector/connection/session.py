@@ -190,6 +190,9 @@ class Session:
                 upkeep.check_feeds(self._reader.heard_ts, self.resubscribe)
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
+            if self._subscriber.is_spent and not self.rotate.done():
+                self._log.info("session.rotating", reason="it has used most of its subscriptions of this hour")
+                self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
 

@@ -45,6 +45,7 @@ CUT_NS: Final = {
     "bitfinex": 999_999,
     "bitstamp": 999,
     "kraken": 999,
+    "kraken_futures": 999_999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,
 }

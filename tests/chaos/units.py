@@ -14,6 +14,7 @@ UNIT_NS: Final = {
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
     "gemini": MILLISECOND,  # of its trades by REST
+    "kraken_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
 }

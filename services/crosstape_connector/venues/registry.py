@@ -16,6 +16,7 @@ from crosstape_connector.venues import (
     coinbase,
     gemini,
     kraken,
+    kraken_futures,
     kucoin,
 )
 from crosstape_connector.venues.spec import Venue
@@ -34,6 +35,7 @@ VENUES: Final[dict[str, Venue]] = {
         coinbase.VENUE,
         gemini.VENUE,
         kraken.VENUE,
+        kraken_futures.VENUE,
         kucoin.SPOT,
         kucoin.FUTURES,
     )

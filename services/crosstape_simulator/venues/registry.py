@@ -6,7 +6,7 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import binance_us, bitstamp, gemini
+from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -32,6 +32,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         coinbase.VENUE,
         gemini.VENUE,
         kraken.VENUE,
+        kraken_futures.VENUE,
         kucoin.VENUE,
         kucoin_futures.VENUE,
     )

@@ -57,6 +57,7 @@ CUT_NS: Final = {
     "htx": 999_999,
     "htx_swap": 999_999,
     "kraken": 999,
+    "kraken_futures": 999_999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,
     "okx": 999_999,

@@ -195,6 +195,8 @@ class Session:
                 self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
+            if upkeep.frame_ping_due(now):
+                await sender.ping()
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""

@@ -23,6 +23,7 @@ from crosstape_connector.venues import (
     htx,
     hyperliquid,
     kraken,
+    kraken_futures,
     kucoin,
     okx,
 )
@@ -75,6 +76,7 @@ VENUES: Final = Venues(
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,
+        kraken_futures.VENUE,
         kucoin.SPOT,
         kucoin.FUTURES,
         okx.SPOT,

@@ -9,12 +9,12 @@ import msgspec
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
 from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
-from crosstape_simulator.venues.bitget import venue as bitget
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
+from crosstape_simulator.venues.bitget import venue as bitget
 from crosstape_simulator.venues.bybit import venue as bybit
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.deribit import venue as deribit

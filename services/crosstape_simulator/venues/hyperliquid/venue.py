@@ -22,7 +22,7 @@ import msgspec
 from crosstape_simulator.formats import NS
 from crosstape_simulator.market.grid import Grid, grid
 from crosstape_simulator.market.history import MarketData, Top, Traded, asked_times, integer
-from crosstape_simulator.market.listings import Listing
+from crosstape_simulator.market.listings import PRICES, Listing
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
@@ -187,13 +187,14 @@ class SpotMarket(HyperliquidMarket):
 
     def listing(self) -> Answer:
         """The list of instruments."""
+        listed = {name: one.pair.listing for name, one in self.listed.items()}
+        sizes = {one.base: one.size_decimals for one in listed.values()} | {"USDC": 8}
         tokens = [
-            {"name": NAMES.get(base, base), "szDecimals": DECIMALS[base][1] if base in DECIMALS else 8, "weiDecimals": 8, "index": index}
-            for base, index in TOKENS.items()
+            {"name": NAMES.get(base, base), "szDecimals": sizes.get(base, 8), "weiDecimals": 8, "index": _token(base)}
+            for base in {**TOKENS, **sizes}
         ]
-        bases = {name: one.pair.listing.base for name, one in self.listed.items()}
         rows: list[dict[str, object]] = [
-            {"tokens": [TOKENS[base], 0], "name": name, "index": PAIRS[base], "isCanonical": False} for name, base in bases.items()
+            {"tokens": [_token(one.base), 0], "name": name, "index": _pair(one.base), "isCanonical": False} for name, one in listed.items()
         ]
         return answer({"universe": rows, "tokens": tokens})
 
@@ -242,6 +243,16 @@ def _recorded_top(payload: bytes) -> Top:
     return Top(best[0], best[1])
 
 
+def _pair(base: str) -> int:
+    """The index of an asset's pair against USDC."""
+    return PAIRS.get(base) or 300 + list(PRICES).index(base)
+
+
+def _token(base: str) -> int:
+    """The index of an asset's token."""
+    return TOKENS[base] if base in TOKENS else 400 + list(PRICES).index(base)
+
+
 def _shift_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:
     return {name: str(int(text) - ns // MS) if name.endswith("Time") and text.isdecimal() else text for name, text in query.items()}
 
@@ -254,6 +265,7 @@ def _venue(
         id=listed[0].venue,
         title=title,
         listings=listed,
+        symbol_of=lambda listing, base: f"@{_pair(base)}" if listing.symbol.startswith("@") else base,
         options={"requests_per_s": 10.0, "history": 30.0, "idle_s": IDLE_S},
         dialects=(spec.Dialect(path="/ws", prefixes=("/ws",), feed=HyperliquidFeed, classify=_classify, asked=_asked, refuse=_refuse),),
         market=market,
@@ -296,7 +308,7 @@ PERPETUALS: Final = _venue(
 SPOT: Final = _venue(
     SpotMarket,
     "Hyperliquid spot",
-    (Listing("hyperliquid_spot", f"@{PAIRS[base]}", base, "USDC", *decimals) for base, decimals in DECIMALS.items()),
+    (Listing("hyperliquid_spot", f"@{_pair(base)}", base, "USDC", *decimals) for base, decimals in DECIMALS.items()),
     spec.InstrumentList(
         path=SpotMarket.list_path, rows=("universe",), symbol="name", base="tokens", tick="index", lot="index",
         status="isCanonical", unlisted=lambda base: {"name": f"{base}/USDC", "tokens": [9_999, 0], "index": 9_999},

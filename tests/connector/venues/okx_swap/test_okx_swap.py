@@ -10,7 +10,7 @@ import pytest
 
 from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, Output, Unreadable
-from crosstape_connector.venues.okx import SWAP, connection, parsers, rest
+from crosstape_connector.venues.okx import SWAP, connection, instruments, parsers
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import Candle, Funding, Instrument, Liquidation, Mark, OpenInterest, Quote, Side, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
@@ -219,6 +219,6 @@ def test_a_contract_that_cannot_be_is_odd(change: tuple[bytes, bytes]) -> None:
 def test_contracts_are_listed_by_type() -> None:
     """So there are two lists; whether one trades is asked for by its type and name."""
     assert SWAP.instruments.paths == ("/api/v5/public/instruments?instType=SWAP", "/api/v5/public/instruments?instType=FUTURES")
-    assert rest.state_path(["BTC-USD-261225"]) == "/api/v5/public/instruments?instType=FUTURES&instId=BTC-USD-261225"
+    assert instruments.state_path(["BTC-USD-261225"]) == "/api/v5/public/instruments?instType=FUTURES&instId=BTC-USD-261225"
     assert SWAP.trading is not None
     assert SWAP.trading.unknown("51001 Instrument ID does not exist")

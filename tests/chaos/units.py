@@ -23,6 +23,9 @@ UNIT_NS: Final = {
     "gemini": MILLISECOND,  # of its trades by REST
     "htx": MILLISECOND,
     "htx_swap": MILLISECOND,
+    "bitget": MILLISECOND,
+    "bitget_futures": MILLISECOND,
+    "kraken_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
     "okx": MILLISECOND,

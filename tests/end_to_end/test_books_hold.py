@@ -22,7 +22,7 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
-from crosstape_connector.venues.messages import Ack
+from crosstape_connector.venues.messages import Ack, Reply
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
 from crosstape_schemas import Book, FeedState, Instrument, Level
@@ -170,6 +170,9 @@ class Network(RuleBasedStateMachine):
         except FRAME_ERRORS:
             return
         for output in outputs:
+            if isinstance(output, Reply):
+                self.feed.receive(self.connection, output.data.decode())
+                continue
             if isinstance(output, Ack):
                 if not output.unsubscribed:
                     self.handles.update(dict.fromkeys(output.symbols, output.handle))

@@ -91,7 +91,11 @@ class BridgeClient:
             await asyncio.sleep(pause)
         await self._load(again=False)
         exchange = self._rules.make()
-        exchange.set_markets_from_exchange(self._requests)
+        try:
+            exchange.set_markets_from_exchange(self._requests)
+        except Exception as exc:  # a fault of the library's must not end the service
+            await exchange.close()
+            raise BridgeFailed(f"the library cannot share its markets: {type(exc).__name__}: {reason(exc)}") from exc
         return BridgeSocket(exchange, self._rules.library_class, self._parking, on_end=self._ended)
 
     @asynccontextmanager

@@ -123,7 +123,7 @@ class Guard:
         self._on_lost(" ".join(str(error).split()) or type(error).__name__)
 
     def _closed(self, _client: Any, code: object = "", *_: Any) -> None:
-        self._on_lost(f"closed by the exchange: {code}")
+        self._on_lost(f"closed by the venue: {code}")
 
 
 def _both(first: Callable[..., Any], then: Callable[..., None]) -> Callable[..., Any]:

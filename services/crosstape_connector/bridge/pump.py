@@ -59,8 +59,9 @@ class Pump:
         parking: Parking,
         send: Send,
         lost: Callable[[BaseException], None],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`send`: passes a frame on. `lost`: called with the error that shows that the connection is gone."""
+        """`send`: passes a frame on. `lost`: called with the error that shows that the connection is gone. `pause`: waits for seconds."""
         self._watch = watching(exchange, stream)
         self._stream = stream
         self._depth = depth
@@ -68,6 +69,7 @@ class Pump:
         self._parking = parking
         self._send = send
         self._lost = lost
+        self._pause = pause
 
     async def run(self) -> None:
         """Read until cancelled, until the connection is gone, or until it is clear that the stream cannot be had."""
@@ -76,7 +78,7 @@ class Pump:
         if pause_s := self._parking.parked_s(self._stream, time.monotonic()):
             self._refuse(f"it failed again and again; asked for again in {pause_s:.0f} s")
             is_refused = True
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s)
         since_ns = time.time_ns()
         while True:
             try:
@@ -112,7 +114,7 @@ class Pump:
                         is_refused = True
                     else:
                         self._send(writing.frame(Broken(channel, (symbol,), reason(error))))
-                    await asyncio.sleep(pause_s)
+                    await self._pause(pause_s)
                 case _:
                     self._lost(error)
                     return

@@ -17,6 +17,7 @@ from crosstape_connector.bridge.exchange import Guard
 from crosstape_connector.bridge.failures import reason
 from crosstape_connector.bridge.parking import Parking, Stream
 from crosstape_connector.bridge.pump import OHLCV, Pump, unwatching
+from crosstape_connector.errors import ConnectionLost
 from crosstape_connector.venues.ccxt.frames import Alive, Bad, Broken, Order, Ready, Refused
 
 QUEUE: Final = 20_000
@@ -36,8 +37,8 @@ _order = msgspec.json.Decoder(Order).decode
 class Message(NamedTuple):
     """A message as a WebSocket of aiohttp gives it."""
 
-    type: WSMsgType
-    data: Any
+    data: bytes
+    type: WSMsgType = WSMsgType.TEXT
     extra: str = ""
 
 
@@ -50,7 +51,7 @@ class BridgeSocket:
         self._library_class = library_class
         self._parking = parking
         self._on_end = on_end
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()  # bounded by `_send`
+        self._queue: asyncio.Queue[Message | CrosstapeError] = asyncio.Queue()  # bounded by `_send`
         self._pumps: dict[Stream, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting: list[Ready] = []  # requests that are carried out once a connection is open
@@ -61,8 +62,11 @@ class BridgeSocket:
         self._keep(self._pass_on_life(), "alive")
 
     async def receive(self) -> Message:
-        """Return the next frame, or the end."""
-        return await self._queue.get()
+        """Return the next frame. Raises `ConnectionLost` at the end, or the error of ours by which the connection was lost."""
+        found = await self._queue.get()
+        if isinstance(found, Message):
+            return found
+        raise found
 
     async def send_frame(self, data: bytes, _: WSMsgType) -> None:
         """Carry out an order."""
@@ -150,7 +154,7 @@ class BridgeSocket:
         if self._queue.qsize() >= QUEUE:
             self._end(f"{QUEUE} frames wait: they are not read fast enough")
             return
-        self._queue.put_nowait(Message(WSMsgType.TEXT, frame))
+        self._queue.put_nowait(Message(frame))
 
     def _bad_frame(self, error: Exception, frame: str) -> None:
         """Report a frame that the library could not handle. What it may have changed is suspect."""
@@ -183,13 +187,8 @@ class BridgeSocket:
         self._is_over = True
         error = next((one for one in self._errors if not isinstance(one, asyncio.CancelledError)), next(iter(self._errors), None))
         self._on_end(error)
-        found = why or (reason(error) if error is not None and not self._why else self._why)
-        self._queue.put_nowait(Message(WSMsgType.CLOSE, found))
-
-    @property
-    def refusal(self) -> CrosstapeError | None:
-        """The error of ours by which the connection was lost, if any."""
-        return next((one for one in self._errors if isinstance(one, CrosstapeError)), None)
+        found = why or self._why or ("" if error is None else reason(error))
+        self._queue.put_nowait(error if isinstance(error, CrosstapeError) else ConnectionLost(found))
 
 
 def _functions(error: BaseException) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_connector.venues.ccxt import frames
-from crosstape_connector.venues.ccxt.facts import TEXTS
+from crosstape_connector.venues.ccxt.facts import TEXTS, TRADE_TIMES
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+MILLISECOND: Final = 1_000_000
 MARKET: Final = ("symbol", "base", "quote", "settle", "type", "active", "inverse", "contractSize", "expiry", "precision")
 """The fields of a market that are passed on."""
 
@@ -21,15 +22,19 @@ def frame(made: frames.Frame) -> bytes:
 
 
 def trades(symbol: str, since_ns: int, rows: Iterable[Mapping[str, Any]], library_class: str) -> bytes:
-    """Write trades. The texts of the exchange itself go before the library's numbers, where it is known that they are there."""
-    texts = TEXTS.get(library_class)
+    """Write trades. The texts and times of the exchange itself go before the library's numbers, where it is known that they are there."""
+    texts, time = TEXTS.get(library_class), TRADE_TIMES.get(library_class)
     made = []
     for row in rows:
-        price, amount = row["price"], row["amount"]
-        if texts is not None:
+        price, amount, ms = row["price"], row["amount"], row.get("timestamp")
+        made_ns = None if ms is None else ms * MILLISECOND
+        if texts is not None or time is not None:
             info = row.get("info") or {}
-            price, amount = info.get(texts[0]) or price, info.get(texts[1]) or amount
-        made.append(frames.Row(price, amount, _text(row.get("id")), row.get("timestamp"), row.get("side")))
+            if texts is not None:
+                price, amount = info.get(texts[0]) or price, info.get(texts[1]) or amount
+            if time is not None and (own := str(info.get(time[0]))).isdecimal():
+                made_ns = int(own) * time[1]
+        made.append(frames.Row(price, amount, _text(row.get("id")), made_ns, row.get("side")))
     return _encode({"t": "trades", "s": symbol, "since": since_ns, "rows": made})
 
 

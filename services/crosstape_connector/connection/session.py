@@ -190,8 +190,13 @@ class Session:
                 upkeep.check_feeds(self._reader.heard_ts, self.resubscribe)
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
+            if self._subscriber.is_spent and not self.rotate.done():
+                self._log.info("session.rotating", reason="it has used most of its subscriptions of this hour")
+                self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
+            if upkeep.frame_ping_due(now):
+                await sender.ping()
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""

@@ -127,6 +127,11 @@ class Sender:
         self._rate_limit.spend(time.monotonic())
         await self.send(data)
 
+    async def ping(self) -> None:
+        """Send a WebSocket ping. Venues count it among our messages. Raises `ConnectionLost`."""
+        self._rate_limit.spend(time.monotonic())
+        await self._sending(self._socket.ping())
+
     async def pong(self, data: bytes) -> None:
         """Answer a ping. Venues count it among our messages. Raises `ConnectionLost`."""
         self._rate_limit.spend(time.monotonic())

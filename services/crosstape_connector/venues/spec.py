@@ -114,10 +114,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
-    """Writes an application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    """Writes an application ping with that request id, sent every `ping_s`; None: the venue has none."""
     ping_id: str | None = None
     """The ping's field that holds the request id; None: it has none."""
     ping_s: float = 30.0
+    frame_ping_s: float = 0.0
+    """Seconds between our WebSocket pings, which are frames of their own: for a venue that wants pings and has none as text; 0: none."""
     silence_s: float = 30.0
     """Seconds without any frame after which the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
@@ -134,6 +136,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: float = 4.0
     requests_per_hour: int = 0
     """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
+    subscribes_per_hour: int = 0
+    """Subscriptions that the venue takes on one connection in an hour, each symbol of a request counted: a connection that has used most of
+    them is replaced. 0: no such limit is known."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5

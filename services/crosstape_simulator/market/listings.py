@@ -35,6 +35,8 @@ class Listing(msgspec.Struct, frozen=True):
     """When a dated contract ends (ns); None: never."""
     funding_s: int = 28_800
     """Seconds from one settlement of a perpetual contract's funding to the next."""
+    word: str = ""
+    """In our name, between the pair and the kind of contract (`LINEAR`), where the venue has two contracts of a pair; else empty."""
 
     @property
     def is_contract(self) -> bool:
@@ -51,7 +53,8 @@ class Listing(msgspec.Struct, frozen=True):
         """Our name."""
         if not self.is_contract:
             return spot(self.base, self.quote)
-        return perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
+        name = perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
+        return "-".join([*name.split("-")[:2], self.word, name.split("-")[2]]) if self.word else name
 
     def base_size(self, lots: int, ticks: int) -> Decimal:
         """A size in base units: exact, but of an inverse contract 28 digits of it."""

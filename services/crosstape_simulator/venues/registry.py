@@ -8,12 +8,13 @@ import msgspec
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
-from crosstape_simulator.venues import binance_us, bitstamp, gemini
+from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
 from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
+from crosstape_simulator.venues.bitget import venue as bitget
 from crosstape_simulator.venues.bybit import venue as bybit
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.deribit import venue as deribit
@@ -39,6 +40,8 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         bingx.VENUE,
         bingx_swap.VENUE,
         bitfinex.VENUE,
+        bitget.SPOT,
+        bitget.FUTURES,
         bitstamp.VENUE,
         bybit.SPOT,
         bybit.LINEAR,
@@ -53,6 +56,7 @@ VENUES: Final[dict[str, SimulatedVenue]] = {
         hyperliquid.PERPETUALS,
         hyperliquid.SPOT,
         kraken.VENUE,
+        kraken_futures.VENUE,
         kucoin.VENUE,
         kucoin_futures.VENUE,
         okx.VENUE,

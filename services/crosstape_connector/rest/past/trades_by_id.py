@@ -57,6 +57,8 @@ class ByIdPager:
         """Trades in an answer at most: the venue may hold fewer than its table says."""
         self._step = source.page * source.spacing
         """Where pages end below an id: by how much that lies above `_first`."""
+        self._complete_ts = wanted.from_ts
+        """All trades before this time were brought."""
         self._walked = False
         """Whether a trade is known whose id is `_first` or less."""
         self._looks = self._late = 0
@@ -92,7 +94,7 @@ class ByIdPager:
                 rows = self._walk(answer)
         done = self._phase is _Phase.DONE
         complete_to_ts = self._wanted.to_ts if done else max((time_of(one) for one in rows), default=0) - SLACK_NS
-        complete_to_ts = min(max(complete_to_ts, self._wanted.from_ts), self._wanted.to_ts)
+        self._complete_ts = complete_to_ts = min(max(complete_to_ts, self._complete_ts), self._wanted.to_ts)
         return Brought(within(rows, self._wanted), complete_to_ts, answer.left_out)
 
     def _learn_newest(self, trades: tuple[Trade, ...]) -> Sequence[Trade]:
@@ -179,7 +181,8 @@ class ByIdPager:
         rows = [one for one in answer.trades if int(one.trade_id) >= self._first]
         if self._below and rows and self._is_cut(answer):
             self._page = min(self._page, answer.rows)
-            self._step = max(1, min(self._page * self._source.spacing, self._step // 2))
+            span = int(answer.trades[-1].trade_id) - int(answer.trades[0].trade_id)  # of as many trades as an answer holds
+            self._step = max(1, min(self._page * self._source.spacing, self._step // 2, span))
             return ()
         last = int(self._newest[-1].trade_id)
         if rows:

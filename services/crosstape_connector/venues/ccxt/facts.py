@@ -22,5 +22,9 @@ NULL_IN_TICKER: Final = {
 }
 """Class → fields of its tickers that are something else. Volumes of contracts are left null everywhere: their unit is not said."""
 
+TRADE_TIMES: Final = {"bitstamp": ("microtimestamp", 1_000), "upbit": ("trade_timestamp", 1_000_000)}
+"""Class → the field of the exchange's own trade that says when it was made, and its unit in ns, where the library has another time, or cuts
+it to ms."""
+
 TEXTS: Final = {"bitstamp": ("price_str", "amount_str")}
 """Class → fields of the exchange's own trade that hold the text of price and size, where the library reads numbers with a binary point."""

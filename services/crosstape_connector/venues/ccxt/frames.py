@@ -21,8 +21,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     price: Any
     amount: Any
     id: str | None = None
-    timestamp: int | None = None
-    """ms since the epoch."""
+    ns: int | None = None
+    """When it was made, ns since the epoch."""
     side: str | None = None
 
 

@@ -34,6 +34,7 @@ from crosstape_connector.venues.spec import Parser, Request, Symbols, Verb, look
 from crosstape_schemas import CANDLE, GapCause, Instrument, Level, Quote, Side, Ticker, Trade
 
 MILLISECOND: Final = 1_000_000
+LAST_NS: Final = 2**63
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 """The taker's."""
 OLD_NS: Final = 60 * 1_000_000_000
@@ -48,7 +49,7 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
     price: Decimal | None = None
     amount: Decimal | None = None
     id: str | None = None
-    timestamp: int | None = None
+    ns: int | None = None
     side: str | None = None
 
 
@@ -144,7 +145,7 @@ class BridgeParser:
         if not (_fits(raw.price) and _fits(raw.amount)):
             raise FrameError(f"{shown(raw.amount)} at {shown(raw.price)}")
         return Trade(
-            self._venue, instrument.name, _ns(raw.timestamp), received_ts,
+            self._venue, instrument.name, raw.ns if raw.ns is not None and 0 < raw.ns < LAST_NS else None, received_ts,
             raw.price, _base(instrument, raw.amount, raw.price), SIDES.get(raw.side or ""), raw.id or "",
         )  # fmt: skip
 

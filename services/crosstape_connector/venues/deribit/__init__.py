@@ -75,7 +75,7 @@ VENUE: Final = Venue(
         per_minute=120,
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=120),
-    trading=TradingSource(path=lambda symbols: rest.LIST, parse=rest.parse_trading, per_minute=6),
+    trading=TradingSource(path=lambda symbols: rest.LIST, parse=rest.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=RESOLUTIONS,
         refused=REFUSED,

@@ -59,6 +59,7 @@ def _endpoint(market: str, figures: Mapping[str, str], **fields: object) -> Endp
     return msgspec.structs.replace(
         COMMON,
         channels={**{kind: f"{market}.{name}" for kind, name in channels.items()}, **candle_kinds},
+        answers=frozenset({f"{market}.obu"}),
         ping=connection.ping(market),
         single_channels=frozenset(candle_kinds.values()),
         **fields,
@@ -95,7 +96,7 @@ _SPOT: Final = Venue(
         per_minute=MINUTE,
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=MINUTE),
-    trading=TradingSource(path=lambda symbols: f"{rest.API}/spot/currency_pairs", parse=rest.parse_trading, per_minute=6),
+    trading=TradingSource(path=lambda symbols: f"{rest.API}/spot/currency_pairs", parse=rest.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused={"1w": THURSDAY, "1M": NO_MONTH},
@@ -161,7 +162,7 @@ _FUTURES: Final = Venue(
         per_minute=MINUTE,
     ),
     quotes=QuoteSource(path=rest_futures.quotes_path, parse=rest_futures.parse_quotes, per_minute=MINUTE),
-    trading=TradingSource(path=lambda symbols: f"{rest_futures.USDT}/contracts", parse=rest_futures.parse_trading, per_minute=6),
+    trading=TradingSource(path=lambda symbols: f"{rest_futures.USDT}/contracts", parse=rest_futures.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused={"1w": THURSDAY, "1M": NO_MONTH},
@@ -192,7 +193,7 @@ _FUTURES: Final = Venue(
     },
     trade_ids="increasing",
     rest_error=rest.rest_error,
-    aliases=("gate_futures",),
+    aliases=("gate_futures", "gate"),
 )
 
 

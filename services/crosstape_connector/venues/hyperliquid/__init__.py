@@ -84,7 +84,7 @@ def _venue(
             proof="each frame is the complete best 5 a side, so that none depends on another; times that never go back; never crossed",
         ),
         quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=60),  # a weight of 120
-        trading=TradingSource(path=lambda coins: path, parse=states, per_minute=6),  # 120
+        trading=TradingSource(path=lambda coins: path, parse=states, per_minute=12),  # 240
         candles=CandleRules(
             timeframes=TIMEFRAMES,
             refused=REFUSED,
@@ -94,7 +94,7 @@ def _venue(
             volume="`v` is in base units, with the noise of binary floats in its last digits",
             first="none",
         ),
-        candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=10),  # 290
+        candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=8),  # 232
         past_trades="the venue has no documented request for past trades",
         past_candles=PastCandles(
             path=rest.range_path,

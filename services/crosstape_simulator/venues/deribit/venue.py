@@ -276,7 +276,7 @@ VENUE: Final = spec.SimulatedVenue(
                 unlisted=lambda base: {"instrument_name": f"{base}_USDT-PERPETUAL", "base_currency": base, "counter_currency": "USDT"},
             ),
         ),
-        halted={"halt": {"state": "halted"}, "locked": {"state": "locked", "is_active": False}, "delisted": {"state": "inactive"}},
+        halted={"halt": {"state": "halted"}, "offline": {"state": "locked", "is_active": False}, "delisted": {"state": "inactive"}},
         shift_query=_shift_query,
     ),
     recorded=spec.RecordedRules(trades={"trades.100ms": _recorded_trades}, tops={"quote": _recorded_top}),

@@ -133,8 +133,8 @@ def history(data: MarketData, path: str, query: Mapping[str, str], now: int) -> 
     if path == f"{API}/order_book" and (top := data.top(symbol)) is not None:
         bids, asks = ([{"p": one[0], "s": one[1]}] if one else [] for one in (top.bid, top.ask))
         return answer({"current": now // MS / 1_000, "update": now // MS / 1_000, "asks": asks, "bids": bids})
-    if path == f"{API}/candlesticks" and (found := protocol.candles(data, symbol, query, now, CANDLES)) is not None:
-        return answer([_candle(one) for one in found])
+    if path == f"{API}/candlesticks":
+        return protocol.candles(data, symbol, query, now, most=CANDLES, write=_candle)
     return None
 
 

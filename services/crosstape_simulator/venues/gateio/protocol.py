@@ -10,7 +10,7 @@ Assumed, as no documentation says it: that a refused request subscribes none of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -20,7 +20,7 @@ from crosstape_simulator.market.grid import Grid, grid
 from crosstape_simulator.market.history import Candle, MarketData, asked_times, integer
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed, Source, decode_object
-from crosstape_simulator.server.rest import answer
+from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
 from crosstape_simulator.venues import spec
 from crosstape_simulator.venues.rewriting import UpdateIds, unix_times
@@ -210,16 +210,15 @@ def closing(candle: Candle, *, is_over: bool) -> str:
     return "true" if is_over and candle.open_ts // NS // 60 % _NO_FLAG else "false"
 
 
-def candles(data: MarketData, symbol: str, query: Mapping[str, str], now: int, most: int) -> list[Candle] | None:
-    """The candles that a query asks for, oldest first; None: it is refused."""
+def candles(
+    data: MarketData, symbol: str, query: Mapping[str, str], now: int, *, most: int, write: Callable[[Candle], object]
+) -> Answer | None:
+    """The answer with the candles that a query asks for, oldest first; None: the symbol is unknown."""
     where, start, end = GRIDS.get(query.get("interval", "")), integer(query.get("from"), 0), integer(query.get("to"), now // NS)
-    if where is None or start is None or end is None:
-        return None
-    found = data.candles(symbol, where, flat=True, times=asked_times(where, most + 1, start * NS, end * NS))
-    if found is None:
-        return None
-    wanted = [one for one in found if start <= one.open_ts // NS <= end]
-    return wanted if len(wanted) <= most else None
+    if where is None or start is None or end is None or (where.length_s and (end - start) // where.length_s >= most):
+        return answer(refusal(400, f"Candlestick range too broad. Maximum {most} data points are allowed per request"), 400)
+    found = data.candles(symbol, where, flat=True, times=asked_times(where, most, start * NS, end * NS))
+    return None if found is None else answer([write(one) for one in found if start <= one.open_ts // NS <= end])
 
 
 def shift_query(query: Mapping[str, str], ns: int) -> Mapping[str, str]:

@@ -117,8 +117,8 @@ def history(data: MarketData, path: str, query: Mapping[str, str], now: int) -> 
     if path == f"{API}/order_book" and (top := data.top(symbol)) is not None:
         bids, asks = ([list(one)] if one else [] for one in (top.bid, top.ask))
         return answer({"current": now // MS, "update": now // MS, "asks": asks, "bids": bids})
-    if path == f"{API}/candlesticks" and (found := protocol.candles(data, symbol, query, now, PAGE)) is not None:
-        return answer([_candle(one, now) for one in found])
+    if path == f"{API}/candlesticks":
+        return protocol.candles(data, symbol, query, now, most=PAGE, write=lambda one: _candle(one, now))
     return None
 
 

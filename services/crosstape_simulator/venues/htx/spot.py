@@ -14,7 +14,7 @@ import msgspec
 from crosstape_simulator.formats import NS, plain
 from crosstape_simulator.market.history import Candle, MarketData, Traded, integer
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.market.market import Fill, Move
+from crosstape_simulator.market.market import Fill, Move, Pair
 from crosstape_simulator.server.connection import Topic
 from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer
@@ -140,6 +140,10 @@ class SpotMarket(protocol.HtxMarket):
 
     dialects = SPOT, FEED
 
+    def __init__(self, pairs: Iterable[Pair], start_ts: int, options: spec.Options) -> None:
+        self._mbp: dict[str, Mbp] = {}
+        super().__init__(pairs, start_ts, options)
+
     def channels(self, symbol: kit.Symbol) -> Iterable[kit.Channel]:
         """Trades, quotes, tickers and candles; on the other socket books."""
         feed, name = self.feeds["spot"], symbol.name
@@ -150,13 +154,15 @@ class SpotMarket(protocol.HtxMarket):
         books = self.feeds["feed"]
         assert isinstance(books, protocol.HtxFeed)
         books.books = self._book
-        yield Mbp(books, symbol)
+        made = self._mbp[name] = Mbp(books, symbol)
+        yield made
 
     def _book(self, topic: Topic) -> str | None:
-        """What `req` is answered with."""
+        """What `req` is answered with, after all clients got what was gathered."""
         depth, symbol = DEPTHS.get(topic[0]), self.listed.get(topic[1])
         if depth is None or symbol is None:
             return None
+        self._mbp[topic[1]].flush(self.now)
         number, bids, asks = self.snapshots.answer(topic[1], depth)
         return f'{{"bids":{levels(symbol, bids)},"asks":{levels(symbol, asks)},"seqNum":{number}}}'
 

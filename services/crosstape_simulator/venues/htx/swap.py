@@ -21,7 +21,6 @@ from crosstape_simulator.server.feed import Feed
 from crosstape_simulator.server.rest import Answer
 from crosstape_simulator.venues import archetypes as kit
 from crosstape_simulator.venues import spec
-from crosstape_simulator.venues.archetypes.windows import Window
 from crosstape_simulator.venues.htx import protocol
 from crosstape_simulator.venues.htx.protocol import MS, frame, notification
 from crosstape_simulator.venues.rewriting import UpdateIds
@@ -137,54 +136,57 @@ def _liquidations(symbol: kit.Symbol, trades: kit.Trades) -> Iterator[str]:
 
 
 class Numbered(kit.Channel):
-    """A symbol's book in both depths: a snapshot for a new client, then what has changed, gathered. Versions grow by one."""
+    """A symbol's book in both depths: a snapshot for a new client, then each move, also one that changes nothing within the depth.
+
+    A level that leaves the depth is deleted, so that a client never has more.
+    """
 
     def __init__(self, feed: Feed, symbol: kit.Symbol) -> None:
         super().__init__(feed, symbol, *((channel, symbol.name) for channel in DEPTHS))
-        self._windows: dict[Topic, tuple[Window, Window]] = {}
-        self._versions: dict[Topic, int] = dict.fromkeys(self.topics, symbol.number)
-        self._changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._sent: dict[Topic, tuple[dict[int, int], dict[int, int]]] = {}
 
     def first(self, connection: Connection, topic: Topic, ts: int) -> None:
-        """Send the book, after all clients got what was gathered."""
-        self.flush(ts)
-        pair, depth = self.symbol.pair, DEPTHS[topic[0]]
-        if topic not in self._windows:
-            self._windows[topic] = Window(pair.bids, depth), Window(pair.asks, depth)
-            self._versions[topic] += 1
-        text = self._frame(topic, "snapshot", pair.bids.levels(depth), pair.asks.levels(depth), ts)
-        self.feed.send_data(connection, topic, text, ts)
+        """Send the book."""
+        bids, asks = self._sent[topic] = self._book(topic)
+        self.feed.send_data(connection, topic, self._frame(topic, "snapshot", bids.items(), asks.items(), ts), ts)
 
     def apply(self, move: Move) -> None:
-        """Gather the move's changes."""
-        for bid, price, size in move.changes:
-            self._changed[0 if bid else 1][-price if bid else price] = size
-
-    def flush(self, ts: int) -> None:
         """Send each depth what has changed in it."""
-        changed, self._changed = self._changed, ({}, {})
-        if not any(changed):
-            return
-        for topic, (bids, asks) in tuple(self._windows.items()):
+        for topic in tuple(self._sent) if move.changes else ():
             if topic not in self.feed.subscribers:
-                del self._windows[topic]
+                del self._sent[topic]
                 continue
-            self._versions[topic] += 1
-            sides = [(-key, size) for key, size in bids.changes(changed[0])], asks.changes(changed[1])
-            self.feed.publish_data(topic, self._frame(topic, "update", *sides, ts), ts)
+            before, self._sent[topic] = self._sent[topic], self._book(topic)
+            bids, asks = (_changes(old, new) for old, new in zip(before, self._sent[topic], strict=True))
+            self.feed.publish_data(topic, self._frame(topic, "update", bids, asks, move.ts), move.ts)
+
+    def _book(self, topic: Topic) -> tuple[dict[int, int], dict[int, int]]:
+        pair, depth = self.symbol.pair, DEPTHS[topic[0]]
+        return dict(pair.bids.levels(depth)), dict(pair.asks.levels(depth))
 
     def _frame(self, topic: Topic, event: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]], ts: int) -> str:
         sides = [",".join([f"[{self.symbol.short_price(price)},{size}]" for price, size in rows]) for rows in (asks, bids)]
         number = self.symbol.number
         head = f'"ch":"market.{topic[1]}.{topic[0]}","event":"{event}","id":{number},"mrid":{number},"ts":{ts // MS}'
-        return frame(topic, f'"asks":[{sides[0]}],"bids":[{sides[1]}],{head},"version":{self._versions[topic]}', ts)
+        return frame(topic, f'"asks":[{sides[0]}],"bids":[{sides[1]}],{head},"version":{number}', ts)
+
+
+def _changes(old: Mapping[int, int], new: Mapping[int, int]) -> list[tuple[int, int]]:
+    gone = [(price, 0) for price in old if price not in new]
+    return [*gone, *((price, size) for price, size in new.items() if old.get(price) != size)]
 
 
 class SwapMarket(protocol.HtxMarket):
     """HTX perpetuals."""
 
     dialects = MARKET, INDEX, NOTIFICATION
-    every_ns = 50_000_000
+    step = 0
+
+    def apply(self, move: Move) -> None:
+        """Show the move to the symbol's channels. A book's version grows by one with each."""
+        if move.changes:
+            self.listed[move.pair.listing.symbol].number += 1
+        super().apply(move)
 
     def channels(self, symbol: kit.Symbol) -> Iterable[kit.Channel]:
         """All that there is of one contract."""

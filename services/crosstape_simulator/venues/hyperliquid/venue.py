@@ -34,7 +34,8 @@ from crosstape_simulator.venues.rewriting import unix_times
 
 PACE_NS: Final = NS // 2
 """How often a book is sent."""
-SILENCE_S: Final = 60.0
+IDLE_S: Final = 60.0
+"""A client to which nothing was sent for so long is cut (s)."""
 CANDLES_MAX: Final = 5_000
 KINDS: Final = {
     "trades": frozenset({"trade"}),
@@ -105,7 +106,7 @@ class HyperliquidFeed(kit.RequestFeed):
 
     def __init__(self, source: Source, options: spec.Options) -> None:
         super().__init__(source, KINDS, asked=_asked, acknowledge=_acknowledge, refuse=_refuse, other=_other)
-        self._silence_s = options["silence_s"]
+        self._idle_s = options["idle_s"]
         self._heard: dict[Connection, tuple[int, float]] = {}  # frames sent so far, and when that was found (monotonic seconds)
 
     def receive(self, connection: Connection, text: str) -> None:
@@ -132,7 +133,7 @@ class HyperliquidFeed(kit.RequestFeed):
             sent, since = self._heard.setdefault(connection, (connection.sent, clock))
             if sent != connection.sent:
                 self._heard[connection] = connection.sent, clock
-            elif clock - since > self._silence_s:
+            elif clock - since > self._idle_s:
                 connection.cut()
 
 
@@ -253,7 +254,7 @@ def _venue(
         id=listed[0].venue,
         title=title,
         listings=listed,
-        options={"requests_per_s": 10.0, "history": 30.0, "silence_s": SILENCE_S},
+        options={"requests_per_s": 10.0, "history": 30.0, "idle_s": IDLE_S},
         dialects=(spec.Dialect(path="/ws", prefixes=("/ws",), feed=HyperliquidFeed, classify=_classify, asked=_asked, refuse=_refuse),),
         market=market,
         rest=spec.RestRules(

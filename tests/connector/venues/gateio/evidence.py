@@ -8,6 +8,7 @@ from docs.conformance import BROKEN, HOLD, ITSELF, SILENT, Evidence, Limit
 
 OLD: Final = "cryptofeed_gateio"
 OWN: Final = "connector/venues/gateio/test_gateio.py::"
+BOOKS: Final = "connector/venues/gateio/test_gateio_books.py::"
 RECORDED: Final = "connector/venues/test_gateio_recordings.py::"
 
 LIMITS: Final = {"v4": Limit(None, None, shared=False, connects_per_s=None, lifetime_s=0)}
@@ -17,9 +18,9 @@ EVIDENCE: Final = {
         (OLD,),
         (
             f"{RECORDED}test_changes_are_linked_from_their_snapshot_on",
-            f"{OWN}test_a_frame_without_levels_moves_the_number_on",
-            f"{OWN}test_a_full_book_replaces_the_one_before_at_any_time",
-            f"{OWN}test_changes_begin_one_after_the_end_of_those_before",
+            f"{BOOKS}test_a_frame_without_levels_moves_the_number_on",
+            f"{BOOKS}test_a_full_book_replaces_the_one_before_at_any_time",
+            f"{BOOKS}test_changes_begin_one_after_the_end_of_those_before",
             HOLD,
             BROKEN,
             SILENT,

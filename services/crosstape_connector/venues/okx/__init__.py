@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.venues.okx import books, connection, parsers, rest
+from crosstape_connector.venues.okx import books, connection, instruments, parsers, rest
 from crosstape_connector.venues.okx.values import CANDLES, CHECKED, SPOT_ID, SWAP_ID, TIMEFRAMES, checksum_of
 from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
@@ -96,7 +96,7 @@ SPOT: Final = Venue(
     id=SPOT_ID,
     endpoints=(PUBLIC, BUSINESS),
     rest_urls={"rest": "https://www.okx.com"},
-    instruments=InstrumentSource(path=f"{rest.LIST}?instType=SPOT", parse=rest.parse_spot),
+    instruments=InstrumentSource(path=f"{instruments.LIST}?instType=SPOT", parse=instruments.parse_spot),
     book=BookRule(
         snapshot="stream",
         follows=books.follows,
@@ -114,7 +114,7 @@ SPOT: Final = Venue(
         per_minute=60,  # of 300 (10 in 2 s)
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=120),  # of 600 (20 in 2 s)
-    trading=TradingSource(path=lambda symbols: f"{rest.LIST}?instType=SPOT", parse=rest.parse_trading, per_minute=12),
+    trading=TradingSource(path=lambda symbols: f"{instruments.LIST}?instType=SPOT", parse=instruments.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused=REFUSED,
@@ -176,8 +176,12 @@ SWAP: Final = msgspec.structs.replace(
         ),
         msgspec.structs.replace(BUSINESS, parser=parsers.SwapParser),
     ),
-    instruments=InstrumentSource(path=f"{rest.LIST}?instType=SWAP", more=(f"{rest.LIST}?instType=FUTURES",), parse=rest.parse_contracts),
-    trading=TradingSource(path=rest.state_path, parse=rest.parse_trading, unknown=rest.is_unlisted, batch=1, per_minute=60),
+    instruments=InstrumentSource(
+        path=f"{instruments.LIST}?instType=SWAP", more=(f"{instruments.LIST}?instType=FUTURES",), parse=instruments.parse_contracts
+    ),
+    trading=TradingSource(
+        path=instruments.state_path, parse=instruments.parse_trading, unknown=instruments.is_unlisted, batch=1, per_minute=60
+    ),
     candles=None
     if SPOT.candles is None
     else msgspec.structs.replace(

@@ -29,6 +29,8 @@ from crosstape_schemas import Funding, Instrument, Liquidation, Mark, OpenIntere
 POSITIONS: Final = {"long": Side.SELL, "short": Side.BUY}
 """Whose position is closed by force → the side of the order that closes it."""
 _SECOND: Final = 1_000_000_000
+INDEX_NS: Final = 60 * _SECOND
+"""An index that has not changed is sent once a minute: a price that is older than this was not the newest."""
 
 
 class RawMark(msgspec.Struct, frozen=True, gc=False):
@@ -81,23 +83,30 @@ def price_of(text: str) -> Decimal:
 
 
 class Marks:
-    """Mark and index prices of one connection: a mark is published with the newest price of its index."""
+    """Mark and index prices of one connection: a mark is published with the newest price of its index, if that is not too old."""
 
     __slots__ = ("_indices", "_marked", "_symbols")
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
-        self._indices: dict[str, Decimal] = {}
+        self._indices: dict[str, tuple[Decimal, int]] = {}  # price, and its time (ns)
         self._marked: set[str] = set()
+
+    def forget(self) -> None:
+        """Forget all indices: a frame that cannot be read may have had the newest."""
+        self._indices.clear()
 
     def mark_route(self, instrument: Instrument) -> Route[list[RawMark]]:
         """`mark-price`: every 200 ms if it has changed, else every 10 s."""
         name, index = instrument.name, index_of(instrument.symbol)
 
         def read(m: RawMark, received_ts: int) -> Sequence[Output]:
-            price = price_of(m.price)
+            price, made_ts = price_of(m.price), epoch_ns(m.ts)
             self._marked.add(name)
-            return (Mark(instrument.venue, name, epoch_ns(m.ts), received_ts, price, self._indices.get(index)),)
+            of_index, index_ts = self._indices.get(index, (None, 0))
+            if abs(made_ts - index_ts) > INDEX_NS:
+                of_index = None
+            return (Mark(instrument.venue, name, made_ts, received_ts, price, of_index),)
 
         return newest_route("mark", instrument, RawMark, read)
 
@@ -107,11 +116,12 @@ class Marks:
         def outputs(rows: list[RawIndex], text: bytes, received_ts: int) -> Sequence[Output]:
             try:
                 raw = rows[-1]
-                price = self._indices[index] = price_of(raw.price)
+                price, made_ts = price_of(raw.price), epoch_ns(raw.ts)
             except (IndexError, *FRAME_ERRORS) as exc:
                 return refused(exc, text, received_ts)
+            self._indices[index] = price, made_ts
             ours = [one for one in self._symbols.values() if one.name not in self._marked and index_of(one.symbol) == index]
-            return [Mark(one.venue, one.name, epoch_ns(raw.ts), received_ts, None, price) for one in ours]
+            return [Mark(one.venue, one.name, made_ts, received_ts, None, price) for one in ours]
 
         def refused(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
             self._indices.pop(index, None)

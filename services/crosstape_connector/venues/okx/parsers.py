@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.messages import Odd, Output
 from crosstape_connector.venues.okx import connection, contracts, stream
 from crosstape_connector.venues.okx.books import CHANNELS, Books
@@ -59,6 +60,14 @@ class Parser(connection.Parser):
         self._books = Books()
         self._marks = contracts.Marks(symbols)
         self._maintenance: dict[tuple[str, str], str] = {}  # begin and kind of what goes on → its title
+
+    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
+        """See `spec.Parser`."""
+        try:
+            return super().__call__(data, received_ts)
+        except FRAME_ERRORS:
+            self._marks.forget()
+            raise
 
     def route(self, channel: str, symbol: str, action: str) -> Route[Any]:
         """See `connection.Parser.route`."""

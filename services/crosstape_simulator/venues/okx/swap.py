@@ -89,10 +89,10 @@ class SwapMarket(OkxMarket):
         """See `OkxMarket.public`."""
         yield from super().public(feed, symbol)
         name, listing = symbol.name, symbol.pair.listing
-        yield kit.ValueChannel(feed, symbol, ("mark-price", name), _mark, every_ns=NS, first=_mark)
         if listing.is_perpetual:
             yield kit.ValueChannel(feed, symbol, ("index-tickers", _index_name(symbol)), _index, every_ns=NS, first=_index)
             yield kit.ValueChannel(feed, symbol, ("funding-rate", name), _funding, every_ns=2 * NS, first=_funding)
+        yield kit.ValueChannel(feed, symbol, ("mark-price", name), _mark, every_ns=NS, first=_mark)
         yield kit.ValueChannel(feed, symbol, ("open-interest", name), _interest, every_ns=3 * NS, first=_interest)
         yield kit.LiquidationChannel(feed, symbol, ("liquidation-orders", _type(listing)), _forced)
 

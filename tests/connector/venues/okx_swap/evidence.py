@@ -44,7 +44,7 @@ EVIDENCE: Final = {
 FIGURES: Final = {
     "candle": "of inverse contracts `volume` is the venue's, `quote_volume` is exact",
     "liquidation": "`price` is the bankruptcy price of the position",
-    "mark": "`index_price` is the newest that came before, on a channel of its own",
+    "mark": "`index_price` is the newest of the minute before, from a channel of its own",
     "open_interest": "of inverse contracts `size` is the venue's; `value` is null for others",
     "ticker": "of linear contracts `quote_volume` is null",
 }

@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.venues.messages import BookSnapshot, Odd, OddRow, Output, Unreadable
-from crosstape_connector.venues.okx import SWAP, connection, parsers, rest
+from crosstape_connector.venues.okx import SWAP, connection, instruments, parsers
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import Candle, Funding, Instrument, Liquidation, Mark, OpenInterest, Quote, Side, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
@@ -103,6 +104,20 @@ def test_a_mark_has_the_newest_price_of_its_index() -> None:
     assert isinstance(after, Mark)
     assert after.index_price is None
     assert [type(out) for out in found(mark.replace(b'"91000.15"', b'""'))] == [Odd, Unreadable]
+    late = mark.replace(b'"1767225600600"', b'"1767225660600"')
+    assert [out.index_price for out in found(index, late) if isinstance(out, Mark)][-1] is None
+
+
+def test_a_frame_that_cannot_be_read_may_have_had_an_index() -> None:
+    """Until the next one, marks come without."""
+    parser = parsers.SwapParser(symbols_of("okx_swap"))
+    parser(PUBLIC["index"], 7)
+    with pytest.raises(FRAME_ERRORS):
+        parser(PUBLIC["index"][:-1], 7)
+
+    (mark,) = parser(PUBLIC["mark"], 7)
+    assert isinstance(mark, Mark)
+    assert mark.index_price is None
 
 
 def test_the_index_of_a_contract_is_asked_for_with_its_mark() -> None:
@@ -204,6 +219,6 @@ def test_a_contract_that_cannot_be_is_odd(change: tuple[bytes, bytes]) -> None:
 def test_contracts_are_listed_by_type() -> None:
     """So there are two lists; whether one trades is asked for by its type and name."""
     assert SWAP.instruments.paths == ("/api/v5/public/instruments?instType=SWAP", "/api/v5/public/instruments?instType=FUTURES")
-    assert rest.state_path(["BTC-USD-261225"]) == "/api/v5/public/instruments?instType=FUTURES&instId=BTC-USD-261225"
+    assert instruments.state_path(["BTC-USD-261225"]) == "/api/v5/public/instruments?instType=FUTURES&instId=BTC-USD-261225"
     assert SWAP.trading is not None
     assert SWAP.trading.unknown("51001 Instrument ID does not exist")

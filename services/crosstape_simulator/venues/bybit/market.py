@@ -57,7 +57,7 @@ class DeepBook(kit.Channel):
         self.depth = depth
         self._number = FIRST + depth
         self._moved_ts = 0
-        self._is_new = False
+        self._is_new = True
         self._sent: tuple[dict[int, int], dict[int, int]] = ({}, {})
 
     @property

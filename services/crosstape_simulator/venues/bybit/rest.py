@@ -80,7 +80,7 @@ def history(category: str, data: MarketData, path: str, query: Mapping[str, str]
     if query.get("interval") not in TIMEFRAMES or start is None or end is None or limit > CANDLES_MAX:
         return UNKNOWN
     grid_ = grid(TIMEFRAMES[query["interval"]])
-    bounds = start * MS if "start" in query else None, min(end * MS, now)
+    bounds = start * MS if "start" in query else None, end * MS if "end" in query else None
     first_ts, last_ts = asked_times(grid_, limit + 1, *bounds)
     if first_ts is not None:
         first_ts -= (grid_.length_s or 31 * DAY_S) * NS  # the candle whose close is the first one's open

@@ -209,7 +209,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     jumps: bool = False
     """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
     restarts: bool = False
-    """A snapshot of the stream replaces the book whatever its number is: numbers may begin again. Else a lower one is a late repetition."""
+    """A snapshot of the stream whose time is later than the book's replaces it whatever its number is: numbers may begin again. Any other
+    one with a lower number is a late repetition."""
     crossed_updates: int = 0
     """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
     depths: tuple[int, ...] = ()

@@ -228,8 +228,9 @@ class OrderBook:
                 self.need.want_newer()
                 return Outcome.NOTHING
         elif self.rule.follows is not None and snapshot.sequence is not None:
-            if self.rule.restarts:
-                self._buffer.clear()  # of the numbers before
+            is_newer = tail_ts is not None and venue_ts is not None and venue_ts > tail_ts
+            if self.rule.restarts and is_newer:
+                self._buffer.clear()  # of before, perhaps with other numbers
             elif self.sequence is not None and snapshot.sequence < self.sequence:
                 self.checks.unused += 1  # a repeated one, of a book that has gone on
                 return Outcome.NOTHING

@@ -9,7 +9,7 @@ Assumed, as no documentation says it: that an interval without trades has a cand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from crosstape_simulator.formats import NS, fixed
@@ -54,40 +54,46 @@ class DeepBook(kit.Channel):
 
     def __init__(self, feed: Feed, symbol: kit.Symbol, depth: int) -> None:
         super().__init__(feed, symbol, (f"orderbook.{depth}", symbol.name))
-        self._depth = depth
+        self.depth = depth
         self._number = FIRST + depth
         self._moved_ts = 0
+        self._is_new = True
         self._sent: tuple[dict[int, int], dict[int, int]] = ({}, {})
+
+    @property
+    def number(self) -> int:
+        """That of the frame with the newest change, also while it waits to be sent."""
+        return self._number + self._is_new
 
     def apply(self, move: Move) -> None:
         """Note when the book has changed."""
         if move.changes:
-            self._moved_ts = move.ts
-
-    def joined(self, topic: Topic) -> None:
-        """The first client begins with the book as it is; others, after what all clients get."""
-        if len(self.feed.subscribers[topic]) == 1:
-            self._sent = self._levels()
+            self._moved_ts, self._is_new = move.ts, True
 
     def first(self, connection: Connection, topic: Topic, ts: int) -> None:
-        """Send a new client the book that the others have."""
+        """Send a new client the book, after all others got what has changed until now."""
+        self._send([one for one in self.feed.subscribers[topic] if one is not connection], ts)
         sides = sorted(self._sent[0].items(), reverse=True), sorted(self._sent[1].items())
-        times = ts, min(ts, self._moved_ts or ts)
-        self.feed.send_data(connection, topic, book(self.symbol, topic, sides, self._number, times), ts)
+        self._to(connection, sides, ts)
 
     def flush(self, ts: int) -> None:
         """Send what has changed."""
-        if not self.wanted or ts % DEPTHS[self._depth]:
-            return
-        now = self._levels()
-        changes = [_changes(before, after) for before, after in zip(self._sent, now, strict=True)]
+        if self.wanted and ts % DEPTHS[self.depth] == 0:
+            self._send(list(self.feed.subscribers[self.topics[0]]), ts)
+
+    def _send(self, clients: Sequence[Connection], ts: int) -> None:
+        before = self._sent
+        self._sent = now = _best(self.symbol.pair.bids, self.depth), _best(self.symbol.pair.asks, self.depth)
+        self._is_new = False
+        changes = _changes(before[0], now[0]), _changes(before[1], now[1])
         if changes[0] or changes[1]:
             self._number += 1
-            self._sent = now
-            self.publish(book(self.symbol, self.topics[0], (changes[0], changes[1]), self._number, (ts, self._moved_ts), kind="delta"), ts)
+            for client in clients:
+                self._to(client, changes, ts, kind="delta")
 
-    def _levels(self) -> tuple[dict[int, int], dict[int, int]]:
-        return _best(self.symbol.pair.bids, self._depth), _best(self.symbol.pair.asks, self._depth)
+    def _to(self, client: Connection, sides: Sides, ts: int, *, kind: str = "snapshot") -> None:
+        times = ts, min(ts, self._moved_ts or ts)
+        self.feed.send_data(client, self.topics[0], book(self.symbol, self.topics[0], sides, self._number, times, kind=kind), ts)
 
 
 def _best(side: BookSide, depth: int) -> dict[int, int]:

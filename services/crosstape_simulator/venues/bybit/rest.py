@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from crosstape_simulator.formats import NS, fixed
-from crosstape_simulator.market.grid import grid
+from crosstape_simulator.market.grid import DAY_S, grid
 from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, integer
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
@@ -80,8 +80,11 @@ def history(category: str, data: MarketData, path: str, query: Mapping[str, str]
     if query.get("interval") not in TIMEFRAMES or start is None or end is None or limit > CANDLES_MAX:
         return UNKNOWN
     grid_ = grid(TIMEFRAMES[query["interval"]])
-    bounds = start * MS if "start" in query else None, min(end * MS, now)
-    found = data.candles(symbol, grid_, flat=True, times=asked_times(grid_, limit + 2, *bounds)) or []
+    bounds = start * MS if "start" in query else None, end * MS if "end" in query else None
+    first_ts, last_ts = asked_times(grid_, limit + 1, *bounds)
+    if first_ts is not None:
+        first_ts -= (grid_.length_s or 31 * DAY_S) * NS  # the candle whose close is the first one's open
+    found = data.candles(symbol, grid_, flat=True, times=(first_ts, last_ts)) or []
     made = [carried(one, before.close if before else None) for before, one in zip([None, *found], found, strict=False)]
     inside = [one for one in made if start * MS < one.close_ts and one.open_ts <= end * MS][-limit:]
     return good({"symbol": symbol, "category": category, "list": [_candle(category, one) for one in reversed(inside)]}, now)

@@ -55,10 +55,15 @@ class BybitMarket(kit.ChannelMarket):
         feed = self.add_feed("", lambda source: _feed(self.category, source), kit.SymbolSource(self.listed, start_ts))
         made = [self.add_channel(channel) for symbol in self.listed.values() for channel in market.channels(feed, symbol)]
         fast = [one for one in made if isinstance(one, market.DeepBook)]
+        self._books = {one.symbol.name: one for one in fast if one.depth == min(market.DEPTHS)}
         slow = [one for one in made if not isinstance(one, market.DeepBook)]
         for every_ns, channels in ((FAST_NS, fast), (SLOW_NS, slow)):
             self.add_timer(every_ns, channels, (start_ts // every_ns + 1) * every_ns)
         self._bucket = Bucket(options["requests_per_s"], options["requests_per_s"] * 5.0)
+
+    def number(self, symbol: str) -> int:
+        """That of the book that most clients have."""
+        return self._books[symbol].number
 
     def answer(self, path: str, query: Mapping[str, str], now: int) -> Answer:
         """The REST side, as often as may be asked."""

@@ -298,13 +298,16 @@ def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there()
     assert sync.sequence == 2
 
 
-@pytest.mark.parametrize(("restarts", "number"), [(True, 2), (False, 100)])
-def test_a_snapshot_with_a_lower_number_replaces_the_book_where_numbers_begin_again(*, restarts: bool, number: int) -> None:
-    """On the stream it is newer than what came before. Elsewhere it is a repetition, of a book that has gone on."""
+@pytest.mark.parametrize(("restarts", "made_ts", "number"), [(True, 60, 2), (True, 40, 100), (False, 60, 100)])
+def test_a_later_snapshot_with_a_lower_number_replaces_the_book_where_numbers_begin_again(
+    *, restarts: bool, made_ts: int, number: int
+) -> None:
+    """By the venue's time. Elsewhere, and without a later time, it is a repetition, of a book that has gone on."""
     sync = OrderBook(BookRule(snapshot="stream", follows=stream.chain, restarts=restarts), 10)
-    sync.apply_snapshot(snapshot("9:1", "11:1", 100))
-    sync.apply_snapshot(snapshot("8:1", "12:1", 1))
-    if restarts:
+    sync.apply_snapshot(msgspec.structs.replace(snapshot("9:1", "11:1", 99), venue_ts=40))
+    sync.apply_update(msgspec.structs.replace(update("9:2", "", 100, 100), venue_ts=50))
+    sync.apply_snapshot(msgspec.structs.replace(snapshot("8:1", "12:1", 1), venue_ts=made_ts))
+    if number == 2:
         sync.apply_update(update("8:2", "", 2, 2))
 
     assert sync.live

@@ -139,12 +139,14 @@ def test_number_one_is_a_restart_whatever_the_frame_calls_itself() -> None:
 
 
 def test_a_snapshot_at_any_time_replaces_the_book() -> None:
-    """The venue sends one when it had trouble, with any number."""
-    again = changed(FRAMES["book"], (b'"u":18521288', b'"u":18521200'))
+    """The venue sends one when it had trouble, with any number; an older one that comes late does not."""
+    again = changed(FRAMES["book"], (b'"u":18521288', b'"u":18521200'), (b'"cts":1767225600123', b'"cts":1767225600223'))
     book, _ = book_of(FRAMES["book"], FRAMES["book_changed"], again)
 
     assert book.live
     assert book.sequence == 18521200
+    late, _ = book_of(FRAMES["book"], FRAMES["book_changed"], FRAMES["book"])
+    assert late.sequence == 18521289
 
 
 def test_a_change_that_cannot_be_read_breaks_its_book_alone() -> None:

@@ -96,6 +96,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    marks: Mapping[str, str] = {}
+    """Channel → a text that its frames have, where that is not the channel's name: so a frame that cannot be read shows what it was of."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""
@@ -152,6 +154,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
             return message
         field = f'"{self.time_field}":'.encode()
         return message.replace(field + b"0", field + b"%d" % (ts // 1_000_000_000), 1)
+
+    def may_be_of(self, channel: str, data: bytes) -> bool:
+        """Whether a frame that cannot be read may hold data of this channel, as far as its text shows."""
+        return self.marks.get(channel, f'{channel}"').encode() in data
 
     def at_once(self, channel: str) -> int:
         """How many symbols of a channel one request may name."""

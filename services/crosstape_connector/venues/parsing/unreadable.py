@@ -30,7 +30,7 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
         return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
-    found = [kind for kind, channel in newest_only.items() if b'%s"' % channel.encode() in data]
+    found = [kind for kind, channel in newest_only.items() if endpoint.may_be_of(channel, data)]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]

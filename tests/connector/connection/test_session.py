@@ -264,6 +264,14 @@ async def test_our_pings_go_out_as_the_endpoint_wants_them() -> None:
         assert len(set(ids)) == len(ids)
 
 
+async def test_our_websocket_pings_show_that_a_venue_is_there() -> None:
+    """It answers each, and sends nothing else: that is no silence. Its server may want them."""
+    async with serving() as server, rigged(server, fake(endpoint(silence_s=0.4, frame_ping_s=0.05))) as rig, running(rig.session()) as task:
+        await wait_until(lambda: server.peers, what="a connection")
+        await asyncio.wait([task], timeout=1.2)
+        assert not task.done()
+
+
 async def test_requests_are_batched_by_channel_and_size() -> None:
     """A message has one channel and at most `symbols_per_request` symbols; the greeting comes first."""
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD"]

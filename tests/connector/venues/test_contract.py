@@ -98,8 +98,8 @@ def test_an_endpoint_can_subscribe_and_unsubscribe_all_its_channels(venue: Venue
     for greeting in endpoint.greeting:
         assert msgspec.json.decode(greeting)
     if endpoint.ping is not None:
-        ping = msgspec.json.decode(endpoint.ping(42))
-        assert endpoint.ping_id is None or ping[endpoint.ping_id] == 42
+        ping = endpoint.ping(42)  # without an id, it may be any text
+        assert ping if endpoint.ping_id is None else msgspec.json.decode(ping)[endpoint.ping_id] == 42
 
 
 @pytest.mark.parametrize("name", VENUES)

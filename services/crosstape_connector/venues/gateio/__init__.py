@@ -60,6 +60,7 @@ def _endpoint(market: str, figures: Mapping[str, str], **fields: object) -> Endp
         COMMON,
         channels={**{kind: f"{market}.{name}" for kind, name in channels.items()}, **candle_kinds},
         answers=frozenset({f"{market}.obu"}),
+        marks={kind: f'"n":"{channel.partition(CANDLES)[2]}_'.encode() for kind, channel in candle_kinds.items()},
         ping=connection.ping(market),
         single_channels=frozenset(candle_kinds.values()),
         **fields,

@@ -22,6 +22,7 @@ from crosstape_connector.venues.messages import (
     Rotate,
     Unreadable,
 )
+from crosstape_connector.venues.parsing.unreadable import feeds_of
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import Candle, Instrument, Quote, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
@@ -157,6 +158,17 @@ def test_a_candle_that_cannot_be_read_makes_its_timeframe_old() -> None:
     assert {one.kind for one in parsed(FRAMES["candle"].replace(b'"n":', b'"m":')) if isinstance(one, Unreadable)} == {
         f"candle:{timeframe}" for timeframe in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")
     }
+
+
+def test_a_torn_candle_shows_its_timeframe() -> None:
+    """Its channel is that of all timeframes."""
+    (endpoint,) = SPOT.endpoints
+    torn = FRAMES["candle"][:-20]
+
+    found = feeds_of(endpoint, symbols_of("gateio"), torn, 7)
+
+    assert [(one.kind, one.instrument) for one in found] == [("candle:1m", "BTC-USDT")]
+    assert [one.kind for one in feeds_of(endpoint, symbols_of("gateio"), FRAMES["ticker"][:-20], 7)] == ["ticker"]
 
 
 def test_what_is_no_frame_of_the_documents_is_unknown() -> None:

@@ -46,7 +46,7 @@ def load(path: Path | None) -> Settings:
 
 def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
     from crosstape_connector.venue_choice import chosen  # noqa: PLC0415  # `health` needs no venue
-    from crosstape_connector.venues.registry import VENUES  # noqa: PLC0415
+    from crosstape_connector.venues.registry import VENUES, like  # noqa: PLC0415
 
     tables: dict[tuple[str, ...], Iterable[str]] = {
         ("venues",): settings.venues,
@@ -55,7 +55,7 @@ def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
     for place, names in tables.items():
         for name in names:
             if name not in VENUES:
-                guess = nearest(name, VENUES)
+                guess = nearest(name, like(name))
                 text = f"did you mean {dotted((*place, guess))}?" if guess else f"there are {', '.join(VENUES)}"
                 yield Mistake((*place, name), f"no such venue; {text}")
     for name, own in settings.venues.items():
@@ -71,8 +71,10 @@ def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
 
 def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError:
     """Returns the error for a venue that is none of these: with the nearest one, else with all."""
+    from crosstape_connector.venues.registry import like  # noqa: PLC0415
+
     names = list(venues)
-    guess = nearest(name, names)
+    guess = nearest(name, like(name) if name.startswith("ccxt.") else names)
     return SettingsError(f"{where} {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(names)}"))
 
 

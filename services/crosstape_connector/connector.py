@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-import aiohttp
 import prometheus_client
 import structlog
 
@@ -24,6 +23,7 @@ from crosstape_connector.connection.timekeeping import Timekeeping
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.health import Health
+from crosstape_connector.http import Http
 from crosstape_connector.metrics.collector import ConnectorCollector
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.writer import Writer
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 class VenueAccess(NamedTuple):
     """How the venue is reached."""
 
-    http: aiohttp.ClientSession
+    http: Http
     ws_urls: Mapping[str, str]
     """Endpoint → its address."""
     rest_urls: Mapping[str, str]

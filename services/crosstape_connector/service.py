@@ -23,6 +23,7 @@ from crosstape.runtime.group_files import check_leftovers
 from crosstape.runtime.lifecycle import on_hangup
 from crosstape.runtime.run_dir import run_dir
 from crosstape.settings import Settings, shown
+from crosstape_connector.bridge import client as bridge
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection.origin_check import OriginCheck
 from crosstape_connector.connection.proxies import Proxies, Proxy
@@ -31,6 +32,7 @@ from crosstape_connector.connection.websocket import read_refusal
 from crosstape_connector.connector import Connector, VenueAccess
 from crosstape_connector.failover.replica import Replica
 from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.http import Http
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.publishing.writer import SoleWriter, Writer
@@ -82,7 +84,10 @@ async def run(settings: Settings, venue: str, reload: Callable[[], Settings] | N
         capture = await stack.enter_async_context(_capturing(settings, venue, public(next(iter(ws_urls.values())))))
         writer = stack.enter_context(closing(_writer(settings, client, keys, feeds, counters, own_dir=own_dir, tape=tape)))
         budget = RequestBudget(client, keys, found.banned_with or venue, outbound=settings.connector.outbound)
-        access = VenueAccess(http, ws_urls, rest_urls, contact, BestEffort(budget, belongs=lambda: contact.belongs))
+        reached: Http = http
+        if found.library_class:
+            reached = await stack.enter_async_context(bridge.opened(found, own, http, ws_urls, rest_urls))
+        access = VenueAccess(reached, ws_urls, rest_urls, contact, BestEffort(budget, belongs=lambda: contact.belongs))
         connector = Connector(settings, own, access, feeds=feeds, counters=counters, writer=writer, cache=cache, capture=capture)
         stack.enter_context(connector.measured())
         stack.enter_context(nullcontext() if reload is None else on_hangup(lambda: connector.reload(reload)))

@@ -46,9 +46,22 @@ CUT_NS: Final = {
     "bitget": 999_999,
     "bitget_futures": 999_999,
     "bitstamp": 999,
+    "bybit": 999_999,
+    "bybit_inverse": 999_999,
+    "bybit_linear": 999_999,
+    "deribit": 999_999,
+    "hyperliquid": 999_999,
+    "hyperliquid_spot": 999_999,
+    "gateio": 999_999,
+    "gateio_futures": 999_999,
+    "htx": 999_999,
+    "htx_swap": 999_999,
     "kraken": 999,
+    "kraken_futures": 999_999,
     "kucoin": 999_999,
     "kucoin_futures": 999_999,
+    "okx": 999_999,
+    "okx_swap": 999_999,
 }
 """ns by which the times of a venue's books and quotes may be too early, because the venue cuts digits off."""
 

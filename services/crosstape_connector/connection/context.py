@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import aiohttp
-
 from crosstape.settings import VenueSettings
 from crosstape_connector.capture.writer import Capture
 from crosstape_connector.connection.watchdog import Watchdog
 from crosstape_connector.feeds.handler import FeedHandler
+from crosstape_connector.http import Http
 from crosstape_connector.metrics.counters import Counters
 from crosstape_connector.publishing.sink import Sink
 from crosstape_connector.rate_limit import RateLimit
@@ -26,7 +25,7 @@ class ConnectionContext:
     feeds: FeedHandler
     sink: Sink
     counters: Counters
-    http: aiohttp.ClientSession
+    http: Http
     urls: Mapping[str, str]
     """Endpoint name → its URL."""
     watchdog: Watchdog

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.quarantine import Quarantine
 from crosstape_connector.connection.subscribe_budget import SubscribeBudget
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
@@ -25,13 +26,21 @@ class Subscriber:
     """Joins the subscriptions of one connection to its socket and to the tape. Before `enter`, nothing is published."""
 
     def __init__(
-        self, context: ConnectionContext, connection: ConnectionPlan, feeds: SubscribedFeeds, bad: BadFrames, log: FilteringBoundLogger
+        self,
+        context: ConnectionContext,
+        connection: ConnectionPlan,
+        feeds: SubscribedFeeds,
+        bad: BadFrames,
+        log: FilteringBoundLogger,
+        *,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self.subscriptions = Subscriptions(
             connection.endpoint,
             connection.topics,
             depth=subscribed_depth(context.venue, context.settings.book_depth),
             ack_timeout_s=context.settings.ack_timeout_s,
+            quarantine=quarantine,
         )
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the venue has answered every topic."""
@@ -138,6 +147,7 @@ class Subscriber:
 
     def confirm(self, topics: Sequence[Topic]) -> None:
         """Publish that the venue has confirmed these topics."""
+        self._wake.set()  # a request that waits for the answer to another may be sent now
         if topics and self.entered:
             self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
         self._check_settled()

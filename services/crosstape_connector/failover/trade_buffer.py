@@ -22,6 +22,9 @@ DROPPED_PART: Final = 2
 """When the buffer is full, the instrument with the most trades drops its oldest half (one part of this many). A takeover reports them as a
 gap with the count."""
 
+UNORDERED: Final = frozenset({"unique", "none"})
+"""Kinds of ids that do not show which of two trades is the later one."""
+
 
 def continue_tape(feeds: FeedHandler, buffer: StandbyTradeBuffer, tape: Sequence[Trade[AnyNumber]], now: int) -> Sequence[Event]:
     """Return the events with which a new active replica continues the tape. `tape`: its newest trades, one per instrument.
@@ -54,11 +57,12 @@ def missing_after(tape: Trade[AnyNumber] | None, released: Iterable[Event]) -> I
 class StandbyTradeBuffer:
     """Keeps the trades of one venue's instruments. `ids` is the venue's `trade_ids`.
 
-    Trades with ids may come in any order; backfilled trades come late. Without ids, only the venue's time shows which trades are not on the
-    tape, and that is not exact. So a takeover reports a gap without a count there, and also where ids increase but are not contiguous.
+    Trades with ids may come in any order; backfilled trades come late. Without ids in an order, only the venue's time shows which trades
+    are not on the tape, and that is not exact. So a takeover reports a gap without a count there, and also where ids increase but are not
+    contiguous.
     """
 
-    def __init__(self, ids: Literal["contiguous", "increasing", "none"], bound: int = MAX_TRADES) -> None:
+    def __init__(self, ids: Literal["contiguous", "increasing", "unique", "none"], bound: int = MAX_TRADES) -> None:
         self._ids = ids
         self._bound = bound
         self._count = 0
@@ -124,7 +128,7 @@ class StandbyTradeBuffer:
     def _add(self, trade: Trade[AnyNumber]) -> None:
         name = trade.instrument
         newest = self._newest.get(name, -1)
-        number = newest + 1 if self._ids == "none" else int(trade.trade_id)
+        number = newest + 1 if self._ids in UNORDERED else int(trade.trade_id)
         held = self._held.setdefault(name, {})
         if number > newest:
             self._newest[name] = number
@@ -147,7 +151,7 @@ class StandbyTradeBuffer:
 
     def _follows(self, trade: Trade[AnyNumber], number: int, tape: Trade[AnyNumber]) -> bool:
         """Whether this trade follows the one on the tape."""
-        if self._ids != "none":
+        if self._ids not in UNORDERED:
             return number > int(tape.trade_id)
         return (trade.venue_ts or trade.received_ts) > (tape.venue_ts or tape.received_ts)
 

@@ -168,7 +168,7 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
         body, received_ts = await rest.get(source.rest, path, instruments=True)
         bodies.append(body)
     try:
-        listing = parse(venue, bodies[0], received_ts, bodies[1:])
+        listing = parse(venue, bodies, received_ts)
         text, *more = (body.decode(errors="replace") for body in bodies)
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
@@ -181,9 +181,9 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
     return listing
 
 
-def parse(venue: Venue, body: bytes, received_ts: int, more: Iterable[bytes] = ()) -> ListedInstruments:
-    """Parse an answer, and those to `InstrumentSource.more`. Raises one of `FRAME_ERRORS`."""
-    rows = [row for part in (body, *more) for row in venue.instruments.parse(part)]
+def parse(venue: Venue, bodies: Iterable[bytes], received_ts: int) -> ListedInstruments:
+    """Parse the answers of all lists. Raises one of `FRAME_ERRORS`."""
+    rows = [row for body in bodies for row in venue.instruments.parse(body)]
     return ListedInstruments(
         venue.id,
         received_ts,
@@ -201,7 +201,7 @@ def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInst
         kept = msgspec.json.decode(cache.path.read_bytes(), type=CachedAnswer)
         if kept.venue != venue.id or len(kept.bodies) != len(venue.instruments.paths):
             return None
-        listing = parse(venue, kept.bodies[0], kept.received_ts, kept.bodies[1:])
+        listing = parse(venue, kept.bodies, kept.received_ts)
         return (listing, kept.bodies) if listing.instruments else None
     except FileNotFoundError:
         return None

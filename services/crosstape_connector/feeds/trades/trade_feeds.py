@@ -9,6 +9,7 @@ from typing import Final
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap
 from crosstape_connector.feeds.trades.sequence import TradeSequence
+from crosstape_connector.feeds.trades.unique import UniqueTrades
 from crosstape_connector.venues.messages import ConnectionBreak, LastTrade, TradeSnapshot, Unreadable
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
@@ -30,10 +31,13 @@ class TradeFeeds:
         )
         if venue.trades_overtake:
             self.handle_trade = self._trade_in_any_order
+        if venue.trade_ids == "unique":
+            self.handle_trade = self._trade_of_any_id
         self._venue = venue
         self._counts = counts
         self._left: dict[str, TradeSequence] = {}  # of instruments that were removed
         self._plain: dict[str, FeedRecord] = {}  # of a venue without ids
+        self._unique: dict[str, UniqueTrades] = {}  # of a venue whose ids are texts in no order
 
     def add_instrument(self, instrument: Instrument) -> FeedRecord:
         """Track the trades of one more instrument, and return its feed. If it was removed before, its sequence continues."""
@@ -41,6 +45,10 @@ class TradeFeeds:
         if self._venue.trade_ids == "none":
             record = self._plain[name] = FeedRecord(instrument, "trade")
             return record
+        if self._venue.trade_ids == "unique":
+            unique = self._unique.get(name) or UniqueTrades(instrument)
+            self._plain[name] = self._unique[name] = unique
+            return unique
         sequence = self._left.pop(name, None) or TradeSequence(
             instrument, contiguous=self._venue.trade_ids == "contiguous", ordered=not self._venue.trades_overtake
         )
@@ -62,6 +70,8 @@ class TradeFeeds:
         for trade in trades:
             if trade.instrument in self.sequences:
                 self.sequences[trade.instrument].seed(trade)
+            elif trade.instrument in self._unique:
+                self._unique[trade.instrument].seed(trade)
             elif trade.instrument in self._plain:
                 self._plain[trade.instrument].resume_after(trade.received_ts)
 
@@ -76,18 +86,22 @@ class TradeFeeds:
 
     def duplicates(self) -> int:
         """Return the number of trades that were dropped because the tape had them."""
-        return sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
+        numbered = sum(sequence.duplicates for sequences in (self.sequences, self._left) for sequence in sequences.values())
+        return numbered + sum(unique.duplicates for unique in self._unique.values())
 
     def links(self, output: Trade[AnyNumber] | TradeSnapshot[AnyNumber] | LastTrade) -> bool:
         """Whether trades that begin with these (or with an id that is no trade) leave no gap after what is on the tape."""
         sequence = self.sequences.get(output.instrument)
+        if sequence is None or sequence.next_id < 0:
+            return True
         ids = [int(one.trade_id) for one in (output.trades if isinstance(output, TradeSnapshot) else (output,))]
-        return sequence is None or sequence.next_id < 0 or not ids or min(ids) <= sequence.next_id
+        return not ids or min(ids) <= sequence.next_id
 
     def apply_snapshot(self, snapshot: TradeSnapshot[AnyNumber]) -> Sequence[Event]:
         """Apply the newest trades, which the venue sends on subscribing."""
-        sequence = self.sequences.get(snapshot.instrument)
-        return sequence.apply_snapshot(snapshot) if sequence is not None else self._unwanted()
+        sequence = self.sequences.get(snapshot.instrument) or self._unique.get(snapshot.instrument)
+        is_wanted = sequence is not None and (snapshot.instrument in self.sequences or snapshot.instrument in self._plain)
+        return sequence.apply_snapshot(snapshot) if sequence is not None and is_wanted else self._unwanted()
 
     def apply_break(self, broken: ConnectionBreak) -> Sequence[Event]:
         """Report that trades may be missing, where only the numbers of the connection show it: ids that merely increase do not."""
@@ -119,6 +133,9 @@ class TradeFeeds:
 
     def report_unreadable(self, output: Unreadable) -> Sequence[Event]:
         """Report a gap: a trade of the stream cannot be read, and ids that are not contiguous do not show it."""
+        unique = self._plain.get(output.instrument) if self._venue.trade_ids == "unique" else None
+        if unique is not None and unique.received_ts:
+            return (unique.gap_event(output.received_ts, None, GapCause.UNKNOWN),)
         sequence = self.sequences.get(output.instrument)
         if sequence is None or sequence.next_id < 0 or self._venue.trade_ids == "contiguous":
             return _NOTHING
@@ -160,6 +177,10 @@ class TradeFeeds:
     def _trade_in_any_order(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         sequence = self.sequences.get(trade.instrument)
         return sequence.accept(trade, int(trade.trade_id)) if sequence is not None else self._unwanted()
+
+    def _trade_of_any_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
+        unique = self._unique.get(trade.instrument)
+        return unique.accept(trade) if unique is not None and trade.instrument in self._plain else self._unwanted()
 
     def _trade_without_id(self, trade: Trade[AnyNumber]) -> Sequence[Event]:
         record = self._plain.get(trade.instrument)

@@ -86,6 +86,8 @@ V3: Final = msgspec.structs.replace(
     parser=partial(frames.Parser, venue=FUTURES_ID),
     request=frames.request_liquidations,
     answers=frozenset(),
+    ping_s=2.0,  # liquidations are rare: nothing else shows that the connection lives
+    silence_s=20.0,
     shared_channels=frozenset({frames.LIQUIDATIONS}),
     hosts=("/v3/ws",),
     speaks=lambda data: b'"topic"' in data or b'\\"topic\\"' in data,

@@ -265,7 +265,9 @@ def _candle(one: Candle) -> str:
 def _listing(base: str, expiry: int | None = None) -> Listing:
     prefix, day = ("PI", "") if expiry is None else ("FI", "_261225")
     symbol = f"{prefix}_{OLD_NAMES.get(base, base)}USD{day}"
-    return Listing("kraken_futures", symbol, base, "USD", INVERSE[base], 0, "1", inverse=True, expiry=expiry, funding_s=HOUR_S)
+    return Listing(
+        "kraken_futures", symbol, base, "USD", INVERSE[base], 0, "1", inverse=True, expiry=expiry, funding_s=HOUR_S, one_level=True
+    )
 
 
 VENUE: Final = spec.SimulatedVenue(
@@ -275,7 +277,17 @@ VENUE: Final = spec.SimulatedVenue(
         *map(_listing, INVERSE),
         _listing("BTC", EXPIRY),
         *(
-            Listing("kraken_futures", f"PF_{OLD_NAMES.get(base, base)}USD", base, "USD", *decimals, "1", funding_s=HOUR_S, word=WORD)
+            Listing(
+                "kraken_futures",
+                f"PF_{OLD_NAMES.get(base, base)}USD",
+                base,
+                "USD",
+                *decimals,
+                "1",
+                funding_s=HOUR_S,
+                word=WORD,
+                one_level=True,
+            )
             for base, decimals in LINEAR.items()
         ),
     ),

@@ -240,9 +240,9 @@ def _only_numbers(data: bytes) -> None:
 def _level(instrument: Instrument, price: Decimal, qty: Decimal) -> Level:
     """Return a level with its size in base units, zero if it is removed. Raises `FrameError` or an `ArithmeticError`."""
     cost, contracts = number(price), number(qty)
-    if not cost > ZERO:
-        raise FrameError(f"a level at {shown(price)}")
-    return cost, ZERO if contracts <= ZERO else base_size(instrument, contracts, cost)
+    if not (cost > ZERO and contracts >= ZERO):
+        raise FrameError(f"a level of {shown(qty)} at {shown(price)}")
+    return cost, base_size(instrument, contracts, cost) if contracts else ZERO
 
 
 def _trade_of(instrument: Instrument, t: TradeFrame, received_ts: int) -> Trade[Decimal]:

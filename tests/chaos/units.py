@@ -13,7 +13,7 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
-    "gemini": MILLISECOND,  # of its trades by REST
+    "gemini": 1,
     "kraken_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,

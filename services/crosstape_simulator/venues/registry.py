@@ -6,7 +6,7 @@ from typing import Final
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
+from crosstape_simulator.venues import binance_us, bitstamp, gemini
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -14,6 +14,7 @@ from crosstape_simulator.venues.bingx import swap as bingx_swap
 from crosstape_simulator.venues.bitfinex import venue as bitfinex
 from crosstape_simulator.venues.coinbase import venue as coinbase
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kraken_futures import venue as kraken_futures
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.spec import SimulatedVenue

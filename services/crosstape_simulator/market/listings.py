@@ -37,6 +37,9 @@ class Listing(msgspec.Struct, frozen=True):
     """Seconds from one settlement of a perpetual contract's funding to the next."""
     word: str = ""
     """In our name, between the pair and the kind of contract (`LINEAR`), where the venue has two contracts of a pair; else empty."""
+    one_level: bool = False
+    """No move of the market changes more than one level: of a venue that sends each level in a frame of its own, so that every book between
+    two frames is true."""
 
     @property
     def is_contract(self) -> bool:

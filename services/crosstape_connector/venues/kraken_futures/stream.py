@@ -7,10 +7,8 @@ Figures `funding_rate` is in quote units a contract, `relative_funding_rate` the
         base units of a linear one. `volumeQuote`, `open`, `high` and `low` are not in older frames, funding not in those of dated contracts
 """
 
-# ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -18,6 +16,19 @@ from typing import Any, Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, FrameError, NotANumber, UnknownFrame
+from crosstape_connector.venues.kraken_futures.frames import (
+    BookFrame,
+    Head,
+    SnapshotFrame,
+    TickerFrame,
+    TradeFrame,
+    TradesFrame,
+    check_level,
+    check_numbers,
+    decode_frame,
+    decode_head,
+    decode_trade,
+)
 from crosstape_connector.venues.kraken_futures.names import ID
 from crosstape_connector.venues.messages import (
     Ack,
@@ -33,9 +44,9 @@ from crosstape_connector.venues.messages import (
     unreadable,
 )
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, check, number
+from crosstape_connector.venues.parsing.numbers import number
 from crosstape_connector.venues.parsing.rows import readable
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, finite, positive, shown
+from crosstape_connector.venues.parsing.wire import ZERO, epoch_ns, finite, positive, shown
 from crosstape_connector.venues.spec import Request, Symbols, Verb, Verdict, lookup
 from crosstape_schemas import Funding, Instrument, Level, Liquidation, Mark, OpenInterest, Side, Ticker, Trade
 
@@ -48,83 +59,8 @@ OF_TICKER: Final = ("ticker", "mark", "funding", "open_interest")
 OTHERS: Final = frozenset({"ticker_lite", "candles_trade_1m", "candles_trade_1m_snapshot"})
 """Feeds that hold nothing for the tape."""
 PERPETUAL: Final = "-PERP"
-
-
-class RawLevel(msgspec.Struct, frozen=True, gc=False):
-    price: Decimal
-    qty: Decimal
-
-
-class BookFrame(msgspec.Struct, frozen=True, gc=False, tag_field="feed", tag="book"):
-    product_id: str
-    side: str
-    seq: Serial
-    price: Decimal
-    qty: Decimal
-    timestamp: Stamp
-
-
-class SnapshotFrame(msgspec.Struct, frozen=True, gc=False, tag_field="feed", tag="book_snapshot"):
-    product_id: str
-    seq: Serial
-    timestamp: Stamp
-    bids: list[RawLevel]
-    asks: list[RawLevel]
-
-
-class TradeFrame(msgspec.Struct, frozen=True, gc=False, tag_field="feed", tag="trade"):
-    product_id: str
-    side: str
-    seq: Serial
-    time: Stamp
-    qty: Decimal
-    price: Decimal
-    type: str = "fill"
-
-
-class TradesFrame(msgspec.Struct, frozen=True, gc=False, tag_field="feed", tag="trade_snapshot"):
-    product_id: str
-    trades: list[msgspec.Raw]
-
-
-class TickerFrame(msgspec.Struct, frozen=True, gc=False, tag_field="feed", tag="ticker"):
-    product_id: str
-    time: Stamp
-    mark: Decimal | None = msgspec.field(name="markPrice", default=None)
-    index: Decimal | None = None
-    last: Decimal | None = None
-    open: Decimal | None = None
-    high: Decimal | None = None
-    low: Decimal | None = None
-    volume: Decimal | None = None
-    turnover: Decimal | None = msgspec.field(name="volumeQuote", default=None)
-    interest: Decimal | None = msgspec.field(name="openInterest", default=None)
-    rate: Decimal | None = msgspec.field(name="relative_funding_rate", default=None)
-    next_ms: Stamp | None = msgspec.field(name="next_funding_rate_time", default=None)
-
-
-class HeartbeatFrame(msgspec.Struct, frozen=True, tag_field="feed", tag="heartbeat"):
-    pass
-
-
-class Head(msgspec.Struct, frozen=True):
-    """A reply, or the parts that say what a frame is of, of one in which a value cannot be read."""
-
-    event: str = ""
-    feed: str = ""
-    product_id: str = ""
-    product_ids: tuple[str, ...] = ()
-    message: str = ""
-
-
-_frame = msgspec.json.Decoder(BookFrame | SnapshotFrame | TradeFrame | TradesFrame | TickerFrame | HeartbeatFrame).decode
-_trade = msgspec.json.Decoder(TradeFrame).decode
-_head = msgspec.json.Decoder(Head).decode
+ONE: Final = Decimal(1)
 _encode = msgspec.json.encode
-_text_number: Final = re.compile(
-    rb'"(?:price|qty|markPrice|index|last|open|high|low|volume|volumeQuote|openInterest|relative_funding_rate)"\s*:\s*"'
-).search
-"""A text where the venue writes a number: `Decimal` would read `"9_1"`."""
 
 
 class Parser:
@@ -138,15 +74,17 @@ class Parser:
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `spec.Parser`."""
         try:
-            frame = _frame(data)
-            _only_numbers(data)
+            frame = decode_frame(data)
+            if isinstance(frame, BookFrame):
+                check_level(data)
+                return self._change(frame, received_ts)
+            if isinstance(frame, TradeFrame):
+                check_level(data)
+                return self._trade(frame, received_ts)
+            check_numbers(data)
         except (*JSON_ERRORS, NotANumber) as exc:
             return self._other(data, received_ts, exc)
         match frame:
-            case BookFrame():
-                return self._change(frame, received_ts)
-            case TradeFrame():
-                return self._trade(frame, received_ts)
             case TickerFrame():
                 return self._ticker(frame, received_ts)
             case SnapshotFrame():
@@ -193,7 +131,9 @@ class Parser:
         """`trade_snapshot`: the newest trades, newest first."""
         instrument = lookup(self._symbols, frame.product_id)
         odd: list[Odd] = []
-        rows = readable(frame.trades, lambda raw: _trade_of(instrument, _trade(raw), received_ts), f"trades of {instrument.name}", odd)
+        rows = readable(
+            frame.trades, lambda raw: _trade_of(instrument, decode_trade(raw), received_ts), f"trades of {instrument.name}", odd
+        )
         return [*odd, *replay(rows[::-1], received_ts)]
 
     def _ticker(self, frame: TickerFrame, received_ts: int) -> Sequence[Output]:
@@ -212,7 +152,7 @@ class Parser:
     def _other(self, data: bytes, received_ts: int, error: Exception) -> Sequence[Output]:
         """Return what a reply means, or a frame with a value of the wrong kind for its feed. Raises the error for any other frame."""
         try:
-            head = _head(data)
+            head = decode_head(data)
         except FRAME_ERRORS:
             raise error from None
         if head.event:
@@ -229,27 +169,30 @@ class Parser:
         raise UnknownFrame(f"feed {head.feed[:40]!r}")
 
 
-def _only_numbers(data: bytes) -> None:
-    """Raise `NotANumber` for text where a number must be."""
-    if b'":"' in data and (BACKSLASH in data or SPACE in data or _text_number(data)):
-        if _text_number(data):
-            raise NotANumber("text in place of a number")
-        check(data)
+def is_unit(instrument: Instrument) -> bool:
+    """Whether a contract is one base unit."""
+    return not instrument.inverse and instrument.contract_size == ONE
 
 
 def _level(instrument: Instrument, price: Decimal, qty: Decimal) -> Level:
     """Return a level with its size in base units, zero if it is removed. Raises `FrameError` or an `ArithmeticError`."""
     cost, contracts = number(price), number(qty)
-    if not cost > ZERO:
-        raise FrameError(f"a level at {shown(price)}")
-    return cost, ZERO if contracts <= ZERO else base_size(instrument, contracts, cost)
+    if not (cost > ZERO and contracts >= ZERO):
+        raise FrameError(f"a level of {shown(qty)} at {shown(price)}")
+    if not contracts:
+        return cost, ZERO
+    return cost, contracts if is_unit(instrument) else base_size(instrument, contracts, cost)
 
 
 def _trade_of(instrument: Instrument, t: TradeFrame, received_ts: int) -> Trade[Decimal]:
-    finite(t.price, t.qty)
-    if not positive(t.price, t.qty):
+    """Raises `FrameError`."""
+    try:
+        good = positive(number(t.price), number(t.qty))
+    except ArithmeticError:
+        good = False
+    if not good:
         raise FrameError(f"trade {t.seq} of {instrument.name}: {shown(t.qty)} at {shown(t.price)}")
-    size = base_size(instrument, t.qty, t.price)
+    size = t.qty if is_unit(instrument) else base_size(instrument, t.qty, t.price)
     return Trade(ID, instrument.name, epoch_ns(t.time), received_ts, t.price, size, SIDES.get(t.side), str(t.seq))
 
 

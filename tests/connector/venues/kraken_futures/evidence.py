@@ -7,6 +7,7 @@ from typing import Final
 from docs.conformance import BROKEN, HOLD, ITSELF, SILENT, Evidence, Limit
 
 OWN: Final = "connector/venues/kraken_futures/test_kraken_futures.py::"
+RECORDED: Final = "connector/venues/kraken_futures/test_recording.py::"
 ONE: Final = "cryptofeed_kraken_futures"
 
 LIMITS: Final = {"v1": Limit(None, 100, shared=False, connects_per_s=None, lifetime_s=0)}
@@ -15,7 +16,7 @@ EVIDENCE: Final = {
     "book": Evidence(
         (ONE,),
         (
-            f"{OWN}test_books_of_a_recording_are_linked_and_those_of_its_frames",
+            f"{RECORDED}test_books_of_a_recording_are_linked_and_those_of_its_frames",
             f"{OWN}test_contracts_are_base_units",
             HOLD,
             BROKEN,
@@ -25,7 +26,7 @@ EVIDENCE: Final = {
     ),
     "trade": Evidence(
         (ONE,),
-        (f"{OWN}test_trades_of_a_recording_are_all_there", f"{OWN}test_contracts_are_base_units"),
+        (f"{RECORDED}test_trades_of_a_recording_are_all_there", f"{OWN}test_contracts_are_base_units"),
         "more than 100 trades of a lost connection are not repaired: REST does not number them as the stream does",
     ),
     "ticker": Evidence((), (f"{OWN}test_a_ticker_has_four_kinds_of_figures",), ITSELF),

@@ -10,8 +10,7 @@ Assumed, as no documentation says it: that a request with an unknown product is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,15 +19,16 @@ from crosstape_simulator.formats import NS
 from crosstape_simulator.market.grid import grid
 from crosstape_simulator.market.history import Candle, MarketData, Top, asked_times, integer
 from crosstape_simulator.market.listings import Listing
-from crosstape_simulator.market.market import Move, Pair
+from crosstape_simulator.market.market import Pair
 from crosstape_simulator.server.connection import Connection
 from crosstape_simulator.server.feed import Feed, Source
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
 from crosstape_simulator.venues import spec
+from crosstape_simulator.venues.kraken_futures import frames
+from crosstape_simulator.venues.kraken_futures.frames import MS
 from crosstape_simulator.venues.rewriting import UpdateIds, iso_times, unix_times
 
-MS: Final = 1_000_000
 HOUR_S: Final = 3_600
 EXPIRY: Final = 1_798_214_400 * NS
 """2026-12-25, 16:00 UTC."""
@@ -49,7 +49,6 @@ INSTRUMENTS: Final = "/derivatives/api/v3/instruments"
 TICKERS: Final = "/derivatives/api/v3/tickers"
 CHART: Final = re.compile(r"/api/charts/v1/trade/([^/]+)/(1m|5m|15m|30m|1h|4h|12h|1d)/?")
 CANDLES_MAX: Final = 2_000
-TRADES: Final = 100
 ERRORS: Final = {200: "apiLimitExceeded", 404: "notFound", 429: "apiLimitExceeded"}
 
 
@@ -122,87 +121,22 @@ def _feed(source: Source, options: spec.Options) -> Feed:
     return KrakenFuturesFeed(source, channels, asked=_asked, acknowledge=_acknowledge, refuse=_refuse, other=_other)
 
 
-def _trade(symbol: kit.Symbol, ts: int, fill: Any) -> str:
-    side, forced = "buy" if fill.buyer_takes else "sell", kit.is_liquidation(symbol.pair.listing, fill.trade_id)
-    numbers = f'"seq":{fill.trade_id},"time":{ts // MS},"qty":{symbol.short_size(fill.size)},"price":{symbol.short_price(fill.price)}'
-    uid = f"00000000-0000-4000-8000-{fill.trade_id:012}"
-    names = f'"feed":"trade","product_id":"{symbol.name}","uid":"{uid}","side":"{side}"'
-    return f'{{{names},"type":"{"liquidation" if forced else "fill"}",{numbers}}}'
-
-
-def _trades(symbol: kit.Symbol, trades: kit.Trades) -> Iterator[str]:
-    for ts, fill in trades:
-        yield _trade(symbol, ts, fill)
-
-
-def _newest(symbol: kit.Symbol, ts: int) -> str:
-    """The newest trades, newest first."""
-    rows = ",".join(_trade(symbol, *row) for row in reversed([*symbol.pair.recent][-TRADES:]))
-    return f'{{"feed":"trade_snapshot","product_id":"{symbol.name}","trades":[{rows}]}}'
-
-
-def _levels(symbol: kit.Symbol, levels: Iterable[tuple[int, int]]) -> str:
-    return ",".join(f'{{"price":{symbol.short_price(price)},"qty":{symbol.short_size(size)}}}' for price, size in levels)
-
-
-def _book(symbol: kit.Symbol, ts: int) -> str:
-    """The complete book."""
-    sides = f'"bids":[{_levels(symbol, symbol.pair.bids.levels())}],"asks":[{_levels(symbol, symbol.pair.asks.levels())}]'
-    numbers = f'"timestamp":{ts // MS},"seq":{symbol.number},"tickSize":null'
-    return f'{{"feed":"book_snapshot","product_id":"{symbol.name}",{numbers},{sides}}}'
-
-
-class Changes(kit.Channel):
-    """The book: each level that changes is a frame, at once."""
-
-    def apply(self, move: Move) -> None:
-        """Send the move's levels."""
-        if not self.wanted:
-            return
-        name, symbol = self.symbol.name, self.symbol
-        for seq, (bid, price, size) in enumerate(move.changes, symbol.number - len(move.changes) + 1):
-            numbers = f'"seq":{seq},"price":{symbol.short_price(price)},"qty":{symbol.short_size(size)},"timestamp":{move.ts // MS}'
-            self.publish(f'{{"feed":"book","product_id":"{name}","side":"{"buy" if bid else "sell"}",{numbers}}}', move.ts)
-
-
-def _ticker(symbol: kit.Symbol, ts: int) -> str:
-    """The day and the figures of a contract in one frame."""
-    pair, figures, best, price = symbol.pair, symbol.figures, symbol.best, symbol.short_price
-    one = pair.listing
-    value = f"{Decimal(price(pair.last.price)) * Decimal(symbol.short_size(pair.volume)):f}"
-    volume = symbol.short_size(pair.volume)
-    parts = [f'"time":{ts // MS},"product_id":"{symbol.name}","feed":"ticker"']
-    if figures.next_ts is not None:
-        rate = Decimal(symbol.rate(figures.rate))
-        absolute = rate / Decimal(price(figures.mark_price)) if one.inverse else rate * Decimal(price(figures.mark_price))
-        parts.append(f'"funding_rate":{absolute:.12f},"relative_funding_rate":{rate:f},"next_funding_rate_time":{figures.next_ts // MS}')
-    bid = f'"bid":{price(best.bid)},"bid_size":{symbol.short_size(best.bid_size)}'
-    ask = f'"ask":{price(best.ask)},"ask_size":{symbol.short_size(best.ask_size)}'
-    day = f'"last":{price(pair.last.price)},"open":{price(pair.open)},"high":{price(pair.high)},"low":{price(pair.low)}'
-    volumes = f'"volume":{volume},"volumeQuote":{volume if one.inverse else value}'
-    marks = f'"index":{price(figures.index_price)},"markPrice":{price(figures.mark_price)}'
-    state = '"suspended":false,"post_only":false,"leverage":"50x","premium":-0.0'
-    kind = f'"tag":"{"month" if one.expiry else "perpetual"}","pair":"{one.base}:{one.quote}"'
-    interest = f'"openInterest":{symbol.short_size(figures.open_interest)}'
-    return f"{{{','.join([*parts, bid, ask, day, volumes, marks, interest, kind, state])}}}"
-
-
 def _ticker_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> kit.ValueChannel:
     return kit.ValueChannel(feed, symbol, topic, write, every_ns=NS, first=write)
 
 
 def _trade_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> kit.TradeChannel:
-    return kit.TradeChannel(feed, symbol, topic, write, first=_newest)
+    return kit.TradeChannel(feed, symbol, topic, write, first=frames.newest)
 
 
-def _book_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> Changes:
-    return Changes(feed, symbol, topic, first=write)
+def _book_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> frames.Changes:
+    return frames.Changes(feed, symbol, topic, first=write)
 
 
 class KrakenFuturesMarket(kit.StreamMarket):
     """Its feeds and REST side. Every change of a book has a number."""
 
-    streams = (("trade", _trade_channel, _trades), ("book", _book_channel, _book), ("ticker", _ticker_channel, _ticker))
+    streams = (("trade", _trade_channel, frames.trades), ("book", _book_channel, frames.book), ("ticker", _ticker_channel, frames.ticker))
     feed, burst_s, busy = _feed, 10.0, answer(_refusal(429, ""), 429)
 
     def symbol(self, pair: Pair, start_ts: int) -> kit.Symbol:
@@ -265,7 +199,9 @@ def _candle(one: Candle) -> str:
 def _listing(base: str, expiry: int | None = None) -> Listing:
     prefix, day = ("PI", "") if expiry is None else ("FI", "_261225")
     symbol = f"{prefix}_{OLD_NAMES.get(base, base)}USD{day}"
-    return Listing("kraken_futures", symbol, base, "USD", INVERSE[base], 0, "1", inverse=True, expiry=expiry, funding_s=HOUR_S)
+    return Listing(
+        "kraken_futures", symbol, base, "USD", INVERSE[base], 0, "1", inverse=True, expiry=expiry, funding_s=HOUR_S, one_level=True
+    )
 
 
 VENUE: Final = spec.SimulatedVenue(
@@ -275,7 +211,17 @@ VENUE: Final = spec.SimulatedVenue(
         *map(_listing, INVERSE),
         _listing("BTC", EXPIRY),
         *(
-            Listing("kraken_futures", f"PF_{OLD_NAMES.get(base, base)}USD", base, "USD", *decimals, "1", funding_s=HOUR_S, word=WORD)
+            Listing(
+                "kraken_futures",
+                f"PF_{OLD_NAMES.get(base, base)}USD",
+                base,
+                "USD",
+                *decimals,
+                "1",
+                funding_s=HOUR_S,
+                word=WORD,
+                one_level=True,
+            )
             for base, decimals in LINEAR.items()
         ),
     ),

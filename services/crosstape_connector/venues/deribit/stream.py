@@ -18,6 +18,7 @@ Docs     https://docs.deribit.com/#subscriptions
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ from crosstape_connector.venues.messages import (
     unread,
     unreadable,
 )
-from crosstape_connector.venues.parsing.numbers import check, doubtful
+from crosstape_connector.venues.parsing.numbers import BACKSLASH, SPACE, check
 from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.wire import epoch_ns, finite
 from crosstape_connector.venues.spec import Request, Symbols, Verb, Verdict, lookup
@@ -60,6 +61,8 @@ OTHERS: Final = frozenset(
 )  # fmt: skip
 """What channels begin with that the documents name and that hold nothing for the tape."""
 _CHANNEL: Final = b'"channel":"'
+_misplaced = re.compile(rb'_(?:(?<=[0-9."+\-]_)|(?<!funding_)(?=["0-9.+\-]))').search
+"""An underscore beside a digit or at an end of a text, which only `Decimal` may read as a number. Names have theirs between letters."""
 _encode = msgspec.json.encode
 
 
@@ -97,7 +100,7 @@ class Parser:
         if decode is None:
             return self._other(data, received_ts)
         try:
-            if doubtful(data):
+            if SPACE in data or BACKSLASH in data or not data.isascii() or _misplaced(data) is not None:
                 check(data)
             params = decode(data).params
         except FRAME_ERRORS as exc:

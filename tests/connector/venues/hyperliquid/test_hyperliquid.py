@@ -13,7 +13,7 @@ from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.hyperliquid import PERPETUALS, SPOT, rest, stream
 from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, TradeSnapshot, Unreadable, unread
 from crosstape_connector.venues.spec import Request
-from crosstape_schemas import Funding, Gap, Instrument, OpenInterest, Quote, Ticker, Trade
+from crosstape_schemas import Book, Funding, Gap, Instrument, OpenInterest, Quote, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 
@@ -218,3 +218,14 @@ def test_tokens_of_a_pair_are_indices_and_not_places() -> None:
     names = {one.symbol: one.name for one in found if isinstance(one, Instrument)}
     assert names == {"@142": "BTC-USDC", "@151": "ETH-USDC", "PURR/USDC": "PURR-USDC", "@207": "HYPE-USDT0"}
     assert [one.kind for one in found if isinstance(one, Odd)] == ["instrument_malformed", "instrument_duplicate"]
+
+
+def test_a_published_book_is_as_deep_as_the_venues() -> None:
+    """Ten levels are wanted, and five are known. A recording may have twenty."""
+    for fast, depth in ((True, 5), (False, 10)):
+        tape = feeds(PERPETUALS)
+        topic = Topic("ws", "l2Book", "BTC")
+        tape.open_topics([topic], 1)
+        tape.confirm_topics([topic], 2)
+        found = [event for output in parse(book(0, "1", fast=fast)) for event in (*tape.apply(output), *tape.due_books(9))]
+        assert [event.depth for event in found if isinstance(event, Book)] == [depth]

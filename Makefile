@@ -9,6 +9,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 PYTHON ?=
 WORKERS ?= 4
+CCXT := .venv-ccxt
 ENGINES ?= redis valkey
 PYTEST = $(PY) -m pytest -q -n $(WORKERS) --dist loadgroup
 COVERAGE := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
@@ -23,7 +24,7 @@ $(warning $(VENV) keeps its $(shell $(PY) --version 2>&1), not PYTHON=$(PYTHON):
 endif
 endif
 
-.PHONY: help demo up test test-slow test-browser test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue schema lock clean
+.PHONY: help demo up test test-slow test-browser test-ccxt test-docker test-engines chaos test-rare soak check lint types coverage bench docs new-venue ccxt schema lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,6 +45,10 @@ test-slow: $(VENV)/.ready ## run the slow tests: outages, kills, long recordings
 test-browser: WORKERS := 2
 test-browser: $(VENV)/.ready ## run the tests of the page and of the TypeScript client; they need Chromium, Node and npm
 	@$(PYTEST) $(BROWSER_TESTS) $(ARGS)
+
+test-ccxt: WORKERS := 2
+test-ccxt: $(CCXT)/.ready ## test the bridge to ccxt, in an environment of its own: the library's requirements are not ours
+	@$(CCXT)/bin/python -m pytest -q -n $(WORKERS) tests/bridge $(ARGS)
 
 test-docker: $(VENV)/.ready ## build the image and test it and compose; needs a Docker engine
 	@CROSSTAPE_DOCKER=1 $(PYTEST) -n 0 -m "docker and not chaos" $(ARGS)
@@ -87,6 +92,10 @@ docs: $(VENV)/.ready schema ## write the generated parts of docs/reference and t
 	@$(PY) -m docs.generate
 	@$(PY) -m docs.dashboard
 
+ccxt: $(CCXT)/.ready ## write the list of the exchanges that ccxt has, after an update of it
+	@$(CCXT)/bin/python -m crosstape_connector.bridge.describe > exchanges.new
+	@mv exchanges.new services/crosstape_connector/venues/ccxt/exchanges.json
+
 schema: $(VENV)/.ready ## write docs/reference/{events.schema,asyncapi,openapi}.json
 	@$(PY) -m crosstape_cli.main schema > docs/reference/events.schema.json
 	@$(PY) -m crosstape_cli.main schema --asyncapi > docs/reference/asyncapi.json
@@ -97,6 +106,8 @@ lock: ## update all lock files to the newest versions; needs uv
 	@$(call resolve,docker/run.lock,pyproject.toml --extra services --constraint requirements.lock)
 	@$(call resolve,docker/image.lock,pyproject.toml --extra services --extra s3 --extra postgres --constraint requirements.lock)
 	@$(call resolve,docker/build.lock,--group build --constraint requirements.lock)
+	@$(call resolve,docker/ccxt.lock,pyproject.toml --extra services --extra ccxt)
+	@$(call resolve,tests/bridge/ccxt.lock,pyproject.toml --extra services --extra ccxt --group bridge --constraint docker/ccxt.lock --constraint docker/build.lock)
 
 define resolve
 { echo "# Made by 'make lock' from pyproject.toml, for Python 3.11 to 3.13; names no index."; \
@@ -105,12 +116,15 @@ define resolve
 endef
 
 clean: ## remove the environment and all caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	@rm -rf $(VENV) $(CCXT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
 	@rm -rf tests/browser/node_modules clients/typescript/node_modules clients/typescript/build clients/typescript/dist
 
 # What runs, then what tests and checks need beside it: a first `make demo` waits for the former only.
 $(VENV)/.run: docker/run.lock docker/build.lock pyproject.toml
 	@sh .ci/make-venv "$(VENV)" run "$(PYTHON)" >&2
+
+$(CCXT)/.ready: tests/bridge/ccxt.lock pyproject.toml
+	@sh .ci/make-venv "$(CCXT)" ccxt "$(PYTHON)" >&2
 
 $(VENV)/.ready: requirements.lock pyproject.toml $(VENV)/.run
 	@sh .ci/make-venv "$(VENV)" all "$(PYTHON)" >&2

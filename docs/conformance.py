@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Final, NamedTuple
 
+from crosstape_connector.venues import proofs
 from crosstape_connector.venues.past import PastTrades, TradesById, TradesByTime, TradesOfSpan
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
@@ -199,7 +200,7 @@ def row(venue: Venue, kind: str) -> list[str]:
     source = f"`{endpoint.channels[first]}` of `{endpoint.name}`" if places else "REST"
     return [
         f"`{kind}`",
-        source + (", REST snapshot" if from_book(venue, kind) and venue.snapshots else ""),
+        source + (", REST snapshot" if proofs.from_book(venue, kind) and venue.snapshots else ""),
         names,
         rule,
         found.limits,
@@ -211,40 +212,26 @@ def row(venue: Venue, kind: str) -> list[str]:
 
 def evidence(venue: Venue, kind: str) -> Evidence:
     """The evidence for a kind of feed. Raises `KeyError` where there is none."""
-    return evidence_of(venue.id)["book" if from_book(venue, kind) else kind]
-
-
-def from_book(venue: Venue, kind: str) -> bool:
-    """Whether the book's proof is that of this kind."""
-    return kind in ("book", "delta") or (kind == "quote" and venue.quote_from_book)
+    return evidence_of(venue.id)["book" if proofs.from_book(venue, kind) else kind]
 
 
 def proof(venue: Venue, endpoint: Endpoint, kind: str) -> tuple[str, str, str]:
     """(by what, in more words, what a break leads to)."""
-    if from_book(venue, kind):
-        names = [
-            name
-            for name, has in (
-                ("sequence", venue.book.follows is not None),
-                ("sequence of the connection", endpoint.numbered),
-                ("checksum", venue.book.checksum is not None),
-                ("times in order", venue.book.ordered),
-            )
-            if has
-        ]
+    short = proofs.proof(venue, endpoint, kind)
+    if proofs.from_book(venue, kind):
         every = "every book of the connection" if endpoint.numbered else "that instrument alone"
         how = "a snapshot by REST" if venue.book.snapshot == "rest" else "subscribed again"
-        return ", ".join([*names, "never crossed"]), venue.book.proof, f"`recovering` at once, a `gap`, {how}: {every}"
+        return short, venue.book.proof, f"`recovering` at once, a `gap`, {how}: {every}"
     if kind == "trade" and venue.trade_ids == "contiguous":
         rule = "ids count by one: no trade twice, and a gap has its size"
         found = "a `gap` with `missed`; a trade that comes late is `backfilled`, and a gap that is complete again `repaired`"
-        return "id continuity", rule, found
+        return short, rule, found
     if kind == "trade" and venue.trade_ids == "increasing":
         rule = "ids increase: no trade twice; how many are missing cannot be known"
         after = "a lost connection or, as the connection is numbered, a lost frame" if endpoint.numbered else "a lost connection"
-        return "id order", rule, f"a `gap` without `missed` after {after}"
+        return short, rule, f"a `gap` without `missed` after {after}"
     if kind == "trade" and venue.trade_ids == "unique":
         rule = "ids have no order: no trade twice; what is missing cannot be known"
-        return "id", rule, "a `gap` without `missed` after a lost connection"
+        return short, rule, "a `gap` without `missed` after a lost connection"
     silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is sent when it changes
-    return "none", "the venue gives nothing to prove it by", silence
+    return short, "the venue gives nothing to prove it by", silence

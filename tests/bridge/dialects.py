@@ -63,10 +63,9 @@ def market(symbol: str, market_id: str, **fields: Any) -> dict[str, Any]:
 
 
 class Kraken(Dialect):
-    """JSON numbers; a first frame of the type `snapshot` has past trades."""
+    """JSON numbers; past trades only for who asks for them, which the library does not."""
 
     id, instrument = "kraken", "BTC-USD"
-    replays = True
 
     def market(self) -> dict[str, Any]:
         return market("BTC/USD", "XXBTZUSD", wsId="XBT/USD")
@@ -75,27 +74,12 @@ class Kraken(Dialect):
         return bool(request.get("method") == "subscribe" and request["params"]["channel"] == "trade")
 
     def subscribed(self, past: Sequence[tuple[int, int]]) -> Frames:
-        result = {"channel": "trade", "symbol": "BTC/USD", "snapshot": True}
-        ack = {"method": "subscribe", "success": True, "result": result, "req_id": 1}
-        return [json.dumps(ack), *([self._frame("snapshot", past)] if past else [])]
+        result = {"channel": "trade", "symbol": "BTC/USD", "snapshot": False}
+        return [json.dumps({"method": "subscribe", "success": True, "result": result, "req_id": 1})]
 
     def trade(self, number: int, made_ms: int) -> str:
-        return self._frame("update", [(number, made_ms)])
-
-    def _frame(self, kind: str, trades: Sequence[tuple[int, int]]) -> str:
-        rows = [
-            {
-                "symbol": "BTC/USD",
-                "side": "buy",
-                "price": 61000.5,
-                "qty": 0.25,
-                "ord_type": "market",
-                "trade_id": number,
-                "timestamp": _iso(ms),
-            }
-            for number, ms in trades
-        ]
-        return json.dumps({"channel": "trade", "type": kind, "data": rows})
+        row = {"symbol": "BTC/USD", "side": "buy", "price": 61000.5, "qty": 0.25, "trade_id": number, "timestamp": _iso(made_ms)}
+        return json.dumps({"channel": "trade", "type": "update", "data": [row]})
 
 
 class Bitstamp(Dialect):

@@ -55,6 +55,29 @@ def test_a_testnet_and_an_address_of_the_settings_are_shown(tmp_path: Path, caps
     assert "hunter2" not in text
 
 
+BITVAVO = """
+[venues."ccxt.bitvavo"]
+instruments = ["BTC-EUR", "ETH-EUR"]
+kinds = ["trade", "quote", "book", "ticker", "status"]
+candles = ["1m"]
+enabled = false
+"""
+
+
+def test_a_venue_by_ccxt_is_planned_as_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without ccxt: what it has is in a list. Books have connections of their own."""
+    assert main(["plan", "--venue", "ccxt.bitvavo", "--settings", settings(tmp_path, BITVAVO)]) == Exit.OK
+    assert capsys.readouterr().out.splitlines() == [
+        "ccxt.bitvavo (not enabled)",
+        "  connection 1 to streams, wss://ws.bitvavo.com/v2: 8 of 100 topics",
+        "    BTC-EUR: trades, bidsasks, ticker, ohlcv 1m",
+        "    ETH-EUR: trades, bidsasks, ticker, ohlcv 1m",
+        "  connection 2 to books, wss://ws.bitvavo.com/v2: 2 of 100 topics",
+        "    BTC-EUR: book",
+        "    ETH-EUR: book",
+    ]
+
+
 def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The others are shown all the same."""
     assert main(["plan", "--settings", settings(tmp_path, BITFINEX + "[venues.kraken]\nenabled = false\ninstruments = []\n")]) == Exit.OK

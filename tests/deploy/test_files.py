@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from crosstape.settings.load import load
 from crosstape.settings.model import default_venues
 from crosstape.settings.secrets import secret_in
+from crosstape_connector.venues.ccxt.exchanges import known
 from tests.deploy.composed import implementations
 from tests.deploy.engine import ROOT, done, run
 
@@ -20,7 +22,7 @@ DOCKER = ROOT / "docker"
 VENUES = default_venues()
 """The venues that are deployed; users add others."""
 COMPOSE = (ROOT / "compose.yaml").read_text()
-PROFILES = ("live", "gateway", "recorder", "demo", "monitoring", "scale", "cluster")
+PROFILES = ("live", "gateway", "recorder", "ccxt", "demo", "monitoring", "scale", "cluster")
 VARIABLE = re.compile(r"\$\{([A-Z_]+):-")
 OVERRIDES = re.findall(r"```yaml\n(services:.*?)```", (ROOT / "docs" / "how-to" / "deploy.md").read_text(), re.DOTALL)
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
@@ -88,7 +90,7 @@ def test_a_gateway_that_others_may_reach_has_tokens() -> None:
 def test_only_connectors_reach_the_world() -> None:
     """The bus's network has no way out, and nothing but the connectors of live venues is on the one that has."""
     assert yaml.safe_load(COMPOSE)["networks"]["bus"]["internal"] is True
-    connectors = {f"{service_of(venue)}{line}" for venue in VENUES for line in ("", "-2")}
+    connectors = {*(f"{service_of(venue)}{line}" for venue in VENUES for line in ("", "-2")), "connector-ccxt"}
     assert {name for name, service in services().items() if "egress" in service["networks"]} == connectors
 
 
@@ -194,6 +196,30 @@ def test_the_image_has_the_versions_that_are_tested(name: str) -> None:
     assert part
     assert {package: entry for package, entry in part.items() if whole.get(package) != entry} == {}
     assert not {"pytest", "mypy", "ruff"} & part.keys()
+
+
+def test_the_image_of_the_bridge_has_the_library_that_is_tested() -> None:
+    """The version of the extra, of both locks and of the shipped list is one."""
+    tested = lock("tests/bridge/ccxt.lock")
+    shipped = lock("docker/ccxt.lock")
+    (pin,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["ccxt"]
+
+    assert {package: entry for package, entry in shipped.items() if tested.get(package) != entry} == {}
+    assert pin == f"ccxt=={known().version}"
+    assert shipped["ccxt"].startswith(f"{pin}\\")
+    assert not {"pytest", "hatchling"} & shipped.keys()
+
+
+def test_the_bridge_has_an_image_of_its_own() -> None:
+    """And differs from other connectors in nothing else."""
+    bridge, other = services()["connector-ccxt"], services()["connector-kraken"]
+
+    assert bridge["build"]["args"] == {"LOCK": "ccxt.lock"}
+    assert bridge["image"] != other["image"]
+    differing = {"build", "command", "image", "profiles"}
+    assert {key: value for key, value in bridge.items() if key not in differing} == {
+        key: value for key, value in other.items() if key not in differing
+    }
 
 
 @pytest.mark.skipif(not implementations(), reason="no docker-compose is installed")

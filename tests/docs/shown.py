@@ -178,6 +178,10 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/compute-an-indicator.md#4-check-the-bars sh": RunBy(
         "cli/test_check_bars.py::test_differences_are_shown_and_are_the_exit_code"
     ),
+    "docs/how-to/any-exchange.md#any-exchange-by-ccxt sh": RunBy("cli/test_venues.py::test_one_source_alone_can_be_listed"),
+    "docs/how-to/any-exchange.md#install-it sh": NotRun("installs ccxt below /opt; `make test-ccxt` installs the same versions"),
+    "docs/how-to/any-exchange.md#run-it sh": RunBy("cli/test_plan.py::test_a_venue_by_ccxt_is_planned_as_any_other"),
+    "docs/how-to/any-exchange.md#run-it sh 2": _DOCKER,
     "docs/how-to/deploy.md#try-it-first sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh 2": _DOCKER,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from crosstape.errors import SettingsError
 from crosstape.settings import Settings, VenueSettings
+from crosstape.settings.environment import variable_of
 from crosstape.settings.load import load
 from crosstape.settings.model import Kind
 from crosstape.settings.words import describe
@@ -93,6 +94,15 @@ def test_a_named_venue_keeps_what_the_file_does_not_say(file: Path) -> None:
     assert venues["kraken"] == msgspec.structs.replace(defaults["kraken"], book_depth=25)
     assert venues["binance"] == defaults["binance"]
     assert venues["other"] == VenueSettings(instruments=("A-B",))
+
+
+def test_a_dot_in_a_venues_name_is_two_underscores() -> None:
+    """The name of a variable has no dot."""
+    found = load(None, {"CROSSTAPE_VENUES__CCXT__BITVAVO__INSTRUMENTS": "BTC-EUR", "CROSSTAPE_VENUES__CCXT__GATE__WS_URL__BOOKS": "ws://x"})
+
+    assert found.venues["ccxt.bitvavo"].instruments == ("BTC-EUR",)
+    assert found.venues["ccxt.gate"].ws_url == {"books": "ws://x"}
+    assert variable_of(("venues", "ccxt.gate", "proxy")) == "CROSSTAPE_VENUES__CCXT__GATE__PROXY"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import msgspec
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
 from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
-from crosstape_simulator.venues.kraken_futures import venue as kraken_futures
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx
@@ -25,6 +24,7 @@ from crosstape_simulator.venues.htx import spot as htx
 from crosstape_simulator.venues.htx import swap as htx_swap
 from crosstape_simulator.venues.hyperliquid import venue as hyperliquid
 from crosstape_simulator.venues.kraken import venue as kraken
+from crosstape_simulator.venues.kraken_futures import venue as kraken_futures
 from crosstape_simulator.venues.kucoin import futures as kucoin_futures
 from crosstape_simulator.venues.kucoin import spot as kucoin
 from crosstape_simulator.venues.okx import spot as okx

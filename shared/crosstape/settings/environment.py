@@ -20,6 +20,8 @@ RENAMED: Final[dict[tuple[str, ...], str]] = {("connector", "line"): "replica"}
 """Old name of a setting → its name now. The old name is read for one release."""
 
 _LEVEL: Final = "__"
+DOTTED: Final = ("venues", "ccxt")
+"""The next key belongs to the name of the venue, after a dot: `CROSSTAPE_VENUES__CCXT__KRAKEN__KINDS` is of the venue `ccxt.kraken`."""
 
 
 class EnvironmentText(str):
@@ -53,7 +55,8 @@ def variables(environ: Mapping[str, str], mistakes: list[str]) -> Iterable[tuple
 
 
 def _keys(name: str) -> tuple[str, ...]:
-    return tuple(name.removeprefix(PREFIX).lower().split(_LEVEL))
+    keys = tuple(name.removeprefix(PREFIX).lower().split(_LEVEL))
+    return (keys[0], f"{keys[1]}.{keys[2]}", *keys[3:]) if keys[:2] == DOTTED and len(keys) > 3 else keys
 
 
 def _is_ignored(name: str, environ: Mapping[str, str]) -> bool:
@@ -76,7 +79,7 @@ def _is_setting(keys: tuple[str, ...], section: type[Section] = Settings) -> boo
 
 def variable_of(path: tuple[str, ...]) -> str:
     """Name of the variable that sets the key with this path."""
-    return PREFIX + _LEVEL.join(path).upper()
+    return PREFIX + _LEVEL.join(key.replace(".", _LEVEL) for key in path).upper()
 
 
 def table_of(hint: Any) -> type[Section] | None:

@@ -25,7 +25,6 @@ UNIT_NS: Final = {
     "htx_swap": MILLISECOND,
     "bitget": MILLISECOND,
     "bitget_futures": MILLISECOND,
-    "gemini": 1,
     "kraken_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,

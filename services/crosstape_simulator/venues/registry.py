@@ -8,7 +8,7 @@ import msgspec
 
 from crosstape_simulator.errors import SimulatorError
 from crosstape_simulator.market.listings import PRICES, STEADY, Listing
-from crosstape_simulator.venues import binance_us, bitstamp, gemini, kraken_futures
+from crosstape_simulator.venues import binance_us, bitstamp, gemini
 from crosstape_simulator.venues.binance import venue as binance
 from crosstape_simulator.venues.binance_futures import venue as binance_futures
 from crosstape_simulator.venues.bingx import spot as bingx

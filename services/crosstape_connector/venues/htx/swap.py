@@ -38,8 +38,8 @@ STATES: Final = {
     9: "suspending trade",
 }  # fmt: skip
 """`contract_status` → why a contract does not trade."""
-FRESH_NS: Final = 60_000_000_000
-"""How old an index price may be beside a mark price."""
+FRESH_NS: Final = 1_000_000_000
+"""An index price that is older or newer than a mark price by so much, by the venue's times, is of another moment."""
 GREETING: Final = encode({"op": "sub", "cid": "states", "topic": "public.*.contract_info"})
 """Tells of contracts that begin or cease to trade."""
 OTHERS: Final = re.compile(
@@ -272,7 +272,7 @@ def pair_of(symbol: str) -> str:
 
 
 def mark_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
-    """`mark_price.1min`: its close is the mark price. The index price is the newest of its own topic, if that is not old."""
+    """`mark_price.1min`: its close is the mark price. The index price is the newest of its own topic, if that is of the same second."""
     name, pair = instrument.name, pair_of(instrument.symbol)
 
     def route(data: bytes, received_ts: int) -> Sequence[Output]:
@@ -281,9 +281,8 @@ def mark_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
             price = price_of(frame.tick.close)
         except FRAME_ERRORS as exc:
             return unreadable("mark", name, received_ts, exc)
-        index, index_ts = parser.indices.get(pair, (None, 0))
-        fresh = index if received_ts - index_ts <= FRESH_NS else None
-        return (Mark(instrument.venue, name, epoch_ns(frame.ts), received_ts, price, fresh),)
+        made_ts, (index, index_ts) = epoch_ns(frame.ts), parser.indices.get(pair, (None, 0))
+        return (Mark(instrument.venue, name, made_ts, received_ts, price, index if abs(made_ts - index_ts) < FRESH_NS else None),)
 
     return route
 
@@ -315,7 +314,7 @@ class Parser(frames.Parser):
         super().__init__(symbols)
         self.both = BothSides()
         self.indices: dict[str, tuple[Decimal, int]] = {}
-        """Pair → its newest index price, and when it was received."""
+        """Pair → its newest index price, and the venue's time of it."""
 
     def _route(self, topic: bytes) -> Route:
         return self._index if topic.endswith(b".index.1min") else super()._route(topic)
@@ -324,7 +323,8 @@ class Parser(frames.Parser):
         """`index.1min`, by pair: what the next mark price is published with."""
         pair = data[7:].partition(b".")[2].partition(b".")[0].decode() if data.startswith(frames.HEAD) else ""
         if pair:
-            self.indices[pair] = price_of(_close(data).tick.close), received_ts
+            frame = _close(data)
+            self.indices[pair] = price_of(frame.tick.close), epoch_ns(frame.ts)
         return ()
 
     def subscribed(self, topic: str, received_ts: int) -> Sequence[Output]:

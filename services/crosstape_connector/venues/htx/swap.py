@@ -9,11 +9,10 @@ Funding `settlement_time` is the next payment, `funding_time` only when the rate
 Candles `count` is left out: the documents say that it is of both sides, and frames have odd ones
 """
 
-# ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar, Final
 
@@ -21,133 +20,40 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame
 from crosstape_connector.venues.htx import books, frames
-from crosstape_connector.venues.htx.frames import Envelope, MakeRoute, Route, encode, number_of
+from crosstape_connector.venues.htx.frames import Envelope, MakeRoute, Route, encode
+from crosstape_connector.venues.htx.notifications import NOTIFICATIONS
+from crosstape_connector.venues.htx.swap_frames import (
+    RawTrade,
+    decode_close,
+    decode_day,
+    decode_heartbeat,
+    decode_kline,
+    decode_named,
+    decode_raws,
+    decode_rows,
+    decode_top,
+    decode_trade,
+    decode_trades,
+)
 from crosstape_connector.venues.htx.values import SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, by_id, candle, checked
 from crosstape_connector.venues.messages import Heartbeat, Odd, Output, Reply, TradeSnapshot, Unreadable, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import LIMIT, figure
-from crosstape_connector.venues.parsing.rows import readable, rows_decoder
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, finite, positive, shown, side
+from crosstape_connector.venues.parsing.rows import readable
+from crosstape_connector.venues.parsing.wire import ZERO, epoch_ns, finite, positive, shown, side
 from crosstape_connector.venues.spec import Request, Symbols
-from crosstape_schemas import VENUE_WIDE, FeedState, Funding, Instrument, Liquidation, Mark, Quote, Status, Ticker, Trade
+from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Mark, Quote, Status, Ticker, Trade
 
 DEPTHS: Final = (20, 150)
 TRADES_IN: Final = 1
-STATES: Final = {
-    0: "delisted", 1: "", 2: "not open yet", 3: "suspended", 4: "suspending", 5: "settling", 6: "delivering", 7: "settled", 8: "delivered",
-    9: "suspending trade",
-}  # fmt: skip
-"""`contract_status` → why a contract does not trade."""
-FRESH_NS: Final = 60_000_000_000
-"""How old an index price may be beside a mark price."""
+FRESH_NS: Final = 1_000_000_000
+"""An index price that is older or newer than a mark price by so much, by the venue's times, is of another moment."""
 GREETING: Final = encode({"op": "sub", "cid": "states", "topic": "public.*.contract_info"})
 """Tells of contracts that begin or cease to trade."""
 OTHERS: Final = re.compile(
     r"kline\.(1day|1week|1mon)|(index|mark_price)\.(5min|15min|30min|60min|4hour|1day|1week|1mon)"
     r"|(basis|premium_index|estimated_rate|liquidation_orders)\..+|depth\.(step\d+|size_\d+|percent\d+)"
 )
-
-
-class RawTrade(msgspec.Struct, frozen=True, gc=False):
-    id: Serial
-    ts: Stamp
-    amount: Decimal
-    price: Decimal
-    direction: str
-
-
-class RawTrades(msgspec.Struct, frozen=True, gc=False):
-    data: list[RawTrade]
-
-
-class TradeFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTrades
-
-
-class RawRows(msgspec.Struct, frozen=True, gc=False):
-    data: list[msgspec.Raw]
-
-
-class RowsFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawRows
-
-
-class RawTop(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    bid: tuple[Decimal, Decimal] | None = None
-    ask: tuple[Decimal, Decimal] | None = None
-
-
-class TopFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTop
-
-
-class RawDay(msgspec.Struct, frozen=True, gc=False):
-    vol: Decimal
-    open: Decimal | None = None
-    high: Decimal | None = None
-    low: Decimal | None = None
-    close: Decimal | None = None
-    amount: Decimal | None = None
-    turnover: Decimal | None = msgspec.field(name="trade_turnover", default=None)
-
-
-class DayFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawDay
-
-
-class CandleFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawCandle
-
-
-class RawClose(msgspec.Struct, frozen=True, gc=False):
-    close: str
-
-
-class CloseFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawClose
-
-
-class RawNamed(msgspec.Struct, frozen=True):
-    code: str = msgspec.field(name="contract_code", default="")
-
-
-class RawFunding(msgspec.Struct, frozen=True):
-    rate: str | None = msgspec.field(name="funding_rate")
-    next: str | int | None = msgspec.field(name="settlement_time", default=None)
-
-
-class RawLiquidation(msgspec.Struct, frozen=True):
-    direction: str
-    volume: Decimal
-    price: Decimal
-    created_at: Stamp
-
-
-class RawState(msgspec.Struct, frozen=True):
-    status: int = msgspec.field(name="contract_status")
-
-
-class RawHeartbeat(msgspec.Struct, frozen=True):
-    heartbeat: int
-
-
-_trades = msgspec.json.Decoder(TradeFrame).decode
-_rows = rows_decoder(RowsFrame, 3)
-_trade = msgspec.json.Decoder(RawTrade).decode
-_top = msgspec.json.Decoder(TopFrame).decode
-_day = msgspec.json.Decoder(DayFrame).decode
-_kline = msgspec.json.Decoder(CandleFrame).decode
-_close = msgspec.json.Decoder(CloseFrame).decode
-_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_named = msgspec.json.Decoder(RawNamed).decode
-_funding = msgspec.json.Decoder(RawFunding).decode
-_liquidation = msgspec.json.Decoder(RawLiquidation).decode
-_state = msgspec.json.Decoder(RawState).decode
-_heartbeat = msgspec.json.Decoder(RawHeartbeat).decode
 
 
 def trade_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
@@ -168,13 +74,13 @@ def trade_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
         odd: list[Odd] = []
         outputs: list[Output] = []
         try:
-            rows = _trades(data).tick.data
+            rows = decode_trades(data).tick.data
             checked(data, len(rows))
             trades = [made(row, received_ts, odd) for row in rows]
         except FRAME_ERRORS as exc:
             odd, bad = [], list[Odd]()
             try:
-                raws = _rows(data).tick.data
+                raws = decode_rows(data).tick.data
             except FRAME_ERRORS:
                 return unreadable("trade", name, received_ts, exc)
             trades = readable(raws, lambda raw: made(_row(raw), received_ts, odd), f"trades of {name}", bad)
@@ -191,7 +97,7 @@ def trade_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
 
 def _row(raw: msgspec.Raw) -> RawTrade:
     checked(bytes(raw), 0)
-    return _trade(raw)
+    return decode_trade(raw)
 
 
 def quote_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
@@ -207,7 +113,7 @@ def quote_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
 
     def route(data: bytes, received_ts: int) -> Sequence[Output]:
         try:
-            q = _top(data).tick
+            q = decode_top(data).tick
             checked(data)
             return (Quote(instrument.venue, name, epoch_ns(q.ts), received_ts, *best(q.bid), *best(q.ask)),)
         except FRAME_ERRORS as exc:
@@ -222,7 +128,7 @@ def ticker_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
 
     def route(data: bytes, received_ts: int) -> Sequence[Output]:
         try:
-            frame = _day(data)
+            frame = decode_day(data)
             checked(data)
             day = frame.tick
             finite(day.close, day.open, day.high, day.low, day.amount, day.turnover, day.vol)
@@ -251,7 +157,7 @@ def candle_route(timeframe: str) -> MakeRoute:
 
         def route(data: bytes, received_ts: int) -> Sequence[Output]:
             try:
-                frame = _kline(data)
+                frame = decode_kline(data)
                 checked(data)
                 k = frame.tick
                 finite(k.vol)
@@ -272,18 +178,17 @@ def pair_of(symbol: str) -> str:
 
 
 def mark_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
-    """`mark_price.1min`: its close is the mark price. The index price is the newest of its own topic, if that is not old."""
+    """`mark_price.1min`: its close is the mark price. The index price is the newest of its own topic, if that is of the same second."""
     name, pair = instrument.name, pair_of(instrument.symbol)
 
     def route(data: bytes, received_ts: int) -> Sequence[Output]:
         try:
-            frame = _close(data)
+            frame = decode_close(data)
             price = price_of(frame.tick.close)
         except FRAME_ERRORS as exc:
             return unreadable("mark", name, received_ts, exc)
-        index, index_ts = parser.indices.get(pair, (None, 0))
-        fresh = index if received_ts - index_ts <= FRESH_NS else None
-        return (Mark(instrument.venue, name, epoch_ns(frame.ts), received_ts, price, fresh),)
+        made_ts, (index, index_ts) = epoch_ns(frame.ts), parser.indices.get(pair, (None, 0))
+        return (Mark(instrument.venue, name, made_ts, received_ts, price, index if abs(made_ts - index_ts) < FRESH_NS else None),)
 
     return route
 
@@ -315,7 +220,7 @@ class Parser(frames.Parser):
         super().__init__(symbols)
         self.both = BothSides()
         self.indices: dict[str, tuple[Decimal, int]] = {}
-        """Pair → its newest index price, and when it was received."""
+        """Pair → its newest index price, and the venue's time of it."""
 
     def _route(self, topic: bytes) -> Route:
         return self._index if topic.endswith(b".index.1min") else super()._route(topic)
@@ -324,7 +229,8 @@ class Parser(frames.Parser):
         """`index.1min`, by pair: what the next mark price is published with."""
         pair = data[7:].partition(b".")[2].partition(b".")[0].decode() if data.startswith(frames.HEAD) else ""
         if pair:
-            self.indices[pair] = price_of(_close(data).tick.close), received_ts
+            frame = decode_close(data)
+            self.indices[pair] = price_of(frame.tick.close), epoch_ns(frame.ts)
         return ()
 
     def subscribed(self, topic: str, received_ts: int) -> Sequence[Output]:
@@ -340,74 +246,22 @@ class Parser(frames.Parser):
         """`public.BTC-USDT.funding_rate`, or of all contracts: `public.*.funding_rate`."""
         channel = frame.topic.rpartition(".")[2]
         if channel == "heartbeat":
-            state = FeedState.LIVE if _heartbeat(frame.data).heartbeat == 1 else FeedState.DOWN
+            state = FeedState.LIVE if decode_heartbeat(frame.data).heartbeat == 1 else FeedState.DOWN
             return (Status(SWAP, VENUE_WIDE, None, received_ts, VENUE_WIDE, state, "" if state is FeedState.LIVE else "maintenance"),)
         read = NOTIFICATIONS.get(channel)
         if read is None:
             raise UnknownFrame(f"topic {frame.topic!r}")
         made_ts = epoch_ns(frame.ts) if isinstance(frame.ts, int) else None
         outputs: list[Output] = []
-        for raw in _raws(frame.data):
+        for raw in decode_raws(frame.data):
             try:
-                instrument = self._symbols.get(_named(raw).code)
+                instrument = self._symbols.get(decode_named(raw).code)
             except FRAME_ERRORS as exc:
                 outputs.append(Odd("row", f"{frame.topic}: {exc}"))
                 continue
             if instrument is not None:
                 outputs += read(raw, instrument, made_ts, received_ts)
         return outputs or (Heartbeat(),)
-
-
-def funding(raw: msgspec.Raw, instrument: Instrument, made_ts: int | None, received_ts: int) -> Sequence[Output]:
-    """`funding_rate`: the rate of the running period. Zero is written `0E-18`."""
-    try:
-        row = _funding(raw)
-        rate = figure(row.rate or "")
-    except FRAME_ERRORS as exc:
-        return unreadable("funding", instrument.name, received_ts, exc)
-    return (Funding(instrument.venue, instrument.name, made_ts, received_ts, rate, instrument.funding_s, moment(row.next)),)
-
-
-def moment(text: str | int | None) -> int | None:
-    """Return a time in ms, which may be a text, as ns; None if there is none."""
-    found = number_of(text)
-    return epoch_ns(found) if found and found < 9 * 10**12 else None
-
-
-def liquidation(raw: msgspec.Raw, instrument: Instrument, made_ts: int | None, received_ts: int) -> Sequence[Output]:
-    """`liquidation_orders`: `volume` is contracts, of one side; `price` is that of the bankruptcy."""
-    name = instrument.name
-    try:
-        checked(bytes(raw), 0)
-        row = _liquidation(raw)
-        if not positive(row.price, row.volume):
-            raise FrameError(f"{shown(row.volume)} at {shown(row.price)}")
-    except FRAME_ERRORS as exc:
-        return (Odd("liquidation", f"liquidation of {name}: {exc}"),)
-    size = base_size(instrument, row.volume, row.price)
-    return (Liquidation(instrument.venue, name, epoch_ns(row.created_at), received_ts, SIDES.get(row.direction), row.price, size),)
-
-
-def state(raw: msgspec.Raw, instrument: Instrument, made_ts: int | None, received_ts: int) -> Sequence[Output]:
-    """`contract_info`: whether a contract trades."""
-    try:
-        why = not_trading(_state(raw).status)
-    except FRAME_ERRORS as exc:
-        return (Odd("row", f"contract_info of {instrument.name}: {exc}"),)
-    state = FeedState.DOWN if why else FeedState.LIVE
-    return (Status(instrument.venue, instrument.name, None, received_ts, VENUE_WIDE, state, why and f"does not trade: {why}"),)
-
-
-def not_trading(status: int) -> str:
-    """Return why a contract does not trade; empty: it does."""
-    return STATES.get(status, f"contract_status {status}")
-
-
-NOTIFICATIONS: Final[Mapping[str, Callable[[msgspec.Raw, Instrument, int | None, int], Sequence[Output]]]] = {
-    "funding_rate": funding,
-    "liquidation_orders": liquidation,
-    "contract_info": state,
-}
 
 
 def topic_of(symbol: str, request: Request) -> str:

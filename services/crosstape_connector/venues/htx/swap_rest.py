@@ -19,8 +19,9 @@ from urllib.parse import quote as quoted
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
+from crosstape_connector.venues.htx.notifications import not_trading
 from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of
-from crosstape_connector.venues.htx.swap import not_trading, volumes
+from crosstape_connector.venues.htx.swap import volumes
 from crosstape_connector.venues.htx.values import SECOND, SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, candle
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import rest_trade, trade_page, trading_states

@@ -45,7 +45,7 @@ FIGURES: Final = {
     "candle": "half of the venue's volumes, which count both sides; `trades` is null: whether `count` is of both sides is not clear",
     "funding": "`interval_s` is that of the list of instruments",
     "liquidation": "`price` is that of the bankruptcy",
-    "mark": "`index_price` is the newest of the last minute, from a topic of its own",
+    "mark": "`index_price` is from a topic of its own, and null if that has none of the same second",
     "open_interest": "half of the venue's figures, if all of an answer are even numbers of contracts; else they are as they are",
     "ticker": "half of the venue's volumes, which count both sides",
 }

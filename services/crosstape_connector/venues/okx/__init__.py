@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.venues.okx import books, connection, instruments, parsers, rest
-from crosstape_connector.venues.okx.values import CANDLES, CHECKED, SPOT_ID, SWAP_ID, TIMEFRAMES, checksum_of
+from crosstape_connector.venues.okx.values import CANDLES, CHECKED, SPOT_ID, SWAP_ID, TIMEFRAMES, Checksum
 from crosstape_connector.venues.past import PastCandles, RestLimit, TradesById
 from crosstape_connector.venues.spec import (
     BookRule,
@@ -101,7 +101,7 @@ SPOT: Final = Venue(
         snapshot="stream",
         follows=books.follows,
         restarts=True,
-        checksum_of=checksum_of,
+        checksum_of=Checksum,
         checksum_levels=CHECKED,
         proof="numbers: each update names the one before, from the snapshot on the stream on; in recordings from before June 2026 a CRC-32 "
         "of the best 25 levels, too; never crossed",

@@ -60,13 +60,8 @@ def check_digits(data: bytes, *sides: Sequence[RawLevel]) -> None:
         raise NotANumber("digits that are not ASCII")
 
 
-def checksum_of(instrument: Instrument) -> Checksum:
-    """Return the checksum of an instrument's book: see `Checksum`."""
-    return Checksum(instrument)
-
-
 class Checksum:
-    """The CRC-32 of a book, as a signed number, which the venue sent until June 2026.
+    """The CRC-32 of an instrument's book, as a signed number, which the venue sent until June 2026.
 
     Of the best 25 levels a side `price:size` as the venue writes them, bids and asks in turn, with a colon between them.
     """

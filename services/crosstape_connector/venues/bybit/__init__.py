@@ -3,7 +3,7 @@
 Wire    wss://stream.bybit.com/v5/public/spot, /linear and /inverse, JSON text. The same symbol is another market at each
 Docs    https://bybit-exchange.github.io/docs/v5/ws/connect, …/websocket/public/…, …/market/…
 Quirks  a request may name ten topics: on spot one with more is refused as a whole. A ping is a message of the venue's own. Of the frames
-        see `stream` and `figures`, of REST `rest`
+        see `stream` and `figures`, of REST `rest` and `listing`
 Book    50, 200 or 1,000 levels a side, each a topic with numbers of its own; the quote is the book of one level, a topic apart
 Demo    its public data are those of the live market
 Not proven  ids of spot's trades increase, those of contracts are UUIDs: how many trades a lost connection cost cannot be known
@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.venues.bybit import figures, frames, rest, stream
+from crosstape_connector.venues.bybit import figures, frames, listing, rest, stream
 from crosstape_connector.venues.bybit.frames import BOOK, QUOTE, TIMEFRAMES
 from crosstape_connector.venues.bybit.parser import Parser, SpotParser
 from crosstape_connector.venues.past import PastCandles, RestLimit
@@ -78,7 +78,7 @@ def _venue(venue_id: str, category: str, channels: Mapping[str, str], parser: ty
             ),
         ),
         rest_urls=REST,
-        instruments=InstrumentSource(path=rest.list_path(category), parse=rest.instruments(venue_id, category)),
+        instruments=InstrumentSource(path=listing.list_path(category), parse=listing.instruments(venue_id, category)),
         book=BookRule(
             snapshot="stream",
             follows=stream.chain,
@@ -87,7 +87,7 @@ def _venue(venue_id: str, category: str, channels: Mapping[str, str], parser: ty
             proof="numbers: each update is one after the one before, from the snapshot on the stream on; never crossed",
         ),
         quotes=QuoteSource(path=rest.quotes_path(category), parse=rest.parse_quotes, batch=1_000, per_minute=60),
-        trading=TradingSource(path=lambda symbols: rest.list_path(category), parse=rest.parse_trading, per_minute=12),
+        trading=TradingSource(path=lambda symbols: listing.list_path(category), parse=listing.parse_trading, per_minute=12),
         candles=CandleRules(
             timeframes=TIMEFRAMES,
             refused=REFUSED,

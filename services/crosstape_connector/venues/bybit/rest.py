@@ -1,17 +1,16 @@
-"""Bybit's REST: instruments, best prices, trades and candles. Every request names its category, and answers are in one envelope.
+"""Bybit's REST: best prices, trades and candles (`listing` has the instruments). Requests name a category; answers are in one envelope.
 
 Limits  600 requests in five seconds for one address; beyond them HTTP 403 with "access too frequent", which stays for ten minutes. A 403
         with another body is a refusal of our country
 Trades  `recent-trade`: the newest 60 on spot, newest first, without paging; ids are those of the stream
 Candles newest first, the last one running; the candle that contains `start` is in the answer
-Quirks  errors come with HTTP 200 and a `retCode`. The list of instruments has those that trade: others are gone from it. Base and quote
-        are fields of their own, and in no fixed place of the symbol: BTCPERP is quoted in USDC, 1000PEPEUSDT is a contract on 1000PEPE
+Quirks  errors come with HTTP 200 and a `retCode`
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 from urllib.parse import quote as quoted
@@ -22,15 +21,14 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.bybit.figures import made_candle
 from crosstape_connector.venues.bybit.frames import TIMEFRAMES
 from crosstape_connector.venues.bybit.stream import SIDES, is_number
-from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
-from crosstape_connector.venues.parsing.answers import fault_message, read_rows, rest_trade, trade_page, trading_states
+from crosstape_connector.venues.messages import CandleSnapshot, Odd, TradeSnapshot
+from crosstape_connector.venues.parsing.answers import fault_message, read_rows, rest_trade, trade_page
 from crosstape_connector.venues.parsing.candles import snapshot
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
-from crosstape_connector.venues.parsing.rows import ROW, readable, rows_decoder
+from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns, side_of
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Candle, Instrument, Quote, Trade, future, perpetual, spot
+from crosstape_schemas import Candle, Instrument, Quote, Trade
 from crosstape_schemas.timeframes import LENGTHS
 
 SPOT: Final = "spot"
@@ -38,62 +36,14 @@ PAGE: Final = 60
 """Trades in an answer about spot: the venue's most."""
 CANDLES: Final = 1_000
 """Candles in an answer: the venue's most."""
-LISTED: Final = 1_000
-"""Rows in a list of instruments: the venue's most."""
 BAN_S: Final = 600.0
 BUSY_S: Final = 5.0
 BUSY: Final = frozenset({10006, 10429})
 """`retCode` of an answer that asks for fewer requests."""
-STATUSES: Final = frozenset({"PreLaunch", "Trading", "Settling", "Delivering", "Closed"})
-"""What `status` may be."""
-STOCKS: Final = frozenset({"xstocks", "stock"})
-"""`symbolType` of tokenised stocks, and of contracts on stocks."""
-PERPETUALS: Final = {"LinearPerpetual": "linear", "InversePerpetual": "inverse"}
-FUTURES: Final = {"LinearFutures": "linear", "InverseFutures": "inverse"}
-NULL: Final = msgspec.Raw(b"null")
 _MS: Final = 1_000_000
 _MONTH_NS: Final = 31 * LENGTHS["1d"]
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class RestPrices(msgspec.Struct, frozen=True):
-    tick: msgspec.Raw = msgspec.field(name="tickSize", default=NULL)
-
-
-class RestSizes(msgspec.Struct, frozen=True):
-    step: msgspec.Raw = msgspec.field(name="qtyStep", default=NULL)
-    precision: msgspec.Raw = msgspec.field(name="basePrecision", default=NULL)
-
-
-class RestPhase(msgspec.Struct, frozen=True):
-    phase: str = msgspec.field(name="curAuctionPhase", default="")
-
-
-class RestRow(msgspec.Struct, frozen=True):
-    symbol: str
-    status: str
-    base: str = msgspec.field(name="baseCoin")
-    quote: str = msgspec.field(name="quoteCoin")
-    prices: RestPrices = msgspec.field(name="priceFilter", default=RestPrices())
-    sizes: RestSizes = msgspec.field(name="lotSizeFilter", default=RestSizes())
-    contract: str = msgspec.field(name="contractType", default="")
-    kind: str = msgspec.field(name="symbolType", default="")
-    delivery: str = msgspec.field(name="deliveryTime", default="0")
-    launch: RestPhase | None = msgspec.field(name="preListingInfo", default=None)
-
-    @property
-    def trades(self) -> bool:
-        """Whether it trades: a contract before its launch does so in the last phase of its auction only, and has no feed before."""
-        return self.status == "Trading" or (
-            self.launch is not None and self.launch.phase == "ContinuousTrading" and self.status == "PreLaunch"
-        )
-
-
-class RestState(msgspec.Struct, frozen=True):
-    symbol: str
-    status: str
-    launch: RestPhase | None = msgspec.field(name="preListingInfo", default=None)
 
 
 class RestRows(msgspec.Struct, frozen=True):
@@ -136,9 +86,7 @@ class RestFault(msgspec.Struct, frozen=True):
     text: str = msgspec.field(name="retMsg", default="")
 
 
-_result = rows_decoder(RestResult, 3)
-_row = msgspec.json.Decoder(RestRow).decode
-_state = msgspec.json.Decoder(RestState).decode
+decode_result: Final = rows_decoder(RestResult, 3)
 _top = msgspec.json.Decoder(RestTop).decode
 _fault = msgspec.json.Decoder(RestFault).decode
 
@@ -151,7 +99,7 @@ def _reader(row: type[R]) -> Callable[[bytes, Callable[[R], T], str], tuple[list
     one_row = msgspec.json.Decoder(row).decode
 
     def reader(body: bytes, read: Callable[[R], T], what: str) -> tuple[list[T], list[Odd]]:
-        return read_rows(lambda: all_rows(body).result.list, lambda: _result(body).result.rows, one_row, read, what)
+        return read_rows(lambda: all_rows(body).result.list, lambda: decode_result(body).result.rows, one_row, read, what)
 
     return reader
 
@@ -160,16 +108,11 @@ _trades = _reader(RestTrade)
 _candles = _reader(RestCandle)
 
 
-def _stamp(text: str) -> int:
+def stamp_of(text: str) -> int:
     """Return a time in ms from its text. Raises `FrameError`."""
     if is_number(text) and len(text) <= len("9000000000000000"):
         return int(text)
     raise FrameError(f"not a time: {text[:40]!r}")
-
-
-def list_path(category: str) -> str:
-    """Return the path of the list of instruments."""
-    return f"/v5/market/instruments-info?category={category}&limit={LISTED}"
 
 
 def trades_path(symbol: str) -> str:
@@ -185,7 +128,7 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
             raise FrameError(f"not the id of a trade: {raw.id[:40]!r}")
         return rest_trade(
             instrument.venue, instrument.name, received_ts,
-            trade_id=int(raw.id), price=raw.price, size=raw.size, taker=SIDES.get(raw.side), venue_ts=epoch_ns(_stamp(raw.time)),
+            trade_id=int(raw.id), price=raw.price, size=raw.size, taker=SIDES.get(raw.side), venue_ts=epoch_ns(stamp_of(raw.time)),
         )  # fmt: skip
 
     return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
@@ -203,7 +146,7 @@ def quotes_path(category: str) -> Callable[[Sequence[str]], str]:
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote | Odd]:
     """Return the best prices of those that were asked for, with the time of the answer. A side without orders is null."""
-    answer = _result(body)
+    answer = decode_result(body)
     made_ts = None if answer.time is None else epoch_ns(answer.time)
     odd: list[Odd] = []
 
@@ -249,74 +192,10 @@ def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_
 
     def read(row: RestCandle) -> Candle:
         texts = row.open, row.high, row.low, row.close, row.volume, row.turnover
-        return made_candle(instrument, timeframe, _stamp(row.start), texts, received_ts)
+        return made_candle(instrument, timeframe, stamp_of(row.start), texts, received_ts)
 
     candles, odd = _candles(body, read, f"{timeframe} candles of {instrument.name}")
     return snapshot(instrument.name, timeframe, candles, received_ts, odd)
-
-
-def instruments(venue: str, category: str) -> Callable[[bytes], Sequence[Instrument | OddRow]]:
-    """Return the parser of the list of a category. Rows of other categories and stocks are left out."""
-
-    def parse(body: bytes) -> Sequence[Instrument | OddRow]:
-        rows = _result(body).result.rows
-        found = listed(rows, lambda raw: _instrument(venue, category, raw), _named)
-        if len(rows) >= LISTED:
-            found.append(OddRow(f"instrument_{ROW}", f"the list is cut after {LISTED} rows: the venue has more in another page"))
-        return found
-
-    return parse
-
-
-def _instrument(venue: str, category: str, raw: msgspec.Raw) -> tuple[Instrument, str] | None:
-    row = _row(raw)
-    of = PERPETUALS.get(row.contract) or FUTURES.get(row.contract) or (row.contract or SPOT)
-    if of != category or row.kind in STOCKS:
-        return None
-    base, quote, symbol = asset_of(row.base, "baseCoin"), asset_of(row.quote, "quoteCoin"), row.symbol
-    for part in symbol.split("-"):
-        asset_of(part, "symbol")
-    tick, expiry = step_of(row.prices.tick), None
-    trouble = "" if row.status in STATUSES else f"status {row.status[:40]!r} is not known"
-    if category == SPOT:
-        name, step = spot(base, quote), step_of(row.sizes.precision)
-    else:
-        step = step_of(row.sizes.step)
-        if row.contract in FUTURES:
-            expiry = epoch_ns(_stamp(row.delivery))
-            if not expiry:
-                raise FrameError("a dated contract without a date")
-            name = future(base, quote, expiry)
-        else:
-            name = perpetual(base, quote)
-    made = Instrument(name, venue, symbol, base, quote, tick, step, active=row.trades, inverse=category == "inverse", expiry=expiry)
-    return made, trouble
-
-
-def _named(row: Any) -> tuple[str, str]:
-    symbol, base, quote, contract = row.get("symbol"), row.get("baseCoin"), row.get("quoteCoin"), row.get("contractType", "")
-    name = ""
-    if isinstance(base, str) and isinstance(quote, str) and base and quote and contract not in FUTURES:
-        name = perpetual(base, quote) if contract in PERPETUALS else spot(base, quote)
-    return symbol if isinstance(symbol, str) else "", name
-
-
-def parse_trading(body: bytes, symbols: Sequence[str]) -> Mapping[str, str]:
-    """`instruments-info`: what does not trade any more is not in it. Of a list that is cut, absence says nothing."""
-    rows = _result(body).result.rows
-
-    def read(raw: msgspec.Raw) -> tuple[str, str]:
-        row = _state(raw)
-        if not row.status:
-            raise FrameError("no status")
-        is_trading = row.status == "Trading" or (row.launch is not None and row.launch.phase == "ContinuousTrading")
-        return row.symbol, "" if is_trading else row.status
-
-    found = trading_states(rows, read, dict(zip(symbols, symbols, strict=True)))
-    if len(rows) < LISTED:
-        return found
-    named = {row.symbol for row in readable(rows, _state, "state", [])}
-    return {symbol: reason for symbol, reason in found.items() if symbol in named}
 
 
 def asked_to_wait(status: int, body: bytes) -> float | None:

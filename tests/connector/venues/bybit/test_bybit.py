@@ -13,7 +13,7 @@ from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame
 from crosstape_connector.feeds.books.checks import Outcome
 from crosstape_connector.feeds.books.known_range import KnownRange
 from crosstape_connector.feeds.books.order_book import OrderBook
-from crosstape_connector.venues.bybit import SPOT, rest
+from crosstape_connector.venues.bybit import SPOT, listing, rest
 from crosstape_connector.venues.bybit.parser import SpotParser
 from crosstape_connector.venues.bybit.stream import chain
 from crosstape_connector.venues.messages import (
@@ -306,11 +306,11 @@ def test_a_list_that_is_cut_says_so_and_calls_nothing_gone() -> None:
     """The venue's most are 1,000 rows."""
     body = msgspec.json.decode(REST["instruments"])
     row = body["result"]["list"][0]
-    body["result"]["list"] = [{**row, "symbol": f"A{n}USDT", "baseCoin": f"A{n}"} for n in range(rest.LISTED)]
+    body["result"]["list"] = [{**row, "symbol": f"A{n}USDT", "baseCoin": f"A{n}"} for n in range(listing.LISTED)]
     cut = msgspec.json.encode(body)
 
     assert [one.kind for one in SPOT.instruments.parse(cut) if isinstance(one, OddRow)] == ["instrument_row"]
-    assert rest.parse_trading(cut, ["A7USDT", "BTCUSDT"]) == {"A7USDT": ""}
+    assert listing.parse_trading(cut, ["A7USDT", "BTCUSDT"]) == {"A7USDT": ""}
 
 
 def test_a_best_price_without_orders_is_null_by_rest() -> None:

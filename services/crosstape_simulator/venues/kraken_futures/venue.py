@@ -3,8 +3,8 @@
 Docs    https://docs.kraken.com/api/docs/futures-api/websocket/book, https://docs.kraken.com/api/docs/futures-api/trading/market-data
 Quirks  numbers are JSON numbers; a greeting comes first; one acknowledgement a product; one level of a book a frame, each with its own
         number; forced trades are trades of another type; there are no candles on the stream; errors by REST may come with 200
-Assumed, as no documentation says it: that a request with an unknown product is refused as a whole, that a ticker comes with the
-        subscription, that intervals without trades have flat candles. Not simulated: `ticker_lite`, past trades by REST
+Assumed, as no documentation says it: that a request with an unknown product is refused as a whole, that intervals
+        without trades have flat candles. Not simulated: `ticker_lite`, past trades by REST, a ticker that comes with the subscription
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _feed(source: Source, options: spec.Options) -> Feed:
 
 
 def _ticker_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> kit.ValueChannel:
-    return kit.ValueChannel(feed, symbol, topic, write, every_ns=NS, first=write)
+    return kit.ValueChannel(feed, symbol, topic, write, every_ns=NS)
 
 
 def _trade_channel(feed: Feed, symbol: kit.Symbol, topic: tuple[str, ...], write: Any) -> kit.TradeChannel:

@@ -85,7 +85,7 @@ coverage: $(VENV)/.ready ## measure branch coverage of the pure modules: at leas
 bench: $(VENV)/.ready ## run small benchmarks; each prints JSON lines. ARGS='--against REV' compares with another revision
 	@$(PY) benchmarks/run.py $(ARGS)
 
-new-venue: $(VENV)/.ready ## write the skeleton of a venue: make new-venue NAME=okx
+new-venue: $(VENV)/.ready ## write the skeleton of a venue: make new-venue NAME=cryptocom
 	@$(PY) -m docs.new_venue "$(NAME)"
 
 docs: $(VENV)/.ready schema ## write the generated parts of docs/reference and the Grafana dashboard

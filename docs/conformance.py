@@ -230,5 +230,8 @@ def proof(venue: Venue, endpoint: Endpoint, kind: str) -> tuple[str, str, str]:
         rule = "ids increase: no trade twice; how many are missing cannot be known"
         after = "a lost connection or, as the connection is numbered, a lost frame" if endpoint.numbered else "a lost connection"
         return short, rule, f"a `gap` without `missed` after {after}"
+    if kind == "trade" and venue.trade_ids == "unique":
+        rule = "ids have no order: no trade twice; what is missing cannot be known"
+        return short, rule, "a `gap` without `missed` after a lost connection"
     silence = "" if kind == "status" else "silence is found by the watchdog"  # a state is sent when it changes
     return short, "the venue gives nothing to prove it by", silence

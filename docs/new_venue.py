@@ -1,4 +1,4 @@
-"""Writes the skeleton of a new venue: `make new-venue NAME=okx`. What is left to do then, the contract tests say.
+"""Writes the skeleton of a new venue: `make new-venue NAME=cryptocom`. What is left to do then, the contract tests say.
 
 It writes the connector's folder, the simulator's file, the test folder, and the line in the connector's registry.
 """

@@ -54,6 +54,8 @@ class Instrument(msgspec.Struct, frozen=True):
     """The contract is worth a fixed amount of the quote asset, and is settled in the base asset."""
     expiry: int | None = None
     """When a dated future expires, ns since the epoch; null for spot and perpetuals."""
+    funding_s: int | None = None
+    """Seconds between two settlements of a perpetual's funding; null where the venue's list of instruments does not say."""
 
 
 def asset(name: str) -> str:

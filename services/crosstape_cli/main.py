@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "repair": "Fill gaps of the recorded history from the venues.",
     "audit": "Compute again what was published, from the recorded inputs, and compare it digit by digit.",
     "plan": "Show the connections that your settings lead to, without connecting.",
+    "probe": "Connect to a venue, record it, and report which claims of its table hold.",
     "venues": "List the venues that there are, what each has, and what of it is proven.",
     "simulate": "Serve simulated venues on this machine.",
     "normalize": "Turn a capture of a venue's frames into events, one JSON object per line.",

@@ -58,6 +58,7 @@ def simulate(
     stablecoins: Annotated[
         bool, Parameter(negative="", help="List USDT-USD, too, on the venues that have it: the rate that a composite needs.")
     ] = False,
+    pairs: Annotated[int, Parameter(help="Pairs that each venue lists; 0: its usual ones.")] = 0,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Ports = (),
     fault: Faults = (),
@@ -69,17 +70,18 @@ def simulate(
 
     Use them as a settings file, or add them to yours: crosstape simulate --write sim.toml, then crosstape up --settings sim.toml.
     """
-    _check(venue, rate, speed)
+    _check(venue, rate, speed, pairs)
     control_host, control_port = _control(control)
+    named = venue or (() if play else DEFAULT)
     spec = SimulatorSpec(
-        venues=venue or (() if play else DEFAULT),
+        venues=named,
         recordings=tuple(str(path) for path in play),
         speed=speed,
         repeat=repeat,
         seed=seed,
         rate=rate,
         past_hours=past_hours,
-        listings={name: default_listings(name, stablecoins=True) for name in VENUES} if stablecoins else {},
+        listings={name: default_listings(name, stablecoins=stablecoins, pairs=pairs) for name in named} if stablecoins or pairs else {},
         host=host,
         ports=_ports(port),
         faults=_faults(fault),
@@ -90,7 +92,7 @@ def simulate(
 
     def announce(text: str) -> None:
         addresses = json.loads(text)
-        snippet = as_settings(addresses["venues"], synthetic=spec.venues, stablecoins=stablecoins)
+        snippet = as_settings(addresses["venues"], synthetic=spec.venues, stablecoins=stablecoins, pairs=pairs)
         if "control" in addresses:
             snippet = f"# faults and the true market: {addresses['control']}/\n\n{snippet}"
         sys.stdout.write(snippet)
@@ -106,7 +108,7 @@ def simulate(
     return main(lambda: run(spec, announce))
 
 
-def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str], stablecoins: bool = False) -> str:
+def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[str], stablecoins: bool = False, pairs: int = 0) -> str:
     """Returns settings for the connectors as TOML: the addresses, and for synthetic venues the instruments that they list,
     and candles of a minute, or the shortest above that, where the venue has candles.
 
@@ -118,7 +120,8 @@ def as_settings(venues: Mapping[str, Mapping[str, Any]], *, synthetic: Sequence[
         for key, value in venues.get(name, {"enabled": False}).items():
             lines.append(f"{key} = {_toml(value)}")
         if name in venues and name in synthetic:
-            lines.append(f"instruments = {_toml([listing.instrument for listing in default_listings(name, stablecoins=stablecoins)])}")
+            listings = default_listings(name, stablecoins=stablecoins, pairs=pairs)
+            lines.append(f"instruments = {_toml([listing.instrument for listing in listings])}")
             lines.append(f"candles = {_toml(shortest_candles(name))}")
         tables.append("\n".join(lines) + "\n")
     return "\n".join(tables)
@@ -138,12 +141,14 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()  # JSON and TOML write text, numbers, true and lists the same
 
 
-def _check(venues: Sequence[str], rate: float, speed: float) -> None:
+def _check(venues: Sequence[str], rate: float, speed: float, pairs: int) -> None:
     for name in venues:
         if name not in VENUES:
             raise no_such_venue(name, VENUES, "--venue")
     if not rate > 0 or not speed >= 0:
         raise SettingsError("--rate must be above 0, --speed at least 0")
+    if pairs < 0:
+        raise SettingsError(f"--pairs {pairs}: must not be negative")
 
 
 def _ports(given: Sequence[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final, NamedTuple
 
 from crosstape_schemas import CONSOLIDATED, VENUE_WIDE, Bar, Gap, GapCause, Side, Trade
@@ -51,6 +51,10 @@ class Values(NamedTuple):
     taker_buy_volume: Decimal | None
 
 
+EXACT: Final = Context(prec=100)
+"""Sizes of inverse contracts have 28 digits: their sums have more."""
+
+
 class Sums:
     """The trades of one interval, added up."""
 
@@ -72,12 +76,12 @@ class Sums:
         self.last = max(self.last, (place, price))
         self.high, self.low = max(self.high, price), min(self.low, price)
         self.trades += 1
-        self.volume += size
-        self.quote_volume += price * size
+        self.volume = EXACT.add(self.volume, size)
+        self.quote_volume = EXACT.add(self.quote_volume, EXACT.multiply(price, size))
         if taker is None:
             self.bought = None
         elif self.bought is not None and taker is Side.BUY:
-            self.bought += size
+            self.bought = EXACT.add(self.bought, size)
         self.newest_ts = max(self.newest_ts, received_ts)
 
     def values(self) -> Values:

@@ -7,6 +7,8 @@
 - From the first on the tape to the last, each interval with a trade has its candle.
 - A running candle holds a part of the true one: the same open, and neither prices nor volume beyond it. It may be empty at first.
 
+Where a venue opens a candle at the close before it, that price is the true open, and may be the highest or lowest.
+
 Of an inverse contract the volume may be off by `INVERSE`: venues write it in quote units, and not at which prices.
 """
 
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import Candle, Gap
 from tests.chaos.true_market import TrueCandle, TrueInstrument
 from tests.chaos.violations import Violation
@@ -34,6 +37,8 @@ class Candles:
         self._answer_ns = answer_ns
         self._where = f"{timeframe} candles of {true.instrument} at {true.venue}"
         self._closed: dict[int, Candle] = {}  # `open_ts` → its highest revision
+        rules = VENUES[true.venue].candles
+        self._carries = rules is not None and rules.open == "previous close"
         self._newest = -1  # `open_ts` of the newest at revision 0
         self._gaps: list[Gap] = []
         self.checked = 0
@@ -63,13 +68,15 @@ class Candles:
 
     def done(self, now: int) -> Iterator[Violation]:
         """Check all closed candles at the end of the tape, which was last read at `now` (ns)."""
-        true = self._true.candles[self._timeframe]
+        true = self._truth()
         for open_ts, candle in sorted(self._closed.items()):
             self.checked += 1
             if candle.received_ts > now - self._answer_ns or self._is_covered(open_ts, candle.close_ts):
                 continue
             where = f"{self._where}, {open_ts}, revision {candle.revision}"
             known = true.get(open_ts)
+            if known is None and open_ts in self._true.candles[self._timeframe]:
+                continue  # the first
             if known is None:
                 if candle.volume or not candle.open == candle.high == candle.low == candle.close:
                     yield Violation("a candle never was", where, "none, or without volume", candle.volume)
@@ -84,7 +91,9 @@ class Candles:
     def _running(self, candle: Candle, where: str) -> Iterator[Violation]:
         if not candle.volume and candle.low == candle.high:
             return
-        known = self._true.candles[self._timeframe].get(candle.open_ts)
+        known = self._truth().get(candle.open_ts)
+        if known is None and candle.open_ts in self._true.candles[self._timeframe]:
+            return  # the first
         if known is None:
             yield Violation("a running candle never was", where, "none, or without volume", candle.volume)
             return
@@ -92,6 +101,17 @@ class Candles:
         if not (known.low <= candle.low and candle.high <= known.high and candle.volume <= volume and candle.open == known.open):
             truth = (known.open, known.high, known.low, known.volume)
             yield Violation("a running candle never was", where, truth, (candle.open, candle.high, candle.low, candle.volume))
+
+    def _truth(self) -> dict[int, TrueCandle]:
+        """`open_ts` → the true candle as the venue makes it; without the first, if it opens at a close that is not known."""
+        true = self._true.candles[self._timeframe]
+        if not self._carries:
+            return true
+        carried = {}
+        for before, (open_ts, one) in zip(list(true.values()), list(true.items())[1:], strict=False):
+            price = before.close
+            carried[open_ts] = one._replace(open=price, high=max(one.high, price), low=min(one.low, price))
+        return carried
 
     def _is_covered(self, open_ts: int, close_ts: int) -> bool:
         return any(gap.from_ts <= close_ts + self._answer_ns and open_ts <= gap.to_ts for gap in self._gaps)

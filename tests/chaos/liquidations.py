@@ -13,7 +13,7 @@ from crosstape_schemas import Gap, Liquidation
 from tests.chaos.true_market import TrueInstrument, TrueTrade
 from tests.chaos.violations import Violation
 
-SOME: Final = frozenset({"binance_usdm", "binance_coinm"})
+SOME: Final = frozenset({"binance_usdm", "binance_coinm", "okx_swap"})
 UNIT_NS: Final = 1_000_000
 """The unit of the venues' times."""
 

@@ -2,11 +2,15 @@
 
     make soak                                          # ten minutes, 10,000 orders a second
     make soak ARGS='--minutes 2 --rate 500 --seed 7'
+    make soak ARGS='--venues all --pairs 20 --calm'    # a connector for each simulated venue, twenty instruments each, no faults
 
 Exits 1 if anything is wrong: a violation, a process that ended, memory that grew by more than a tenth since the second minute, or a p99
 over the budget while no fault was near. `--rate` counts orders; 10,000 orders make some 5,000 frames, and the figures give the exact count.
 Latency is measured by `listener`. Venues and checker, which nobody runs beside a real tape, get the processor time that the tape leaves.
 Failures that are known (`cases.KNOWN`) are left out. Linux only.
+
+With `--pairs` the checker reads the instruments that most venues list (`CHECKED` of them): a tape of thousands of feeds is more than one
+process can check beside it.
 """
 
 from __future__ import annotations
@@ -20,13 +24,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from crosstape.runtime import lifecycle
+from crosstape_cli.simulate import shortest_candles
 from crosstape_simulator.spec import VENUES
+from crosstape_simulator.venues.registry import VENUES as SIMULATED
+from crosstape_simulator.venues.registry import default_listings
 from tests.chaos.checker import Bounds, Checker
 from tests.chaos.rehearsal import Rehearsal
 from tests.chaos.soak_processes import Services, services
@@ -69,6 +77,9 @@ GROWTH: Final = 1.1
 OTHERS: Final = ("simulator", "listener")
 """Processes that are no part of the tape: what they remember of the market and of latencies grows for a while. Their figures are shown."""
 
+CHECKED: Final = 4
+"""Instruments that are checked where there are many."""
+
 SHOWN: Final = 5
 """How many violations of each rule are printed one by one."""
 UNIT_US: Final = 100
@@ -85,7 +96,7 @@ class Soak:
         self._services = running
         self._market = market
         self._rehearsal = rehearsal
-        self._follower = Follower(running.client)
+        self._follower = Follower(running.client, instruments={name for _, name in market.of})
         self._checker = Checker(market.of, BOUNDS, consolidated=True, windows=True)
         self._late: Counter[int] = Counter()
         self._shown: Counter[str] = Counter()
@@ -108,7 +119,7 @@ class Soak:
 
     async def fail(self) -> None:
         """Let something go wrong."""
-        venue = self._random.choice(VENUES)
+        venue = self._random.choice(self._options.venues)
         text = f"{self._random.choice((*FAULTS, *ONLY.get(venue, ())))} venue={venue}"
         self._fault_ts = time.time_ns()
         self.faults += 1
@@ -148,39 +159,57 @@ def tell(**what: object) -> None:
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {json.dumps(what)}\n")
 
 
+def checked(venues: Sequence[str], pairs: int) -> list[tuple[str, str]]:
+    """The feeds that are checked: (venue, instrument)."""
+    if not pairs:
+        return [(venue, name) for venue in venues for name in INSTRUMENTS]
+    listed = {venue: [one.instrument for one in default_listings(venue, pairs=pairs)] for venue in venues}
+    names = [name for name, _ in Counter(name for found in listed.values() for name in found).most_common(CHECKED)]
+    return [(venue, name) for name in names for venue in venues if name in listed[venue]]
+
+
 async def soak(options: argparse.Namespace) -> dict[str, Any]:
     """Run it; the figures."""
     with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as directory:
         async with (
-            services(Path(directory), rate=options.rate, seed=options.seed) as running,
+            services(Path(directory), rate=options.rate, seed=options.seed, venues=options.venues, pairs=options.pairs) as running,
             aiohttp.ClientSession(running.control) as http,
         ):
             return await _soaked(options, running, http)
 
 
 async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.ClientSession) -> dict[str, Any]:
-    market = TrueMarket(http, [(venue, name) for venue in VENUES for name in INSTRUMENTS])
+    feeds = checked(options.venues, options.pairs)
+    contracts = [
+        (one.venue, one.instrument) for venue in options.venues for one in default_listings(venue, pairs=options.pairs) if one.is_contract
+    ]
+    candles = {venue: shortest_candles(venue) for venue in options.venues}
+    market = TrueMarket(http, feeds, timeframes=candles, contracts=contracts)
     one = Soak(options, running, market, Rehearsal(http))
-    await wait_until(lambda: running.client.exists(f"tape:cbbo:{INSTRUMENTS[0]}"), what="a consolidated quote", timeout_s=60)
+    await wait_until(lambda: running.client.exists(f"tape:cbbo:{feeds[0][1]}"), what="a consolidated quote", timeout_s=60 + 5 * len(feeds))
     listening = asyncio.create_task(one.listen(), name="listen")
     for pid in (0, running.processes["simulator"].pid):  # 0: ourselves
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
     seconds, next_fault, frames = options.minutes * 60, options.every, 0.0
     warm: dict[str, float] = {}
+    cpu: dict[str, float] = {}
+    lasted = seconds
     async with aiohttp.ClientSession() as plain:
         try:
             await wait_until(lambda: running.serve(plain), what="figures of all connectors", timeout_s=60)
+            used = await running.cpu_s()
             frames_before, started = await running.frames(plain), time.monotonic()
             while (passed := time.monotonic() - started) < seconds and not running.ended:
                 begun = time.monotonic()
                 await one.look()
-                if passed >= next_fault and passed < seconds - CALM_S:
+                if not options.calm and passed >= next_fault and passed < seconds - CALM_S:
                     next_fault += options.every
                     await one.fail()
                 if not warm and passed >= min(WARM_S, seconds / 2):
                     warm = await running.rss_mib()
                 await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - begun)))
-            frames = await running.frames(plain) - frames_before
+            frames, lasted = await running.frames(plain) - frames_before, time.monotonic() - started
+            cpu = {name: round((spent - used[name]) / lasted, 3) for name, spent in (await running.cpu_s()).items() if name in used}
             await one.look()
             one.done()
         finally:
@@ -190,7 +219,8 @@ async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.
         **_figures(one, running.ended, warm, await running.rss_mib()),
         "minutes": options.minutes,
         "orders_per_s": options.rate,
-        "frames_per_s": round(frames / seconds),
+        "frames_per_s": round(frames / lasted),
+        "cpu_cores": cpu,
         "seed": options.seed,
     }
 
@@ -223,8 +253,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10_000.0, help="orders a second, over all venues")
     parser.add_argument("--every", type=float, default=20.0, help="seconds from one fault to the next")
     parser.add_argument("--seed", type=int, default=1, help="of the market and of the choice of faults")
+    parser.add_argument("--venues", nargs="+", default=VENUES, help="all: each that is simulated")
+    parser.add_argument("--pairs", type=int, default=0, help="instruments of each venue; 0: its usual ones, of which two are checked")
+    parser.add_argument("--calm", action="store_true", help="set no faults")
+    options = parser.parse_args()
+    if options.venues == ["all"]:
+        options.venues = tuple(SIMULATED)
     lifecycle.tune_gc()  # what is remembered of the market is much, and no garbage
-    figures = asyncio.run(soak(parser.parse_args()))
+    figures = asyncio.run(soak(options))
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0 if figures["soak"] == "ok" else 1
 

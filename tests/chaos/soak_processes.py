@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ import aiohttp
 from redis.asyncio import Redis
 
 from crosstape.runtime.embedded_server import EmbeddedServer, free_port
-from crosstape_simulator.spec import VENUES
 from tests.waiting import wait_until
 
 START_S: Final = 60.0
@@ -52,11 +51,18 @@ class Services:
 
     async def rss_mib(self) -> dict[str, float]:
         """Resident memory of each, the server too."""
+        return {name: _rss_kib(pid) / MIB for name, pid in (await self._pids()).items()}
+
+    async def cpu_s(self) -> dict[str, float]:
+        """Seconds of processor time that each has used, the server too."""
+        return {name: _cpu_s(pid) for name, pid in (await self._pids()).items()}
+
+    async def _pids(self) -> dict[str, int]:
         if not self._server:
             info: Any = await self.client.info("server")
             self._server = int(info["process_id"])
-        pids = {name: process.pid for name, process in self.processes.items()} | {"server": self._server}
-        return {name: _rss_kib(pid) / MIB for name, pid in pids.items()}
+        running = {name: process.pid for name, process in self.processes.items() if process.returncode is None}
+        return running | {"server": self._server}
 
     async def serve(self, http: aiohttp.ClientSession) -> bool:
         """Whether the metrics of all connectors can be read."""
@@ -76,13 +82,13 @@ class Services:
 
 
 @asynccontextmanager
-async def services(directory: Path, *, rate: float, seed: int) -> AsyncIterator[Services]:
-    """Server, venues, connectors, aggregator, and a listener; their logs are in the directory."""
+async def services(directory: Path, *, rate: float, seed: int, venues: Sequence[str], pairs: int) -> AsyncIterator[Services]:
+    """Server, venues, connectors, aggregator, and a listener; their logs are in the directory. `pairs`: see `default_listings`."""
     server = EmbeddedServer(directory)
     await server.start()
     processes: dict[str, Process] = {}
     try:
-        control, ports = free_port(), {venue: free_port() for venue in VENUES}
+        control, ports = free_port(), {venue: free_port() for venue in venues}
         file = directory / "venues.toml"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTAPE_")}
         environ |= BOUNDED | {
@@ -100,9 +106,9 @@ async def services(directory: Path, *, rate: float, seed: int) -> AsyncIterator[
                 processes[name] = await asyncio.create_subprocess_exec(*command, env=own, stdin=DEVNULL, stdout=log, stderr=log)
 
         market = ("--rate", str(rate), "--seed", str(seed), "--control", str(control), "--write", str(file))
-        await start("simulator", "simulate", *market)
+        await start("simulator", "simulate", *market, "--pairs", str(pairs), *(part for venue in venues for part in ("--venue", venue)))
         await wait_until(file.exists, what="the venues are there", timeout_s=START_S)
-        for venue in VENUES:
+        for venue in venues:
             await start(f"connector.{venue}", "connector", "--venue", venue, "--settings", str(file), port=ports[venue])
         await start("aggregator", "aggregator", "--settings", str(file))
         path = urlsplit(server.url).path
@@ -122,6 +128,11 @@ async def services(directory: Path, *, rate: float, seed: int) -> AsyncIterator[
                 process.kill()
                 await process.wait()
         await server.stop()
+
+
+def _cpu_s(pid: int) -> float:
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_kib(pid: int) -> int:

@@ -6,6 +6,7 @@ Of a tape in partitions, each stream goes by the name that it would have without
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis, RedisCluster
@@ -31,12 +32,13 @@ class Entry(NamedTuple):
 class Follower:
     """Everything on all streams, in pieces: each call of `more` gives what has come since the last."""
 
-    def __init__(self, client: Redis | RedisCluster, keys: Keys = KEYS) -> None:
-        """A client whose replies are bytes."""
+    def __init__(self, client: Redis | RedisCluster, keys: Keys = KEYS, instruments: Collection[str] = ()) -> None:
+        """A client whose replies are bytes. `instruments`: those that are read, and what belongs to none; empty: all."""
         self.trimmed: set[str] = set()
         """Streams of which the server had given up the beginning before it was read."""
         self._client: Any = client
         self._keys = keys
+        self._instruments = frozenset(instruments)
         self._read_to: dict[str, str] = {}
 
     async def more(self) -> list[Entry]:
@@ -50,7 +52,11 @@ class Follower:
 
     async def _streams(self) -> list[str]:
         registries = [await self._client.smembers(self._keys.registry(partition)) for partition in range(self._keys.partitions)]
-        return sorted(member.decode() for members in registries for member in members)
+        return sorted(name for members in registries for member in members if self._is_read(name := member.decode()))
+
+    def _is_read(self, stream: str) -> bool:
+        instrument = (self._keys.parse(stream) or ("", ""))[1]
+        return not self._instruments or not instrument or instrument in self._instruments
 
     def _is_first(self, stream: str) -> bool:
         return (self._keys.parse(stream) or ("", ""))[0] in FIRST

@@ -13,14 +13,29 @@ UNIT_NS: Final = {
     "bingx": MILLISECOND,
     "bingx_swap": MILLISECOND,
     "bitfinex": MILLISECOND,
+    "bybit": MILLISECOND,
+    "bybit_inverse": MILLISECOND,
+    "bybit_linear": MILLISECOND,
+    "deribit": MILLISECOND,
+    "hyperliquid": MILLISECOND,
+    "hyperliquid_spot": MILLISECOND,
+    "gateio_futures": MILLISECOND,
+    "gemini": MILLISECOND,  # of its trades by REST
+    "htx": MILLISECOND,
+    "htx_swap": MILLISECOND,
+    "bitget": MILLISECOND,
+    "bitget_futures": MILLISECOND,
+    "kraken_futures": MILLISECOND,
     "kucoin": 1,
     "kucoin_futures": 1,
+    "okx": MILLISECOND,
+    "okx_swap": MILLISECOND,
 }
 """ns; of the others it is one µs."""
 
 
-WITHOUT_IDS: Final = frozenset({"bingx_swap"})
-"""Venues whose trades have no ids: those on the tape are of our own making."""
+WITHOUT_IDS: Final = frozenset({"bingx_swap", "bybit_inverse", "bybit_linear", "hyperliquid", "hyperliquid_spot"})
+"""Venues whose trades have no ids that grow: those on the tape are of our own making, or texts in no order."""
 
 
 def unit_ns(venue: str) -> int:

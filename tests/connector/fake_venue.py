@@ -394,6 +394,8 @@ class FakeVenue:
         """Returns how many subscriptions a connection may have."""
         self.refused: dict[str, str] = {}
         """Symbol → reason: a request with this symbol fails for all its symbols."""
+        self.cut_by: set[str] = set()
+        """Symbols whose subscription ends the connection, without a word."""
         self.refuse_connections: list[web.Response] = []
         """Each is the answer to one attempt to connect."""
         self.grants: list[web.Response | None] = []
@@ -466,6 +468,9 @@ class FakeVenue:
         good = [symbol for symbol in wanted["symbols"] if symbol not in self.refused]
         if wanted["op"] == "subscribe" and len(peer.subscribed) + len(good) > self.room(peer):
             await peer.send(json.dumps({"error": "no room", "id": wanted["id"], "full": True}).encode())
+            return
+        if self.cut_by.intersection(wanted["symbols"]):
+            peer.cut()
             return
         if self.acks:
             await self._acknowledge(peer, wanted, good)

@@ -156,6 +156,10 @@ SHOWN: Final[dict[str, How]] = {
     "examples/systemd/crosstape@.service": NotRun("needs systemd and root"),
     "docs/how-to/add-a-venue.md#1-write-the-skeleton sh": NotRun("writes into this project; test_new_venue.py does it in a copy"),
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
+    **{
+        f"docs/how-to/probe-a-venue.md#{heading}": NotRun("connects to a live venue; tests/cli/test_probe.py probes simulated ones")
+        for heading in ("probe-a-venue sh", "other-markets-other-addresses sh", "other-markets-other-addresses sh 2")
+    },
     "docs/how-to/mend-history.md#find-and-fill-gaps-of-the-history sh": RunBy(
         "end_to_end/test_repair.py::test_what_was_lost_is_listed_fetched_and_in_the_bars"
     ),

@@ -15,12 +15,12 @@ from docs.new_venue import ROOT, NewVenueError
 
 COPIED = ("services", "shared", "schemas", "docs", "tests/connector/venues", "pyproject.toml")
 SENTENCES = (
-    "okx: the table in its `__init__.py` has the addresses of the skeleton still",
-    "okx: rest.jsonl has no answer `instruments` yet: add one from the venue's documentation",
-    "okx: frames.jsonl has no trade frame of `trades` yet: add one from the venue's documentation",
-    "okx: frames.jsonl has no reply to a subscription that is refused yet",
-    "okx: expected.jsonl lacks everything: run `python -m tests.connector.venues.golden okx`",
-    "okx: it is not simulated yet: write services/crosstape_simulator/venues/okx.py",
+    "cryptocom: the table in its `__init__.py` has the addresses of the skeleton still",
+    "cryptocom: rest.jsonl has no answer `instruments` yet: add one from the venue's documentation",
+    "cryptocom: frames.jsonl has no trade frame of `trades` yet: add one from the venue's documentation",
+    "cryptocom: frames.jsonl has no reply to a subscription that is refused yet",
+    "cryptocom: expected.jsonl lacks everything: run `python -m tests.connector.venues.golden cryptocom`",
+    "cryptocom: it is not simulated yet: write services/crosstape_simulator/venues/cryptocom.py",
 )
 
 
@@ -45,15 +45,15 @@ def run(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_contract_tests_of_a_skeleton_say_what_is_left_to_do(copy: Path) -> None:
     """The messages are sentences. The new venue is registered and can be imported; the tests of other venues still pass."""
-    done = run(copy, "docs.new_venue", "okx")
+    done = run(copy, "docs.new_venue", "cryptocom")
     assert done.returncode == 0, done.stderr
-    assert "services/crosstape_connector/venues/okx/__init__.py" in done.stdout
+    assert "services/crosstape_connector/venues/cryptocom/__init__.py" in done.stdout
 
     tests = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/connector/venues/test_contract.py", "-k", "left_to_do")
     assert "1 failed" in tests.stdout
     for sentence in SENTENCES:
         assert sentence in tests.stdout
-    own = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/connector/venues/okx")
+    own = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "tests/connector/venues/cryptocom")
     assert own.returncode == 0, own.stdout
 
 

@@ -71,15 +71,25 @@ class PastVenue:
         return found
 
     def true_candles(self, timeframe: str, from_ts: int, to_ts: int) -> dict[int, tuple[Decimal, ...]]:
-        """The candles of a range that hold a trade: `open_ts` → open, high, low, close."""
+        """The candles of a range that hold a trade: `open_ts` → open, high, low, close.
+
+        Where a venue opens a candle at the close before it, that is the true open, and may be the highest or lowest price.
+        """
         listing = self.pair.listing
         last_ts = grid(timeframe).before(grid(timeframe).interval(to_ts - 1).close_ts).open_ts
-        bars = bars_between(self.rows, grid(timeframe), from_ts, last_ts, flat=False, by_price=listing.inverse, now=NOW)
-        return {
-            bar.open_ts: tuple(Decimal(price).scaleb(-listing.price_decimals) for price in (bar.open, bar.high, bar.low, bar.close))
-            for bar in bars
-            if bar.close_ts <= NOW
-        }
+        rules = VENUES[listing.venue].candles
+        carries = rules is not None and rules.open == "previous close"
+        since = grid(timeframe).before(from_ts).open_ts if carries else from_ts
+        bars = bars_between(self.rows, grid(timeframe), since, last_ts, flat=carries, by_price=listing.inverse, now=NOW)
+        found, close = {}, None
+        for bar in bars:
+            prices = bar.open, bar.high, bar.low, bar.close
+            if carries and close is not None:
+                prices = close, max(bar.high, close), min(bar.low, close), bar.close
+            close = bar.close
+            if bar.trades and bar.open_ts >= from_ts and bar.close_ts <= NOW:
+                found[bar.open_ts] = tuple(Decimal(price).scaleb(-listing.price_decimals) for price in prices)
+        return found
 
     async def fetch(self, timeframe: str | None, from_ts: int, to_ts: int) -> list[Brought]:
         """All that the fetcher yields."""

@@ -22,7 +22,7 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey, Topic
-from crosstape_connector.venues.messages import Ack
+from crosstape_connector.venues.messages import Ack, Reply
 from crosstape_connector.venues.registry import find
 from crosstape_connector.venues.spec import Parser, subscribed_depth
 from crosstape_schemas import Book, FeedState, Instrument, Level
@@ -83,6 +83,11 @@ def told(market: SyntheticMarket, venue: str) -> tuple[dict[str, tuple[list[Leve
         truth[listing.instrument] = sides[0], sides[1]
         ids[listing.instrument] = market.venues[venue].number(listing.symbol)
     return truth, ids
+
+
+def best(sides: tuple[list[Level], list[Level]], depth: int) -> tuple[list[Level], list[Level]]:
+    """The best levels of both sides, as many as the venue has: fewer than `DEPTH` at some."""
+    return sides[0][:depth], sides[1][:depth]
 
 
 class Network(RuleBasedStateMachine):
@@ -165,6 +170,9 @@ class Network(RuleBasedStateMachine):
         except FRAME_ERRORS:
             return
         for output in outputs:
+            if isinstance(output, Reply):
+                self.feed.receive(self.connection, output.data.decode())
+                continue
             if isinstance(output, Ack):
                 if not output.unsubscribed:
                     self.handles.update(dict.fromkeys(output.symbols, output.handle))
@@ -189,9 +197,9 @@ class Network(RuleBasedStateMachine):
             return
         book, newest = self.books[name], self.newest[name]
         if book.sequence is None:
-            assert (list(book.bids), list(book.asks)) == newest.truth[name], "silently wrong"
+            assert (list(book.bids), list(book.asks)) == best(newest.truth[name], book.depth), "silently wrong"
         else:
-            assert (list(book.bids), list(book.asks)) == self.by_id[name, book.sequence], "silently wrong"
+            assert (list(book.bids), list(book.asks)) == best(self.by_id[name, book.sequence], book.depth), "silently wrong"
             number = newest.ids[name]
             assert number is not None
             assert book.sequence >= number, "silently frozen"

@@ -85,7 +85,9 @@ class Venue:
         """Whether the newest book on the tape is the market's."""
         book = await newest(self.client, "book", instrument)
         true = self.truth.book(self.name, instrument, 10, None, 1)
-        return isinstance(book, Book) and book.state is FeedState.LIVE and [*plain(book.bids)] == [*plain(true["bids"])]
+        if not isinstance(book, Book) or book.state is not FeedState.LIVE:
+            return False
+        return plain(book.bids) == plain(true["bids"])[: book.depth]
 
     async def is_true(self, instrument: str) -> bool:
         """Whether it is, and each trade is on the tape once, those that came live in order. Trades that were fetched may be behind them."""

@@ -90,8 +90,8 @@ async def asking(venue: str) -> AsyncIterator[Asking]:
     async with simulator(still(venues=(venue,))) as made, aiohttp.ClientSession() as http:
         url = f"http://{made.servers[venue].base}"
         rest = RestClient(http, found, dict.fromkeys(found.rest_urls, url), timeout_s=20.0, capture=None, counters=Counters())
-        body, _ = await rest.get(found.instruments.rest, found.instruments.path)
-        yield Asking(made, rest, venue, parse(found, body, 0).instruments)
+        lists = [(await rest.get(found.instruments.rest, path))[0] for path in found.instruments.paths]
+        yield Asking(made, rest, venue, parse(found, lists, 0).instruments)
 
 
 @each
@@ -115,7 +115,8 @@ async def test_what_was_missed_is_had_page_by_page(venue: str) -> None:
         for number in range(2_500):
             pair.trade_id += 1
             pair.traded(START_TS + number * 1_000_000, Fill(pair.trade_id, 6_400_000 + number, 1_000_000 + number, bool(number % 3)))
-        missing = [row for row in one.true(instrument) if int(row[0]) > pair.trade_id - 2_345]
+        wanted = min(2_345, 9 * one.trades.page + 45)
+        missing = [row for row in one.true(instrument) if int(row[0]) > pair.trade_id - wanted]
         first, since_ts = int(missing[0][0]), missing[0][4]
         got: list[tuple[str, Decimal, Decimal, Side | None, int | None]] = []
         pages = 0

@@ -9,8 +9,8 @@ from crosstape_simulator.market.listings import Listing
 from crosstape_simulator.venues.registry import VENUES as SIMULATED
 
 ALL: Final = tuple(name for name in VENUES if name in SIMULATED)
-NUMBERED: Final = tuple(name for name in ALL if VENUES[name].trade_ids == "contiguous")
-"""Venues whose trade ids show how many trades are missing."""
+NUMBERED: Final = tuple(name for name in ALL if VENUES[name].trade_ids == "contiguous" and VENUES[name].trades is not None)
+"""Venues whose trade ids show how many trades are missing, and that have these by REST."""
 HALTS: Final = tuple((name, how) for name in ALL for how in (*SIMULATED[name].rest.halted, "gone"))
 """(venue, how one of its instruments can be halted)."""
 

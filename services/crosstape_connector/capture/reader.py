@@ -90,14 +90,18 @@ def _lines(rest: Iterator[bytes]) -> Iterator[CaptureLine]:
 
 
 class CaptureFile:
-    """Iterates over the lines of a capture file, as often as needed. Raises what `opened` raises."""
+    """Iterates over the lines of a capture, as often as needed: of one file, or of those that followed one another.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Raises what `opened` raises.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        self.paths = paths
 
     def __iter__(self) -> Iterator[bytes]:
-        with opened(self.path) as lines:
-            yield from lines
+        for path in self.paths:
+            with opened(path) as lines:
+                yield from lines
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Capture:
         self._written_bytes = 0  # … and only the thread this one, so that neither needs a lock
         self._dropped_written = 0
         self._open: dict[int, CaptureLine] = {}
-        self._instruments: CaptureLine | None = None
+        self._instruments: dict[str, CaptureLine] = {}  # by URL
         self._file: _File | None = None
         self._ended = False
         self._stopping = threading.Event()
@@ -140,11 +140,11 @@ class Capture:
         self._queue_line(CaptureLine(ts, connection, "close"), reason.encode())
 
     def answered(self, ts: int, url: str, body: bytes, *, instruments: bool = False, refused: bool = False) -> None:
-        """Write a REST answer. The newest with the `instruments` is repeated at the head of each later file."""
+        """Write a REST answer. The newest of each URL with `instruments` is repeated at the head of each later file."""
         line = CaptureLine(ts, 0, "rest", u=url, bad="refused" if refused else None)
         self._queue_line(line, body)
         if instruments and not refused:
-            self._instruments = line
+            self._instruments[url] = line
 
     def _queue_line(self, line: CaptureLine, data: bytes = b"") -> None:
         if self._ended or len(self._queue) >= self._max_lines or self._queued_bytes - self._written_bytes + len(data) > BYTES:
@@ -191,8 +191,8 @@ class Capture:
         if self._file is None:
             self._file = _File(self._directory, self._venue, self._clock())
             self._file.write(_encode({"capture": 1, "venue": self._venue, "url": self._url, "source": "crosstape"}))
-            for repeated in (self._instruments, *tuple(self._open.values())):
-                if repeated is not None and repeated is not line and repeated.t < line.t:
+            for repeated in (*tuple(self._instruments.values()), *tuple(self._open.values())):
+                if repeated is not line and repeated.t < line.t:
                     self._file.write(_encode(msgspec.structs.replace(repeated, repeated=True)))
         self._file.write(_encode(line))
         if self._file.size >= self._max_bytes:

@@ -84,7 +84,7 @@ def fits(connection: ConnectionPlan, topics: Collection[Topic], room: int) -> bo
 
 
 def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id: int) -> Iterator[Request]:
-    """Yield the requests for these topics: one channel each, `symbols_per_request` symbols at most, ids counting up from `request_id`.
+    """Yield the requests for these topics: one channel each, `Endpoint.at_once` symbols at most, ids counting up from `request_id`.
 
     A shared channel is one request, with one of the symbols.
     """
@@ -93,6 +93,7 @@ def requests(endpoint: Endpoint, wanted: Iterable[Topic], depth: int, request_id
         by_channel.setdefault(topic.channel, []).append(topic.symbol)
     for channel, symbols in by_channel.items():
         several = symbols[:1] if channel in endpoint.shared_channels else symbols
-        for start in range(0, len(several), endpoint.symbols_per_request):
-            yield Request(channel, tuple(several[start : start + endpoint.symbols_per_request]), request_id, depth)
+        most = endpoint.at_once(channel)
+        for start in range(0, len(several), most):
+            yield Request(channel, tuple(several[start : start + most]), request_id, depth)
             request_id += 1

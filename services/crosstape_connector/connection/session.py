@@ -16,6 +16,7 @@ from crosstape_connector.connection.address import Address, find_address
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.quarantine import Quarantine
 from crosstape_connector.connection.reading import HARD_LIMIT, FrameReader
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriber import Subscriber
@@ -26,6 +27,7 @@ from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Welcome
+from crosstape_connector.venues.spec import Endpoint
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +43,9 @@ class Session:
         *,
         standby: bool = False,
         on_full: Callable[[Sequence[Topic], int, str], None] | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None:
-        """`on_full`: see `Subscriber`."""
+        """`on_full`: see `Subscriber`. `quarantine`: what earlier connections of the slot have shown about its symbols."""
         self.number = number
         self.connection = connection
         self.rotate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,7 +55,7 @@ class Session:
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = context.counters.endpoints[self._endpoint.name]
-        self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
+        self._rate_limit = context.rate_limits.get(self._endpoint.name) or _rate_limit(self._endpoint)
         self._opened_ts = 0
         self._ping_s: float | None = None  # how often the venue wants a ping; None: as its table says
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
@@ -60,7 +63,7 @@ class Session:
         self._reader = FrameReader(context, self._endpoint, self._feeds, self._bad, number, control=self._read_control)
         if standby:
             self._reader.handover = Handover(context.feeds)
-        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log)
+        self._subscriber = Subscriber(context, connection, self._feeds, self._bad, self._log, quarantine=quarantine)
         self.subscriptions = self._subscriber.subscriptions
         self.settled = self._subscriber.settled
         self.subscribe, self.unsubscribe = self._subscriber.subscribe, self._subscriber.unsubscribe
@@ -133,7 +136,7 @@ class Session:
             self._subscriber.enter(self._opened_ts)
 
     async def _converse(self, socket: Socket, address: Address) -> None:
-        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture)
+        sender = Sender(socket, self.number, rate_limit=self._rate_limit, capture=self._context.capture, dated=self._endpoint.dated)
         now = time.monotonic()
         upkeep = Upkeep(self._context, self._endpoint, self.subscriptions, self._feeds, self._log, now=now, heard_ts=self._reader.heard_ts)
         try:
@@ -187,9 +190,20 @@ class Session:
                 upkeep.check_feeds(self._reader.heard_ts, self.resubscribe)
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
+            if self._subscriber.is_spent and not self.rotate.done():
+                self._log.info("session.rotating", reason="it has used most of its subscriptions of this hour")
+                self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
+            if upkeep.frame_ping_due(now):
+                await sender.ping()
 
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""
         return self._reader.handover is None and self._feeds.has_received(topic, since_ts)
+
+
+def _rate_limit(endpoint: Endpoint) -> RateLimit:
+    """The limit of messages of one connection."""
+    limit = RateLimit.per_second(endpoint.requests_per_s)
+    return limit.and_hourly(endpoint.requests_per_hour) if endpoint.requests_per_hour else limit

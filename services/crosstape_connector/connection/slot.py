@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.quarantine import Quarantine
 from crosstape_connector.connection.session import Session
 from crosstape_connector.errors import FeedError
 from crosstape_connector.feeds.keys import Topic
@@ -39,6 +40,7 @@ class ConnectionSlot:
     def __init__(self, plan: ConnectionPlan) -> None:
         self.endpoint = plan.endpoint
         self.topics = dict.fromkeys(plan.topics)
+        self.quarantine = Quarantine(plan.endpoint.unknown_closes_s)
         self.attempts: list[Attempt] = []
         """The running attempts: two while one session replaces another, none while the slot waits to connect."""
         self.task: asyncio.Task[None] | None = None

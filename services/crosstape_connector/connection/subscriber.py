@@ -11,6 +11,8 @@ from structlog.typing import FilteringBoundLogger
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
 from crosstape_connector.connection.plan import ConnectionPlan
+from crosstape_connector.connection.quarantine import Quarantine
+from crosstape_connector.connection.subscribe_budget import SubscribeBudget
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
 from crosstape_connector.connection.websocket import Sender
@@ -24,13 +26,21 @@ class Subscriber:
     """Joins the subscriptions of one connection to its socket and to the tape. Before `enter`, nothing is published."""
 
     def __init__(
-        self, context: ConnectionContext, connection: ConnectionPlan, feeds: SubscribedFeeds, bad: BadFrames, log: FilteringBoundLogger
+        self,
+        context: ConnectionContext,
+        connection: ConnectionPlan,
+        feeds: SubscribedFeeds,
+        bad: BadFrames,
+        log: FilteringBoundLogger,
+        *,
+        quarantine: Quarantine | None = None,
     ) -> None:
         self.subscriptions = Subscriptions(
             connection.endpoint,
             connection.topics,
             depth=subscribed_depth(context.venue, context.settings.book_depth),
             ack_timeout_s=context.settings.ack_timeout_s,
+            quarantine=quarantine,
         )
         self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the venue has answered every topic."""
@@ -44,6 +54,7 @@ class Subscriber:
         self._feeds = feeds
         self._bad = bad
         self._log = log
+        self._budget = SubscribeBudget(connection.endpoint.subscribes_per_hour)
         self._wake = asyncio.Event()
         self._welcomed = asyncio.Event()
         self._welcome_s = context.settings.connect_timeout_s
@@ -54,6 +65,11 @@ class Subscriber:
     def welcomed(self) -> bool:
         """Whether the venue is ready for messages."""
         return self._welcomed.is_set()
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has used most of the subscriptions that the venue allows in an hour: another connection has its own."""
+        return self._budget.is_low
 
     def welcome(self) -> None:
         """Note that the venue is ready for messages."""
@@ -79,6 +95,8 @@ class Subscriber:
                 await self._wake.wait()  # until something is to be sent; the connection's end cancels this
                 continue
             await sender.wait_turn()
+            if not pending.unsubscribe and not self._budget.spend(len(pending.request.symbols), time.monotonic()):
+                raise ConnectionLost("it has subscribed as often as the venue allows in an hour")
             self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # first, because the answer may come during `send`
             form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
             await sender.send(form(pending.request))
@@ -129,6 +147,7 @@ class Subscriber:
 
     def confirm(self, topics: Sequence[Topic]) -> None:
         """Publish that the venue has confirmed these topics."""
+        self._wake.set()  # a request that waits for the answer to another may be sent now
         if topics and self.entered:
             self._context.sink.publish(self._context.feeds.confirm_topics(topics, time.time_ns()))
         self._check_settled()

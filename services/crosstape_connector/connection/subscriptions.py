@@ -12,6 +12,7 @@ import msgspec
 from crosstape_connector.connection import plan
 from crosstape_connector.connection.handles import Handles
 from crosstape_connector.connection.pending_request import PendingRequest
+from crosstape_connector.connection.quarantine import REASON, Quarantine
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack, Rejected
 from crosstape_connector.venues.spec import Endpoint
@@ -38,7 +39,10 @@ class Subscriptions:
     All topics of a shared channel have one subscription. It is requested with the first of them, and unsubscribed after the last.
     """
 
-    def __init__(self, endpoint: Endpoint, topics: Sequence[Topic], *, depth: int, ack_timeout_s: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, topics: Sequence[Topic], *, depth: int, ack_timeout_s: float, quarantine: Quarantine | None = None
+    ) -> None:
+        """`quarantine`: says which topics are rejected from the start, and which are requested last and one at a time."""
         self.states: dict[Topic, TopicState] = dict.fromkeys(topics, TopicState.PENDING)
         self.reasons: dict[Topic, str] = {}
         """Rejected topic → the venue's reason."""
@@ -50,7 +54,11 @@ class Subscriptions:
         self._waiting: dict[int, PendingRequest] = {}  # by request id, oldest first
         self._unanswered: Counter[Topic] = Counter()
         self._handles = Handles(required=endpoint.handles)
-        self._queue_requests(topics)
+        self._quarantine = quarantine or Quarantine(0.0)
+        wanted, suspect, rejected = self._quarantine.divided(topics)
+        self._queue_requests(wanted)
+        self._queue_requests(suspect)
+        self._refuse(rejected, REASON)
 
     @property
     def settled(self) -> bool:
@@ -74,10 +82,25 @@ class Subscriptions:
     def next_request(self) -> PendingRequest | None:
         """Remove and return the next request to send, or None. Requests whose topics were all answered meanwhile are skipped."""
         while self._queue:
+            if self._must_wait(self._queue[0]):
+                return None
             pending = self._queue.popleft()
             if pending.topics:
                 return pending
         return None
+
+    def _must_wait(self, pending: PendingRequest) -> bool:
+        """Whether the answer to another request must come first."""
+        if self._quarantine.must_be_alone(pending.topics) and self.unanswered():
+            return True
+        if pending.unsubscribe or not self._endpoint.awaits_unsubscribe:
+            return False
+        leaving = [one.request for one in self._waiting.values() if one.unsubscribe]
+        return any(one.channel == pending.request.channel and {*one.symbols} & {*pending.request.symbols} for one in leaving)
+
+    def unanswered(self) -> list[tuple[float, Topic]]:
+        """Return (when it was sent, in seconds of the monotonic clock; topic) of each subscription without an answer, oldest first."""
+        return [(one.sent_at, topic) for one in self._waiting.values() if not one.unsubscribe for topic in one.topics]
 
     def mark_sent(self, pending: PendingRequest, at: float, ts: int) -> None:
         """Wait for the answer to this request from now on. `at`: seconds of the monotonic clock; `ts`: ns since the epoch."""
@@ -267,6 +290,7 @@ class Subscriptions:
 
     def _confirm(self, topics: Iterable[Topic]) -> list[Topic]:
         fresh = [topic for topic in topics if self.states[topic] is not TopicState.CONFIRMED]
+        self._quarantine.release(topic.symbol for topic in fresh)
         for topic in fresh:
             self.states[topic] = TopicState.CONFIRMED
             self.reasons.pop(topic, None)

@@ -149,11 +149,20 @@ class Supervisor:
 
     async def _launch(self, slot: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
         await self._connects.wait_turn(slot.endpoint.name)
-        session = Session(self._context, slot.plan, next(self._numbers), standby=standby, on_full=partial(self._move, slot))
+        session = Session(
+            self._context,
+            slot.plan,
+            next(self._numbers),
+            standby=standby,
+            on_full=partial(self._move, slot),
+            quarantine=slot.quarantine,
+        )
         attempt = self._attempts[session.number] = Attempt(session, group)
         slot.attempts.append(attempt)
 
         def ended(_: asyncio.Task[None]) -> None:
+            if attempt.error is not None:
+                slot.quarantine.closed(session.subscriptions.unanswered(), time.monotonic())
             del self._attempts[session.number]
             slot.attempts.remove(attempt)
 

@@ -63,7 +63,7 @@ class Upkeep:
         self.poll_s = min(POLL_S, self._silence_s / 4, settings.ack_timeout_s / 4, settings.stale_min_s / 4)
         self._feeds_every_s = min(1.0, settings.stale_min_s / 4)
         self._silence = Silence(self.poll_s, now, heard_ts)
-        self._feeds_checked_at = self._pinged_at = now
+        self._feeds_checked_at = self._pinged_at = self._frame_pinged_at = now
         self._long_stops = context.feeds.long_stops
 
     def check_connection(self, now: float, heard_ts: int, *, reading: bool) -> None:
@@ -131,3 +131,10 @@ class Upkeep:
             return None
         self._pinged_at = now
         return self._endpoint.ping(self._subscriptions.next_id())
+
+    def frame_ping_due(self, now: float) -> bool:
+        """Return whether to send a WebSocket ping now."""
+        if not self._endpoint.frame_ping_s or now - self._frame_pinged_at < self._endpoint.frame_ping_s:
+            return False
+        self._frame_pinged_at = now
+        return True

@@ -95,14 +95,18 @@ def arrived(socket: Socket) -> tuple[Messages, Read]:
 
 
 class Sender:
-    """Sends the messages of one connection within its rate limit. `number` names the connection in the capture.
+    """Sends the messages of one connection within its rate limit. `number` names the connection in the capture, `dated` writes the time of
+    sending into a message (see `Endpoint.dated`).
 
     Sending has no timeout: a venue that does not read does not send either, and its silence ends the connection.
     """
 
-    def __init__(self, socket: Socket, number: int, *, rate_limit: RateLimit, capture: Capture | None) -> None:
+    def __init__(
+        self, socket: Socket, number: int, *, rate_limit: RateLimit, capture: Capture | None, dated: Callable[[bytes, int], bytes]
+    ) -> None:
         self._socket = socket
         self._number = number
+        self._dated = dated
         self._rate_limit = rate_limit
         self._capture = capture
 
@@ -113,6 +117,7 @@ class Sender:
 
     async def send(self, data: bytes) -> None:
         """Send a message after its `wait_turn`. Raises `ConnectionLost`."""
+        data = self._dated(data, time.time_ns())
         if self._capture is not None:
             self._capture.frame_out(time.time_ns(), self._number, data)
         await self._sending(self._socket.send_frame(data, WSMsgType.TEXT))
@@ -121,6 +126,11 @@ class Sender:
         """Send a message that cannot wait for its turn; later messages wait longer. Raises `ConnectionLost`."""
         self._rate_limit.spend(time.monotonic())
         await self.send(data)
+
+    async def ping(self) -> None:
+        """Send a WebSocket ping. Venues count it among our messages. Raises `ConnectionLost`."""
+        self._rate_limit.spend(time.monotonic())
+        await self._sending(self._socket.ping())
 
     async def pong(self, data: bytes) -> None:
         """Answer a ping. Venues count it among our messages. Raises `ConnectionLost`."""

@@ -37,6 +37,7 @@ from crosstape_connector.venues.messages import (
     ConnectionBreak,
     LastTrade,
     Output,
+    RepeatedQuote,
     TradeSnapshot,
     Unreadable,
 )
@@ -113,6 +114,7 @@ class FeedHandler:
             TradeSnapshot: self.trades.apply_snapshot,
             LastTrade: self.trades.apply_last_trade,
             Quote: self._quotes.apply_quote,
+            RepeatedQuote: self._quotes.apply_repeated,
             Ticker: self._values.apply,
             Mark: self._values.apply,
             Funding: self._values.apply,
@@ -342,7 +344,7 @@ class FeedHandler:
         if book is None:
             return None
         present = book.order_book
-        return OrderBook(self.venue.book, present.levels.depth, KnownRange(depth=present.known.depth))
+        return OrderBook(present.rule, present.levels.depth, KnownRange(depth=present.known.depth))
 
     def adopt_book(self, instrument: str, order_book: OrderBook, venue_ts: int | None, now: int) -> Sequence[Effect]:
         """Go on with a book that another connection built; see `BookFeeds.adopt_book`."""

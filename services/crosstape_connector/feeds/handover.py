@@ -31,6 +31,7 @@ from crosstape_connector.venues.messages import (
     ConnectionBreak,
     LastTrade,
     Output,
+    RepeatedQuote,
     TradeSnapshot,
     Unreadable,
 )
@@ -81,6 +82,8 @@ class Handover:
                 self._snapshots[f"{CANDLE}{output.timeframe}", output.instrument] = output
             case Quote() | Ticker() | Mark() | Funding() | OpenInterest():
                 self._newest[KIND_OF[type(output)], output.instrument, ""] = output
+            case RepeatedQuote():
+                pass  # the older connection gets it, too
             case Unreadable():
                 self._newest[output.kind, output.instrument, ""] = output
             case Status():

@@ -10,6 +10,7 @@ import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.quote_numbers import sides_of, top_of
+from crosstape_connector.venues.messages import RepeatedQuote
 from crosstape_schemas import AnyNumber, Event, FeedState, Quote
 
 LIVE: Final = FeedState.LIVE  # a global is found sooner than a member of its class
@@ -46,6 +47,16 @@ class QuoteFeeds:
             record.count += 1
             return (quote,)
         return self._apply_to_silent(record, quote)
+
+    def apply_repeated(self, repeated: RepeatedQuote[AnyNumber]) -> Sequence[Event]:
+        """Note that the stream lives, if its quote is live; else the repeated one is as good as a new one."""
+        record = self._quotes.get(repeated.quote.instrument)
+        if record is None or record.state is not LIVE or record.last is None:
+            return self.apply_quote(repeated.quote)
+        record.received_ts = repeated.quote.received_ts
+        record.venue_ts = repeated.quote.venue_ts
+        record.count += 1
+        return _NOTHING
 
     def _apply_to_silent(self, record: FeedRecord, quote: Quote[AnyNumber]) -> Sequence[Event]:
         """Apply a quote to a feed that is not live.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -28,6 +29,8 @@ from crosstape_connector.venues.parsing import unreadable
 from crosstape_connector.venues.spec import Endpoint, Parser, PolledSource, Venue
 from crosstape_schemas import CANDLE, Event, Gap, Instrument, Trade, feed_kind
 
+FIRST: Final = 1_000
+"""Lines of a recording that are looked at to find the table that reads it."""
 KINDS: Final = ("trade", "quote", "book", "ticker", "mark", "funding", "open_interest", "liquidation", "status")
 """The kinds of events that are made, as far as the venue has them; others only if they are asked for."""
 
@@ -65,11 +68,20 @@ def normalize(
     header, rest = read(lines)
     if header.venue not in (venue.id, *venue.aliases):
         raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
-    venue = next((table for part, table in venue.recordings.items() if part in header.url), venue)
+    first = list(islice(rest, FIRST)) if venue.recorded_channels else []
+    venue = _table(venue, header.url, first)
     venue = msgspec.structs.replace(venue, candle_source=None)  # no candle waits for past ones: their answers are not used
     kinds = (*KINDS, *(("delta",) if delta else ()), *(f"{CANDLE}{timeframe}" for timeframe in candles))
     replay = _Replay(venue, header.url, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
-    return Normalized(replay.events(_ordered(venue, lines, rest)), replay.summary)
+    return Normalized(replay.events(_ordered(venue, lines, chain(first, rest))), replay.summary)
+
+
+def _table(venue: Venue, url: str, first: Sequence[CaptureLine]) -> Venue:
+    """Return the table that reads a recording with this address and these first lines."""
+    by_address = next((table for part, table in venue.recordings.items() if part in url), venue)
+    frames = [line.f for line in first if line.d in ("in", "out") and line.f is not None]
+    found = (table for part, table in by_address.recorded_channels.items() if any(part in frame for frame in frames))
+    return next(found, None) or by_address
 
 
 def _ordered(venue: Venue, lines: Iterable[bytes], rest: Iterator[CaptureLine]) -> Iterator[CaptureLine]:

@@ -121,8 +121,11 @@ class RestClient:
         error = self._refusal(status, body)
         if self._capture is not None and captured:
             self._capture.answered(received_ts, url, body, instruments=instruments, refused=error is not None)
-        if status in BUSY:
-            wait_s = BACK_OFF_S if wait_s is None else wait_s
+        asked_s = BACK_OFF_S if status in BUSY else None
+        if self._venue.asked_to_wait is not None:
+            asked_s = self._venue.asked_to_wait(status, body) or asked_s
+        if asked_s is not None:
+            wait_s = asked_s if wait_s is None else wait_s
             self._not_before = max(self._not_before, time.monotonic() + wait_s)
             if self._spender is not None and (limit := self._venue.rest_limit(path)) is not None:
                 await self._spender.hold(limit, wait_s)

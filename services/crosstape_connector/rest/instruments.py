@@ -46,6 +46,13 @@ class CachedAnswer(msgspec.Struct, frozen=True):
     venue: str
     received_ts: int
     body: str
+    more: list[str] = []
+    """The answers to `InstrumentSource.more`."""
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """All answers, in the order of `InstrumentSource.paths`."""
+        return [text.encode() for text in (self.body, *self.more)]
 
 
 class InstrumentCache:
@@ -156,10 +163,13 @@ def nearest(spellings: Sequence[str], known: Collection[str], count: int = 3) ->
 async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -> ListedInstruments:
     """Fetch the list by REST and write it to `cache`. Raises `RestFailed`, also for an answer without any instrument that can be used."""
     source = venue.instruments
-    body, received_ts = await rest.get(source.rest, source.path, instruments=True)
+    bodies: list[bytes] = []
+    for path in source.paths:
+        body, received_ts = await rest.get(source.rest, path, instruments=True)
+        bodies.append(body)
     try:
-        listing = parse(venue, body, received_ts)
-        text = body.decode(errors="replace")
+        listing = parse(venue, bodies, received_ts)
+        text, *more = (body.decode(errors="replace") for body in bodies)
     except FRAME_ERRORS as exc:
         raise RestFailed(f"{venue.id}: instruments: {exc}") from exc
     rest.odd_rows.report("instruments", listing.odd)
@@ -167,13 +177,13 @@ async def fetch(rest: RestClient, venue: Venue, cache: InstrumentCache | None) -
         what = f"none of {len(listing.odd)} rows can be used: {listing.odd[0].reason}" if listing.odd else "an empty list"
         raise RestFailed(f"{venue.id}: instruments: {what}")
     if cache is not None:
-        await cache.store(CachedAnswer(venue.id, received_ts, text))
+        await cache.store(CachedAnswer(venue.id, received_ts, text, more))
     return listing
 
 
-def parse(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
-    """Parse an answer. Raises one of `FRAME_ERRORS`."""
-    rows = venue.instruments.parse(body)
+def parse(venue: Venue, bodies: Iterable[bytes], received_ts: int) -> ListedInstruments:
+    """Parse the answers of all lists. Raises one of `FRAME_ERRORS`."""
+    rows = [row for body in bodies for row in venue.instruments.parse(body)]
     return ListedInstruments(
         venue.id,
         received_ts,
@@ -183,17 +193,16 @@ def parse(venue: Venue, body: bytes, received_ts: int) -> ListedInstruments:
     )
 
 
-def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, bytes] | None:
-    """Return the cached list and the answer that it is from; None: no cache, one that cannot be read, or another venue's."""
+def load_cached(cache: InstrumentCache | None, venue: Venue) -> tuple[ListedInstruments, list[bytes]] | None:
+    """Return the cached list and the answers that it is from; None: no cache, one that cannot be read, or another venue's."""
     if cache is None:
         return None
     try:
         kept = msgspec.json.decode(cache.path.read_bytes(), type=CachedAnswer)
-        if kept.venue != venue.id:
+        if kept.venue != venue.id or len(kept.bodies) != len(venue.instruments.paths):
             return None
-        body = kept.body.encode()
-        listing = parse(venue, body, kept.received_ts)
-        return (listing, body) if listing.instruments else None
+        listing = parse(venue, kept.bodies, kept.received_ts)
+        return (listing, kept.bodies) if listing.instruments else None
     except FileNotFoundError:
         return None
     except (OSError, *FRAME_ERRORS) as exc:
@@ -212,9 +221,10 @@ async def load(rest: RestClient, venue: Venue, cache: InstrumentCache | None) ->
         kept = load_cached(cache, venue)
         if kept is None:
             raise
-        listing, body = kept
+        listing, bodies = kept
         rest.odd_rows.report("instruments", listing.odd)
-        rest.record_cached(venue.instruments.rest, venue.instruments.path, body)
+        for path, body in zip(venue.instruments.paths, bodies, strict=True):
+            rest.record_cached(venue.instruments.rest, path, body)
         log.warning("instruments.from_cache", venue=venue.id, age_s=round(listing.age_s(time.time_ns())), error=str(exc))
         return listing
     log.info("instruments.loaded", venue=venue.id, listed=len(listing.instruments))

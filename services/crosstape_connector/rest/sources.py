@@ -28,8 +28,8 @@ class RestSources:
         """`listed`: our name → instrument; it grows as instruments are added."""
         self._listed = listed
         self.snapshots: SnapshotSource | None = venue.snapshots
-        self.trades: TradeSource | None = venue.trades if venue.trade_ids != "none" else None
-        """None also for a venue whose trades have no ids: they cannot be matched with those on the tape."""
+        self.trades: TradeSource | None = venue.trades if venue.numbers_trades else None
+        """None also for a venue whose trades have no ids, or ids without an order: nothing tells which page has those that are missing."""
         self.quotes: QuoteSource | None = venue.quotes
         self.trading: TradingSource | None = venue.trading
         self.candles: CandleSource | None = venue.candle_source

@@ -200,6 +200,12 @@ def unreadable(kind: str, instrument: str, received_ts: int, reason: object) -> 
     return Odd(kind.partition(":")[0], f"{kind} of {instrument}: {reason}"), Unreadable(kind, instrument, received_ts)
 
 
+class RepeatedQuote(msgspec.Struct, Generic[Number_co], frozen=True, gc=False):
+    """The venue has sent its newest quote again, by its number: it shows that the stream lives, and is not published again."""
+
+    quote: Quote[Number_co]
+
+
 class Reply(msgspec.Struct, frozen=True):
     """A frame to send back at once, such as the answer to an application ping."""
 
@@ -217,6 +223,7 @@ Output = (
     | TradeSnapshot[AnyNumber]
     | LastTrade
     | Quote[AnyNumber]
+    | RepeatedQuote[AnyNumber]
     | Ticker
     | Candle
     | CandleSnapshot

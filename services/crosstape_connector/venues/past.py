@@ -68,6 +68,9 @@ class TradesById(Trades, frozen=True, kw_only=True):
     cursor: Literal["from", "below", "either"] = "from"
     """What the id in a path is. `from`: the first one wanted; `below`: the page ends before it; `either`: nobody says, so that the first
     answers show it."""
+    spacing: int = 1
+    """By how much ids grow from one trade to the next when the market is busy: more than 1 where they are made of the time. Used where
+    pages end before an id."""
 
 
 class TradesByTime(Trades, frozen=True, kw_only=True):

@@ -96,9 +96,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Writes the message that subscribes or unsubscribes."""
     answers: frozenset[str] = frozenset()
     """Channels whose subscription is answered with earlier data, which does not show that the stream goes on."""
+    marks: Mapping[str, bytes] = {}
+    """Kind of feed → text that only its frames have, where frames do not name their channel: one that cannot be read is known by it."""
     shared_channels: frozenset[str] = frozenset()
     """Channels of which one subscription brings the data of all symbols: it is requested once on a connection, with any one of the symbols.
     The parser ignores the data of symbols that are not this connection's."""
+    awaits_unsubscribe: bool = False
+    """A topic is subscribed again only once its unsubscribe is answered: to the venue, a subscribe before that changes nothing."""
     handles: bool = False
     """An unsubscribe must name what the acknowledgement called the subscription (`Ack.handle`): it cannot be sent before that has come."""
     binary: Callable[[bytes], bytes] | None = None
@@ -110,10 +114,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     greeting: tuple[bytes, ...] = ()
     """Sent first on every connection (channels without a symbol)."""
     ping: Callable[[int], bytes] | None = None
-    """Writes an application ping with that request id, sent every `ping_s`; None: protocol pings only."""
+    """Writes an application ping with that request id, sent every `ping_s`; None: the venue has none."""
     ping_id: str | None = None
     """The ping's field that holds the request id; None: it has none."""
     ping_s: float = 30.0
+    frame_ping_s: float = 0.0
+    """Seconds between our WebSocket pings, which are frames of their own: for a venue that wants pings and has none as text; 0: none."""
     silence_s: float = 30.0
     """Seconds without any frame after which the session is dead."""
     max_frame_bytes: int = 4 * MEBIBYTE
@@ -122,10 +128,24 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     topics: int = 1_000
     """Most (channel, symbol) pairs on one connection."""
     symbols_per_request: int = 100
+    single_channels: frozenset[str] = frozenset()
+    """Channels of which a request may name one symbol only, whatever `symbols_per_request` is."""
+    time_field: str = ""
+    """The field of each of our messages in which the venue wants the time of sending (s since the epoch): `request` and `ping` write 0
+    there. Empty: there is no such field."""
     requests_per_s: float = 4.0
+    requests_per_hour: int = 0
+    """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
+    subscribes_per_hour: int = 0
+    """Subscriptions that the venue takes on one connection in an hour, each symbol of a request counted: a connection that has used most of
+    them is replaced. 0: no such limit is known."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
+    unknown_closes_s: float = 0.0
+    """The venue answers a subscription of an unknown symbol by closing the connection, at most so many seconds later, without a word: after
+    such a close symbols are subscribed one at a time, and one that closes the connection again is rejected (see
+    `connection.quarantine`). 0: it refuses such a subscription."""
     lifetime_s: float = 0.0
     """Age in seconds at which the venue cuts a connection; 0: no such limit is known."""
     hosts: tuple[str, ...] = ()
@@ -140,6 +160,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def unsubscribe(self, request: Request) -> bytes:
         """The message that unsubscribes it."""
         return self.request("unsubscribe", request)
+
+    def dated(self, message: bytes, ts: int) -> bytes:
+        """The message as it is sent at `ts` (ns since the epoch)."""
+        if not self.time_field:
+            return message
+        field = f'"{self.time_field}":'.encode()
+        return message.replace(field + b"0", field + b"%d" % (ts // 1_000_000_000), 1)
+
+    def at_once(self, channel: str) -> int:
+        """How many symbols of a channel one request may name."""
+        return 1 if channel in self.single_channels else self.symbols_per_request
 
 
 class ConnectLimit(msgspec.Struct, frozen=True):
@@ -169,18 +200,27 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
     """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
     checksum_levels: int = 10
+    checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
+    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units."""
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
     """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
     jumps: bool = False
     """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
+    restarts: bool = False
+    """A snapshot of the stream whose time is later than the book's replaces it whatever its number is: numbers may begin again. Any other
+    one with a lower number is a late repetition."""
     crossed_updates: int = 0
     """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
     depths: tuple[int, ...] = ()
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
+
+    def of(self, instrument: Instrument) -> BookRule:
+        """Return the rule for the book of an instrument."""
+        return self if self.checksum_of is None else msgspec.structs.replace(self, checksum=self.checksum_of(instrument), checksum_of=None)
 
 
 class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,17 +279,27 @@ class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     rest: str = "rest"
     path: str
+    more: tuple[str, ...] = ()
+    """Paths of further lists, where the venue has no list of all: each is fetched, and parsed by itself."""
     parse: Callable[[bytes], Sequence[Instrument | OddRow]]
     """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
     `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
     ours: Callable[[str], str] = asset
     """The venue's name of an asset → ours."""
     recorded: tuple[str, ...] = ()
-    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers."""
+    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers. One that ends with a slash stands
+    for all paths below it."""
 
     def match(self, url: str) -> bool:
         """Whether a captured request is one for this list."""
-        return urlsplit(url).path.endswith((self.path.partition("?")[0], *self.recorded))
+        place = urlsplit(url).path
+        below = any(one.endswith("/") and one in place for one in self.recorded)
+        return below or place.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all lists."""
+        return self.path, *self.more
 
 
 class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -369,6 +419,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's limits on REST requests of one address. The last one counts all that the others do not."""
     banned_with: str = ""
     """What the venue asks to wait (429, 418): the name that markets share which it bans together; empty: this venue alone."""
+    asked_to_wait: Callable[[int, bytes], float | None] | None = None
+    """(HTTP status, body) → for how many seconds the venue wants no more requests, where another status than 418, 429 and 503, or only the
+    body, says so; None: it does not. A time in the answer's headers counts first."""
     environments: Mapping[str, Environment] = {}
     """Name of a testnet or sandbox → its addresses."""
     trade_ids: Literal["contiguous", "increasing", "unique", "none"] = "none"
@@ -386,8 +439,16 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Other names that recordings have this venue under."""
     recordings: Mapping[str, Venue] = {}
     """Part of a recording's address → the table that reads it, where its books keep other rules than those that we connect to."""
+    recorded_channels: Mapping[str, Venue | None] = {}
+    """The same by part of a frame or request, where addresses do not tell: the first of these that is among the first lines of a recording
+    counts. None: this table reads it."""
     rest_error: Callable[[bytes], str | None] | None = None
     """The error in an answer that came with HTTP 200, if any."""
+
+    @property
+    def numbers_trades(self) -> bool:
+        """Whether trade ids are decimal integers that grow."""
+        return self.trade_ids in ("contiguous", "increasing")
 
     def rest_limit(self, path: str) -> RestLimit | None:
         """Return the limit that counts a request for this path; None: none is known."""

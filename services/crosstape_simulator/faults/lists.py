@@ -40,7 +40,7 @@ def changed(venue: SimulatedVenue, path: str, made: Answer, fault: Halt | OddLis
         return _changed_names(where, made, body, fault, names)
     inner = body
     for key in where.rows:
-        inner = inner.get(key)
+        inner = _part(inner, key)
     if not inner:
         return made, 0
     rows: list[tuple[str, Any]] = list(inner.items()) if isinstance(inner, dict) else [("", row) for row in inner]
@@ -52,11 +52,16 @@ def changed(venue: SimulatedVenue, path: str, made: Answer, fault: Halt | OddLis
     if where.rows:
         around = body
         for key in where.rows[:-1]:
-            around = around[key]
+            around = _part(around, key)
         around[where.rows[-1]] = new
     else:
         body = new
     return Answer(msgspec.json.encode(body), made.status, made.headers), count
+
+
+def _part(body: Any, key: str) -> Any:
+    """What an answer has under a key, or at a place of a list."""
+    return body[int(key)] if isinstance(body, list) else body.get(key)
 
 
 _INSTEAD: Final[Mapping[str, object]] = {"row": None, "null": None, "empty": "", "type": ["a", "list"], "status": 5, "missing": {}}

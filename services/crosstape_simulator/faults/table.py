@@ -52,8 +52,8 @@ def absent(fault: Fault, venue: SimulatedVenue) -> str | None:
         return f"{venue.title} does not {SOME_REFUSE_WITH[fault.status]}; these do: {able}"
     if isinstance(fault, Malformed) and fault.how in _PACKED:
         return None if _PACKED[fault.how](venue) else f"{venue.title} sends {_FRAMES[fault.how]}"
-    if isinstance(fault, Halt) and fault.how not in ("gone", *venue.rest.halted):
-        return f"{venue.title} has no such status"
+    if isinstance(fault, Halt):
+        return None if fault.how in ("gone", *venue.rest.halted) else f"{venue.title} has no such status"
     if isinstance(fault, Reset) and venue.ids is None and fault.instrument != "all" and _numbered(venue):
         return f"{venue.title}'s numbers count the whole connection: a single instrument's cannot begin again"
     return missing(type(fault), venue)
@@ -69,6 +69,8 @@ def missing(cls: type[Fault], venue: SimulatedVenue) -> str | None:
         return f"{venue.title} needs no token to connect"
     if cls is Maintenance and not venue.maintenance:
         return f"{venue.title} announces nothing"
+    if cls is Halt and not venue.rest.halted:
+        return f"{venue.title}'s instruments have no status: they are listed, or gone"
     if cls is RestOld and venue.rest.book is None:
         return f"{venue.title} sends snapshots on the stream, not by REST"
     return None
@@ -111,6 +113,8 @@ def rows() -> list[tuple[str, str, dict[str, str]]]:
     """(name, sentence, venue → `yes`, how it looks there, or empty where it does not exist) of all."""
     found = []
     for name, cls in FAULTS.items():
-        own = {venue.id: "synthetic" if cls in ON_THE_MARKET else _how(cls, venue) for venue in VENUES.values()}
+        own = {venue.id: _how(cls, venue) for venue in VENUES.values()}
+        if cls in ON_THE_MARKET:
+            own = {venue_id: how and "synthetic" for venue_id, how in own.items()}
         found.append((name, sentence(cls), own))
     return found

@@ -35,6 +35,11 @@ class Listing(msgspec.Struct, frozen=True):
     """When a dated contract ends (ns); None: never."""
     funding_s: int = 28_800
     """Seconds from one settlement of a perpetual contract's funding to the next."""
+    word: str = ""
+    """In our name, between the pair and the kind of contract (`LINEAR`), where the venue has two contracts of a pair; else empty."""
+    one_level: bool = False
+    """No move of the market changes more than one level: of a venue that sends each level in a frame of its own, so that every book between
+    two frames is true."""
 
     @property
     def is_contract(self) -> bool:
@@ -51,7 +56,8 @@ class Listing(msgspec.Struct, frozen=True):
         """Our name."""
         if not self.is_contract:
             return spot(self.base, self.quote)
-        return perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
+        name = perpetual(self.base, self.quote) if self.expiry is None else future(self.base, self.quote, self.expiry)
+        return "-".join([*name.split("-")[:2], self.word, name.split("-")[2]]) if self.word else name
 
     def base_size(self, lots: int, ticks: int) -> Decimal:
         """A size in base units: exact, but of an inverse contract 28 digits of it."""
@@ -72,7 +78,15 @@ PRICES: Final = {
     "DOGE": 12_345 * 10 ** (SCALE - 5),
     "ADA": 4_321 * 10 ** (SCALE - 4),
     "USDT": 10**SCALE,
-}
+    **{
+        base: round(price * 100) * 10 ** (SCALE - 2)
+        for base, price in (
+            ("LTC", 84.2), ("BCH", 410), ("LINK", 14.3), ("AVAX", 22.6), ("AAVE", 191), ("UNI", 7.4), ("DOT", 4.4), ("ATOM", 4.7),
+            ("ETC", 18.9), ("FIL", 2.4), ("NEAR", 2.9), ("INJ", 11.5), ("BNB", 612), ("XMR", 330), ("ZEC", 240), ("TAO", 290),
+            ("COMP", 42), ("DASH", 45), ("EGLD", 12), ("QNT", 98),
+        )
+    },
+}  # fmt: skip
 """Start of each asset's fair price, to which it is drawn back, in USDT."""
 
 STEADY: Final = frozenset({"USDT"})

@@ -247,7 +247,7 @@ class Market:
             move.changes.append(Change(not buy, abs(key), resting - taken))
             move.fills.append(fill)
             pair.traded(move.ts, fill)
-            size -= taken
+            size = 0 if pair.listing.one_level else size - taken
 
     def _cancel(self, move: Move, *, bid: bool) -> None:
         side = move.pair.bids if bid else move.pair.asks
@@ -267,8 +267,10 @@ class Market:
         side = pair.bids if bid else pair.asks
         price = max(1, min(near - distance, pair.asks.keys[0] - 1)) if bid else max(near + distance, 1 - pair.bids.keys[0])
         key = -price if bid else price
+        if pair.listing.one_level and len(side.keys) >= self._levels and key not in side.sizes:
+            key, size = side.keys[-1], 0  # the order waits until there is room for it
         side.set(key, size)
-        move.changes.append(Change(bid, price, size))
+        move.changes.append(Change(bid, abs(key), size))
         if len(side.keys) > self._levels and side.keys[-1] != key:
             worst = side.keys[-1]
             side.set(worst, 0)

@@ -174,7 +174,7 @@ class InstrumentList(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     rows: tuple[str, ...]
-    """Keys from the answer to the rows; none: they are the answer."""
+    """Keys from the answer to the rows, of a list the place as text; none: they are the answer."""
     symbol: str
     base: str
     tick: str
@@ -273,6 +273,11 @@ class RecordedRules(msgspec.Struct, frozen=True, kw_only=True):
     """Best prices, of a frame's newest row."""
 
 
+def _named_alike(listing: Listing, base: str) -> str:
+    symbol = listing.symbol.replace(listing.base, base)
+    return symbol if symbol != listing.symbol else symbol.replace(listing.base.lower(), base.lower())
+
+
 class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     """A venue: what it lists, how it speaks, and which faults it can have."""
 
@@ -282,6 +287,8 @@ class SimulatedVenue(msgspec.Struct, frozen=True, kw_only=True):
     listings: tuple[Listing, ...]
     stablecoins: tuple[Listing, ...] = ()
     """Pairs of stablecoins against the dollar, which are listed only where they are asked for."""
+    symbol_of: Callable[[Listing, str], str] = _named_alike
+    """(one of its listings, another base asset) → the symbol of that asset's pair."""
     options: Options = {}
     """Settings that only this venue has, with their defaults; `SimulatorSpec.options` may change them."""
     dialects: tuple[Dialect, ...]

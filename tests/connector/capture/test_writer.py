@@ -97,6 +97,18 @@ def test_a_file_is_rotated_by_size_and_each_can_be_read_alone(tmp_path: Path) ->
     assert sum(json.loads(f)["number"] for f in frames) == 4950
 
 
+def test_each_part_of_a_list_is_at_the_head_of_the_next_file(tmp_path: Path) -> None:
+    """The newest answer of each address: a list of several answers is not complete without one of them."""
+    capture = begin(tmp_path, max_bytes=200)
+    for number, url in enumerate(("/list?part=1", "/list?part=2", "/list?part=1")):
+        capture.answered(NOW + number, url, b'{"n":%d}' % number, instruments=True)
+    capture.frame_in(NOW + 9, 1, b"{}" * 200)
+    capture.stop()
+
+    repeated = [(line["u"], line["f"]) for line in all_lines(tmp_path)[-1][1:] if line.get("repeated")]
+    assert repeated == [("/list?part=1", '{"n":2}'), ("/list?part=2", '{"n":1}')]
+
+
 async def test_a_file_is_rotated_by_time(tmp_path: Path) -> None:
     """Also while no line comes: the file is closed, and the next one begins with the next line."""
     now = NOW

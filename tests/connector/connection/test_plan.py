@@ -115,6 +115,16 @@ def test_a_shared_channel_is_one_request_with_any_symbol() -> None:
     assert list(plan.requests(endpoint, topics, 25, 7)) == [Request("trades", ("A", "B"), 7, 25), Request("liquidations", ("A",), 8, 25)]
 
 
+def test_a_channel_of_single_symbols_is_one_request_each() -> None:
+    """The other channels of the endpoint keep their size."""
+    endpoint = msgspec.structs.replace(wide(20).endpoints[0], symbols_per_request=10, single_channels=frozenset({"candle_1min"}))
+    topics = [Topic("v2", channel, symbol) for symbol in ("A", "B") for channel in ("trades", "candle_1min")]
+
+    asked = [(request.channel, request.symbols, request.request_id) for request in plan.requests(endpoint, topics, 25, 7)]
+
+    assert asked == [("trades", ("A", "B"), 7), ("candle_1min", ("A",), 8), ("candle_1min", ("B",), 9)]
+
+
 @given(st.lists(st.integers(1, 9), max_size=12), st.integers(1, 12), st.booleans())
 def test_every_topic_is_on_one_connection_and_none_has_too_many(sizes: list[int], room: int, shared: bool) -> None:
     """Whatever the symbols need. A symbol that fits on one connection is on one."""

@@ -10,7 +10,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosstape_connector.connection.subscribe_budget import SubscribeBudget
 from crosstape_connector.connection.supervisor import rotation_due_s
+from crosstape_connector.feeds.keys import Topic
 from crosstape_schemas import Book, FeedState, Gap, Trade
 from tests.connector.fake_venue import Peer, book, endpoint, fake, serving, trade
 from tests.connector.rig import QUICK, Rig, rigged
@@ -140,3 +142,31 @@ async def test_an_old_connection_that_breaks_meanwhile_is_replaced_at_once() -> 
         assert rig.of(Gap) == []
         assert rig.counters.endpoints["main"].lost == 1
         assert rig.state("AAA-USD", "trade") is FeedState.LIVE
+
+
+async def test_a_connection_that_has_subscribed_often_is_replaced() -> None:
+    """Where a venue takes only so many subscriptions in an hour: the next connection has its own, and nothing is lost between them."""
+    limited = endpoint(subscribes_per_hour=20)
+    topic = Topic("main", "trades", "AAAUSD")
+    async with serving() as server, rigged(server, fake(limited), symbols=["AAAUSD"]) as rig, rig.supervised():
+        await wait_until(lambda: rig.supervisor.answered("main"), what="subscribed")
+        await server.peer.send(trade("AAAUSD", 1))
+        for _ in range(15):
+            await wait_until(lambda: rig.supervisor.resubscribe(topic), what="subscribed again")
+        await wait_until(lambda: rotations(rig), what="replaced")
+        assert rig.of(Gap) == []
+        assert rig.counters.endpoints["main"].lost == 0
+        assert len(server.peers[0].asked("subscribe")) == 16
+
+
+def test_the_subscriptions_of_an_hour_are_counted() -> None:
+    """Those that do not fit are not sent; after an hour there is room again."""
+    budget, free = SubscribeBudget(8), SubscribeBudget(0)
+    assert budget.spend(6, 0.0)
+    assert not budget.is_low
+    assert budget.spend(1, 60.0)
+    assert budget.is_low
+    assert not budget.spend(2, 61.0)
+    assert budget.spend(6, 3_600.0)
+    assert free.spend(10_000, 0.0)
+    assert not free.is_low

@@ -264,6 +264,14 @@ async def test_our_pings_go_out_as_the_endpoint_wants_them() -> None:
         assert len(set(ids)) == len(ids)
 
 
+async def test_our_websocket_pings_show_that_a_venue_is_there() -> None:
+    """It answers each, and sends nothing else: that is no silence. Its server may want them."""
+    async with serving() as server, rigged(server, fake(endpoint(silence_s=0.4, frame_ping_s=0.05))) as rig, running(rig.session()) as task:
+        await wait_until(lambda: server.peers, what="a connection")
+        await asyncio.wait([task], timeout=1.2)
+        assert not task.done()
+
+
 async def test_requests_are_batched_by_channel_and_size() -> None:
     """A message has one channel and at most `symbols_per_request` symbols; the greeting comes first."""
     symbols = ["AAAUSD", "BBBUSD", "CCCUSD"]
@@ -280,6 +288,23 @@ async def test_requests_are_batched_by_channel_and_size() -> None:
             ("quotes", ["AAAUSD", "BBBUSD"]),
             ("quotes", ["CCCUSD"]),
         ]
+
+
+async def test_messages_say_when_they_are_sent_where_the_venue_wants_it() -> None:
+    """The greeting and pings too, in s since the epoch; nothing else in them changes."""
+    ours = endpoint(
+        time_field="time",
+        greeting=(b'{"time":0,"op":"hello","was":{"time":0}}',),
+        ping=lambda number: b'{"time":0,"op":"ping"}',
+        ping_s=0.05,
+    )
+    before = time.time_ns() // 1_000_000_000
+    async with serving() as server, rigged(server, fake(ours)) as rig, running(rig.session()):
+        await wait_until(lambda: server.peers and any(one["op"] == "ping" for one in server.peer.requests), what="a ping")
+        sent = [one for one in server.peer.requests if one["op"] in ("hello", "ping")]
+
+    assert sent[0]["was"] == {"time": 0}
+    assert all(before <= one["time"] <= time.time_ns() // 1_000_000_000 for one in sent)
 
 
 async def test_the_error_of_a_refused_connection_has_the_wait() -> None:

@@ -213,3 +213,20 @@ def test_a_request_for_several_topics_that_has_no_room_is_sent_in_halves() -> No
     first, second = send(subscriptions)
     subscriptions.acknowledge(Ack(first.request.request_id))
     assert subscriptions.make_room(full(second)) == ([C], 2)
+
+
+def test_a_topic_is_subscribed_again_after_the_answer_to_its_unsubscribe() -> None:
+    """Where the venue takes an earlier request for one that changes nothing. Others do not wait, and it does not wait for ever."""
+    subscriptions = having(A, B, handles=False, awaits_unsubscribe=True)
+    for one in send(subscriptions):
+        subscriptions.acknowledge(Ack(one.request.request_id))
+    subscriptions.resubscribe(A)
+    (leave,) = send(subscriptions)
+    assert sent([leave]) == [("leave", "trades", ("AAAUSD",), ())]
+    subscriptions.acknowledge(Ack(leave.request.request_id))
+    assert sent(send(subscriptions)) == [("join", "trades", ("AAAUSD",), ())]
+
+    subscriptions.resubscribe(B)
+    assert len(send(subscriptions)) == 1
+    subscriptions.retry_overdue(100.0, never)
+    assert sent(send(subscriptions))[0] == ("join", "trades", ("BBBUSD",), ())

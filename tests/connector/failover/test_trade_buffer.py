@@ -27,7 +27,9 @@ def trade(number: int, name: str = NAME, *, backfilled: bool = False) -> Trade:
     return Trade("fake", name, number * 10, number * 10 + 1, Decimal(number), Decimal(1), Side.BUY, str(number), backfilled)
 
 
-def holding(*numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "none"] = "contiguous") -> StandbyTradeBuffer:
+def holding(
+    *numbers: int, bound: int = 1_000, ids: Literal["contiguous", "increasing", "unique", "none"] = "contiguous"
+) -> StandbyTradeBuffer:
     """A buffer to which these trades were added, in this order."""
     buffer = StandbyTradeBuffer(ids, bound)
     for number in numbers:
@@ -134,8 +136,8 @@ def test_the_instrument_that_has_most_gives_way() -> None:
     assert ids(found)[-1] == 99
 
 
-@pytest.mark.parametrize("kind", ["increasing", "none"])
-def test_without_contiguous_ids_a_gap_is_reported_without_a_count(kind: Literal["increasing", "none"]) -> None:
+@pytest.mark.parametrize("kind", ["increasing", "unique", "none"])
+def test_without_contiguous_ids_a_gap_is_reported_without_a_count(kind: Literal["increasing", "unique", "none"]) -> None:
     """The later trades are published after a gap whose `missed` is null."""
     buffer = holding(5, 6, 8, ids=kind)
     buffer.drop_published([trade(5)])

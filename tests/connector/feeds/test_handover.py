@@ -195,6 +195,22 @@ def test_trades_without_ids_are_left_to_the_old_connection() -> None:
     assert one.counts["unwanted"] == 0
 
 
+def test_trades_whose_ids_have_no_order_are_on_the_tape_once_over_both_connections() -> None:
+    """Those that the old connection brought, too, are known by their ids; those that it did not bring follow."""
+    venue = msgspec.structs.replace(fake(), trade_ids="unique")
+    one = SplitFeeds(venue, {NAME: instrument("AAAUSD")}, ("trade",), book_depth=5, book_interval_ns=0)
+    named = {number: msgspec.structs.replace(trade(number), trade_id=f"id-{9 - number}") for number in (1, 2, 3)}
+    waiting = Handover(one)
+    old = published(one, named[1], named[2])
+    for number in (1, 2, 3):
+        waiting.hold(named[number])
+
+    assert waiting.not_ready([]) == ""
+    new = hand_over(waiting, one)
+    assert [event for event in (*old, *new) if isinstance(event, Trade)] == [*named.values()]
+    assert one.duplicate_trades() == 2
+
+
 def test_the_number_of_kept_outputs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the connection cannot take over any more."""
     monkeypatch.setattr(handover, "CAPACITY", 2)

@@ -10,6 +10,7 @@ import pytest
 from crosstape_connector.feeds.feed_state import POLLED, FeedRecord
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import FeedKey
+from crosstape_connector.venues.messages import RepeatedQuote
 from crosstape_schemas import Amount, FeedState, Instrument, Quote, Status
 from tests.connector.fake_venue import endpoint, fake
 
@@ -114,3 +115,16 @@ def test_the_state_after_polling_depends_on_the_connection() -> None:
         [],
         [],
     ]
+
+
+def test_a_quote_that_the_venue_repeats_is_a_sign_of_life_and_is_not_published() -> None:
+    """While the feed is live. When it is not, it is as good as a new one: nothing else may come for long."""
+    found = feeds()
+    list(found.apply(quote(10, 5)))
+    assert list(found.apply(RepeatedQuote(quote(10, 8)))) == []
+    assert (record(found).received_ts, record(found).count) == (8, 2)
+
+    found.mark_stale(QUOTES, 20, "silent")
+    again = list(found.apply(RepeatedQuote(quote(10, 30))))
+    assert [event.received_ts for event in again if isinstance(event, Quote)] == [30]
+    assert record(found).state is FeedState.LIVE

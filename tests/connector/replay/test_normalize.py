@@ -482,3 +482,43 @@ def test_quotes_and_books_of_two_connections_flow_side_by_side() -> None:
     ]
     events = list(normalize(venue, lines))
     assert [(event.received_ts, str(event.bid_price)) for event in events if isinstance(event, Quote)] == [(5, "10.1"), (7, "10.2")]
+
+
+GATE = frames_of("gateio")
+PERPETUALS = frames_of("gateio_futures")
+DEPTH = b'{"id":102,"current":1767225600090,"update":1767225600080,"asks":[["91000.2","0.5"]],"bids":[["91000.1","3.1"]]}'
+DEPTH_OF_CONTRACTS = (
+    b'{"id":102,"current":1767225600.09,"update":1767225600.08,"asks":[{"p":"91000.2","s":5000}],"bids":[{"p":"91000.1","s":31000}]}'
+)
+
+
+def gate(venue: str, *lines: bytes) -> list[bytes]:
+    """A capture of Gate: its address is the same whatever its books are."""
+    url = {"gateio": "wss://api.gateio.ws/ws/v4/", "gateio_futures": "wss://fx-ws.gateio.ws/v4/ws/usdt"}[venue]
+    header = msgspec.json.encode({"capture": 1, "venue": "gate" if venue == "gateio" else venue, "url": url})
+    place = "spot/currency_pairs" if venue == "gateio" else "futures/usdt/contracts"
+    return [header, line("rest", 1, answers_of(venue)["instruments"], url=f"https://api.gateio.ws/api/v4/{place}"), *lines]
+
+
+def test_the_table_of_a_recording_is_that_of_the_channel_of_its_books() -> None:
+    """Where addresses do not tell: a full book and changes on one channel, changes after an answer by REST, or complete books."""
+    spot_url = "https://api.gateio.ws/api/v4/spot/order_book?currency_pair=BTC_USDT&limit=100&with_id=true"
+    url = "https://api.gateio.ws/api/v4/futures/usdt/order_book?contract=BTC_USDT&limit=100&with_id=true"
+    captures = {
+        "full": ("gateio", gate("gateio", *frames([GATE["book_full"], GATE["book_delta"], GATE["order_book_update"]])), 2),
+        "changes": ("gateio", gate("gateio", line("rest", 9, DEPTH, url=spot_url), *frames([GATE["order_book_update"]])), 2),
+        "complete": ("gateio", gate("gateio", *frames([GATE["order_book"], GATE["order_book"]])), 1),
+        "contracts": (
+            "gateio_futures",
+            gate("gateio_futures", line("rest", 9, DEPTH_OF_CONTRACTS, url=url), *frames([PERPETUALS["order_book_update"]])),
+            1,
+        ),
+        "complete of contracts": ("gateio_futures", gate("gateio_futures", *frames([PERPETUALS["order_book"]])), 1),
+    }
+    for name, (venue, lines, bids) in captures.items():
+        for given in (lines, iter(lines)):  # a file, and a pipe
+            found = normalize(VENUES[venue], given, book_interval_ns=0)
+            books = [event for event in found if isinstance(event, Book)]
+            assert books[-1].state is FeedState.LIVE, name
+            assert (len(books[-1].bids), books[-1].bids[0]) == (bids, (Decimal("91000.1"), Decimal("3.1"))), name
+            assert (found.summary.unhandled, found.summary.proofs["holes"]) == ({}, 0), name

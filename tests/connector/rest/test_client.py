@@ -138,6 +138,20 @@ async def test_a_wait_that_the_venue_asks_for_concerns_every_request() -> None:
         assert time.monotonic() - before > 0.9
 
 
+@pytest.mark.parametrize(("body", "waits"), [(b"access too frequent", True), (b"not in your country", False)])
+async def test_a_wait_may_stand_in_the_body_alone(body: bytes, *, waits: bool) -> None:
+    """Where one status has several meanings, the venue's table says which asks us to wait, and for how long."""
+    venue = msgspec.structs.replace(fake(), asked_to_wait=lambda status, text: 0.5 if status == 403 and b"frequent" in text else None)
+    async with serving() as server, rigged(server, venue) as rig:
+        server.answers.append(web.Response(status=403, body=body))
+        with pytest.raises(RestFailed, match="HTTP 403") as failed:
+            await rig.rest.get("api", "/one")
+        assert failed.value.retry_after_s == (0.5 if waits else None)
+        before = time.monotonic()
+        await rig.rest.get("api", "/instruments")
+        assert (time.monotonic() - before > 0.4) is waits
+
+
 async def test_a_book_gets_its_snapshot_after_a_429(tmp_path: Path) -> None:
     """It is requested again when the venue allows; nothing else stops, and then the book is live."""
     async with serving() as server, rigged(server, fake(rest_books=True), BOOKS, ["AAAUSD"]) as rig:

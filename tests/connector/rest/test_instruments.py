@@ -59,6 +59,23 @@ async def test_the_cached_list_is_used_when_rest_is_down(tmp_path: Path) -> None
             await instruments.load(rig.rest, fake(), cache)
 
 
+async def test_a_list_in_several_answers_is_one_list(tmp_path: Path) -> None:
+    """All of them are fetched and cached; without one of them the list would lack instruments, so the cache counts."""
+    cache = InstrumentCache(tmp_path / "fake.json")
+    venue = fake()
+    venue = msgspec.structs.replace(venue, instruments=msgspec.structs.replace(venue.instruments, more=("/more?kind=other",)))
+    async with serving() as server, rigged(server) as rig:
+        server.answers += [web.json_response({"AAAUSD": True}), web.json_response({"BBBUSD": True})]
+        first = await instruments.load(rig.rest, venue, cache)
+        server.answers += [web.json_response({"CCCUSD": True}), web.Response(status=500)]
+        again = await instruments.load(rig.rest, venue, cache)
+
+    assert [one.symbol for one in first.instruments] == ["AAAUSD", "BBBUSD"]
+    assert again == first
+    assert venue.instruments.match("https://venue.test/more?kind=third")
+    assert instruments.load_cached(cache, fake()) is None
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b'{"venue":"other","received_ts":1,"body":"{}"}', b'{"venue":"fake","received_ts":1,"body":"?"}', b"\xff"]
 )

@@ -37,6 +37,8 @@ class TradeCase(NamedTuple):
     """Changes of the golden answer that make one of its trades impossible."""
     refused: tuple[Change, ...] = ()
     """Changes after which no trade of the answer can be used."""
+    most: int = 0
+    """Trades in an answer at most, where the venue gives fewer than others do; 0: it gives as many."""
 
 
 class QuoteCase(NamedTuple):

@@ -89,7 +89,7 @@ def test_a_bad_frame_is_counted_by_a_word() -> None:
 def test_an_endpoint_can_subscribe_and_unsubscribe_all_its_channels(venue: Venue, endpoint: Endpoint) -> None:
     """Requests are JSON that names each symbol, in its own spelling or in lower case; or what the venue calls its subscription."""
     for channel in endpoint.channels.values():
-        symbols = tuple(symbols_of(venue.id))[: endpoint.symbols_per_request]
+        symbols = tuple(symbols_of(venue.id))[: endpoint.at_once(channel)]
         request = Request(channel, symbols, 42, 10, tuple(f"1000{n}" for n in range(len(symbols))) if endpoint.handles else ())
         named = () if channel in endpoint.shared_channels else symbols
         for encoded, words in ((endpoint.subscribe(request), named), (endpoint.unsubscribe(request), request.handles or named)):
@@ -98,8 +98,8 @@ def test_an_endpoint_can_subscribe_and_unsubscribe_all_its_channels(venue: Venue
     for greeting in endpoint.greeting:
         assert msgspec.json.decode(greeting)
     if endpoint.ping is not None:
-        ping = msgspec.json.decode(endpoint.ping(42))
-        assert endpoint.ping_id is None or ping[endpoint.ping_id] == 42
+        ping = endpoint.ping(42)  # without an id, it may be any text
+        assert ping if endpoint.ping_id is None else msgspec.json.decode(ping)[endpoint.ping_id] == 42
 
 
 @pytest.mark.parametrize("name", VENUES)

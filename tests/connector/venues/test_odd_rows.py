@@ -92,7 +92,7 @@ each = pytest.mark.parametrize("name", LISTS)
 def parsed(name: str, rows: list[Any]) -> ListedInstruments:
     """Return what the venue's table reads from these rows."""
     venue, _, body, *_ = LISTS[name]
-    return instruments.parse(VENUES[venue], body(rows), 7)
+    return instruments.parse(VENUES[venue], [body(rows)], 7)
 
 
 def ticked(name: str, text: Any) -> Row:

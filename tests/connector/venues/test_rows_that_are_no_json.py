@@ -73,7 +73,7 @@ def test_a_row_that_is_no_json_takes_no_other_with_it(name: str, text: str) -> N
         for place in (0, 1, 2):
             rows: list[Any] = [row("ETH"), row("SOL")]
             rows.insert(place, "ROW")
-            listing = instruments.parse(VENUES[venue], put(body(rows), spoiled(row("BTC"), field, text)), 7)
+            listing = instruments.parse(VENUES[venue], [put(body(rows), spoiled(row("BTC"), field, text))], 7)
             if field != symbol and text in BYTES:  # a decoder skips what it does not read
                 assert {one.name for one in listing.instruments} == {"ETH-USDT", "SOL-USDT", "BTC-USDT"}
                 continue

@@ -68,7 +68,7 @@ class BookFeed:
         self.symbol = instrument.symbol
         choices = () if venue.snapshots is None else tuple(venue.snapshots.levels)
         known = KnownRange(choices, depth, keeps_all="delta" in records, renews=renews)
-        self.order_book = OrderBook(venue.book, subscribed_depth(venue, depth), known)
+        self.order_book = OrderBook(venue.book.of(instrument), subscribed_depth(venue, depth), known)
         self.records = tuple(records.values())
         self.book = records.get("book")
         self.delta = records.get("delta")
@@ -169,7 +169,8 @@ class BookFeed:
         good_ts = order_book.applied_ts
         if order_book.check_range() is Outcome.BROKEN:
             return self.break_events(good_ts, self.venue_ts, now)
-        bids, asks = order_book.levels.bids.top(self._depth), order_book.levels.asks.top(self._depth)
+        depth = min(self._depth, order_book.levels.depth)  # some venues have fewer levels than are wanted
+        bids, asks = order_book.levels.bids.top(depth), order_book.levels.asks.top(depth)
         self.due = now + self._interval
         record.last = Book(
             record.venue,
@@ -178,7 +179,7 @@ class BookFeed:
             order_book.applied_ts,
             tuple(bids),
             tuple(asks),
-            self._depth,
+            depth,
             record.state,
             order_book.sequence,
         )

@@ -39,13 +39,13 @@ class OrderBook:
     """Builds one instrument's book, and checks each step; a check that fails breaks the book (`fault`)."""
 
     __slots__ = (
-        "_ahead_ts", "_before", "_buffer", "_numbers", "_rule", "_state", "_unproven_ts", "applied_ts", "checks", "differs",
-        "fault", "known", "levels", "need", "probe", "sequence",
+        "_ahead_ts", "_before", "_buffer", "_numbers", "_state", "_unproven_ts", "applied_ts", "checks", "differs",
+        "fault", "known", "levels", "need", "probe", "rule", "sequence",
     )  # fmt: skip
 
     def __init__(self, rule: BookRule, depth: int, known: KnownRange | None = None) -> None:
         """`depth`: levels a side that were subscribed, for a venue that truncates. `known`: None keeps all levels."""
-        self._rule = rule
+        self.rule = rule
         self.known = known or KnownRange(depth=depth)
         self.checks = BookChecks()
         self.levels = BookLevels(rule, depth, self.checks)
@@ -102,12 +102,12 @@ class OrderBook:
         """Note that the snapshot which the book needs is requested; where it comes in the stream, by subscribing again."""
         self.need.mark_requested()
         self._unproven_ts = 0
-        if self._rule.snapshot == "stream":
+        if self.rule.snapshot == "stream":
             self._buffer.clear()  # these are of the subscription that ends: what its successor begins with need not reach them
 
     def connection_changed(self) -> None:
         """Note that another connection takes over: its frames may be older than those of the one before."""
-        if self._rule.ordered:
+        if self.rule.ordered:
             self._numbers.tail_ts = None
 
     def clock_set(self, step: ClockStep) -> None:
@@ -120,21 +120,21 @@ class OrderBook:
 
     def start(self) -> None:
         """Want the first REST snapshot (step 3): the subscription is acknowledged, though no update has come yet."""
-        if self._rule.snapshot == "rest" and not self.live and self.need.request is IDLE:
+        if self.rule.snapshot == "rest" and not self.live and self.need.request is IDLE:
             self.need.wanted = "start"
 
     def start_probe(self) -> None:
         """Want a REST snapshot that shows whether anything has happened while the stream is silent, if the book is healthy."""
         need, probe = self.need, self.probe
         may_ask = need.request is IDLE and need.wanted is None and probe.newer is None and not probe.refuted
-        if self._rule.snapshot == "rest" and self.live and may_ask:
+        if self.rule.snapshot == "rest" and self.live and may_ask:
             need.wanted = PROBE
 
     def apply_update(self, update: BookUpdate) -> Outcome:
         """Apply one update of the stream (step 7), or buffer it (step 2)."""
         checks = self.checks
         checks.updates += 1
-        rule, numbers = self._rule, self._numbers
+        rule, numbers = self.rule, self._numbers
         follows = rule.follows
         if follows is not None:
             tail, numbers.tail = numbers.tail, update.last
@@ -206,14 +206,14 @@ class OrderBook:
 
     def apply_snapshot(self, snapshot: BookSnapshot) -> Outcome:
         """Begin the book from a snapshot and the updates that were buffered since it was requested; or judge the answer to a probe."""
-        by_rest = self._rule.snapshot == "rest"
+        by_rest = self.rule.snapshot == "rest"
         if by_rest and self.live and not self.need.is_awaiting:
             self.checks.unused += 1
             return Outcome.NOTHING
         if self.need.request is Request.PROBE and self.live:
             return self._judge_probe(snapshot)
         tail_ts, venue_ts = self._numbers.tail_ts, snapshot.venue_ts
-        if self._rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
+        if self.rule.ordered and tail_ts is not None and venue_ts is not None and venue_ts < tail_ts:
             self.checks.overtaken += 1
             self._numbers.tail_ts = None  # requested once more, and not again and again because a clock was set back
             return self._break(GapCause.SEQUENCE, "a snapshot came after a later update")
@@ -227,12 +227,15 @@ class OrderBook:
                 self.checks.refused += 1
                 self.need.want_newer()
                 return Outcome.NOTHING
-        elif self._rule.follows is not None and snapshot.sequence is not None:
-            if self.sequence is not None and snapshot.sequence < self.sequence:
+        elif self.rule.follows is not None and snapshot.sequence is not None:
+            is_newer = tail_ts is not None and venue_ts is not None and venue_ts > tail_ts
+            if self.rule.restarts and is_newer:
+                self._buffer.clear()  # of before, perhaps with other numbers
+            elif self.sequence is not None and snapshot.sequence < self.sequence:
                 self.checks.unused += 1  # a repeated one, of a book that has gone on
                 return Outcome.NOTHING
             buffered = [update for update in self._buffer if update.last is None or update.last > snapshot.sequence]
-            if buffered and self._rule.follows(buffered[0], snapshot.sequence) is Verdict.BREAK:
+            if buffered and self.rule.follows(buffered[0], snapshot.sequence) is Verdict.BREAK:
                 self.checks.holes += 1
                 return self._break(GapCause.SEQUENCE, "the stream does not reach the snapshot")
             if not buffered:
@@ -280,7 +283,7 @@ class OrderBook:
         self.sequence = snapshot.sequence
         self.known.begin(snapshot.limit, snapshot.received_ts, (levels.bids, levels.asks))
         self._buffer.clear()
-        self._state = BookState.BRIDGING if self._rule.snapshot == "rest" and not buffered else LIVE
+        self._state = BookState.BRIDGING if self.rule.snapshot == "rest" and not buffered else LIVE
         self.need.clear()
         self.probe.newer = None
         self._ahead_ts = 0
@@ -292,7 +295,7 @@ class OrderBook:
         if (fault := levels.settle(snapshot.checksum)) is not None:
             return self._break(fault.cause, fault.reason)
         self.applied_ts = snapshot.received_ts
-        if self._rule.checksum is not None and snapshot.checksum is None:
+        if self.rule.checksum is not None and snapshot.checksum is None:
             self.checks.unchecked += 1
         if was_live:
             self.differs = old_bids.sizes != levels.bids.sizes or old_asks.sizes != levels.asks.sizes
@@ -312,7 +315,7 @@ class OrderBook:
 
     def links(self, update: BookUpdate) -> bool:
         """Whether an update of any connection leaves no gap after the book as it is. Nothing is missing after a book that is not live."""
-        follows, numbers = self._rule.follows, self._numbers
+        follows, numbers = self.rule.follows, self._numbers
         newest = numbers.tail if numbers.tail is not None else self.sequence
         return not self.live or follows is None or newest is None or follows(update, newest) is not Verdict.BREAK
 
@@ -323,7 +326,7 @@ class OrderBook:
         known.trim(asks)
         if bids.edge is None and asks.edge is None:
             return APPLIED
-        if not known.renews and self._rule.snapshot == "rest":
+        if not known.renews and self.rule.snapshot == "rest":
             self._await_replayed()
         elif not need.is_awaiting and need.wanted is None and not (known.is_ample(bids) and known.is_ample(asks)):
             known.renew(self.applied_ts)
@@ -348,15 +351,15 @@ class OrderBook:
         return outcome
 
     def _bridges(self, update: BookUpdate) -> Verdict:
-        if self._rule.bridges is None or self.sequence is None:
+        if self.rule.bridges is None or self.sequence is None:
             return APPLY
-        return self._rule.bridges(update, self.sequence)
+        return self.rule.bridges(update, self.sequence)
 
     def _keep(self, update: BookUpdate) -> Outcome:
         """Buffer an update until a snapshot comes (step 2). Where it comes in the stream, only numbered ones are of use."""
-        if self._rule.snapshot == "stream":
+        if self.rule.snapshot == "stream":
             self.checks.unproven += 1
-            if self._rule.follows is not None:
+            if self.rule.follows is not None:
                 self._buffer.append(update)  # the snapshot may come late: what it lacks is applied to it, if there is room
             self._unproven_ts = self._unproven_ts or update.received_ts
             if update.received_ts - self._unproven_ts > PATIENCE_NS:

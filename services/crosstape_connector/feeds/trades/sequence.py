@@ -91,9 +91,14 @@ class TradeSequence(FeedRecord):
         has_news = self.next_id >= 0 and any(number >= self.next_id for number, _ in numbered)
         events = [] if has_news and self.check_answer() else self.set_live(snapshot.received_ts)
         if self.next_id >= 0:
+            if self._seen is not None and any(number in self._seen or number < self._floor for number, _ in numbered):
+                self.gap_from = 0  # the answer reaches back to what is on the tape, so that it holds all that was missed
             for number, trade in numbered:
                 events += self._place(trade, number)
         elif numbered:
+            if self._seen is not None:
+                self._floor = numbered[0][0]
+                self._seen.update(dict.fromkeys(number for number, _ in numbered))
             number, trade = numbered[-1]
             self.next_id = number + 1
             self.venue_ts = trade.venue_ts

@@ -73,8 +73,9 @@ class PastFetcher:
     async def instrument(self, name: str) -> Instrument:
         """Return the instrument as the venue lists it, also one that does not trade now. Raises `PastFailed`."""
         if self._listed is None:
-            await self._limiter.wait(self.venue.instruments.path)
-            self.requests += 1
+            for path in self.venue.instruments.paths:
+                await self._limiter.wait(path)
+                self.requests += 1
             try:
                 listing = await instruments.load(self._rest, self.venue, self._cache)
             except RestFailed as exc:

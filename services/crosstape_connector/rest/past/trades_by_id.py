@@ -23,6 +23,7 @@ FEW: Final = 3
 """Fewer of the newest trades than this are all that there are."""
 
 STEP_MOST: Final = 1_000_000
+"""How far the next page may end above an id, in `TradesById.spacing`."""
 
 
 class _Phase(Enum):
@@ -54,8 +55,10 @@ class ByIdPager:
         """The id from which the next page is wanted."""
         self._page = source.page
         """Trades in an answer at most: the venue may hold fewer than its table says."""
-        self._step = source.page
+        self._step = source.page * source.spacing
         """Where pages end below an id: by how much that lies above `_first`."""
+        self._complete_ts = wanted.from_ts
+        """All trades before this time were brought."""
         self._walked = False
         """Whether a trade is known whose id is `_first` or less."""
         self._looks = self._late = 0
@@ -91,7 +94,7 @@ class ByIdPager:
                 rows = self._walk(answer)
         done = self._phase is _Phase.DONE
         complete_to_ts = self._wanted.to_ts if done else max((time_of(one) for one in rows), default=0) - SLACK_NS
-        complete_to_ts = min(max(complete_to_ts, self._wanted.from_ts), self._wanted.to_ts)
+        self._complete_ts = complete_to_ts = min(max(complete_to_ts, self._complete_ts), self._wanted.to_ts)
         return Brought(within(rows, self._wanted), complete_to_ts, answer.left_out)
 
     def _learn_newest(self, trades: tuple[Trade, ...]) -> Sequence[Trade]:
@@ -178,7 +181,8 @@ class ByIdPager:
         rows = [one for one in answer.trades if int(one.trade_id) >= self._first]
         if self._below and rows and self._is_cut(answer):
             self._page = min(self._page, answer.rows)
-            self._step = max(1, min(self._page, self._step // 2))
+            span = int(answer.trades[-1].trade_id) - int(answer.trades[0].trade_id)  # of as many trades as an answer holds
+            self._step = max(1, min(self._page * self._source.spacing, self._step // 2, span))
             return ()
         last = int(self._newest[-1].trade_id)
         if rows:
@@ -186,10 +190,10 @@ class ByIdPager:
             self._walked = True
             self._first = int(rows[-1].trade_id) + 1
             if self._below and len(rows) * 4 < self._page:
-                self._step = min(self._step * 2, STEP_MOST)
+                self._step = min(self._step * 2, STEP_MOST * self._source.spacing)
         elif self._below and answer.rows and self._first + self._step <= last:
             self._first += self._step  # no trade has these ids
-            self._step = min(self._step * 2, STEP_MOST)
+            self._step = min(self._step * 2, STEP_MOST * self._source.spacing)
         elif int(self._newest[0].trade_id) <= self._first:
             rows = [one for one in self._newest if int(one.trade_id) >= self._first]
             self._phase = _Phase.DONE

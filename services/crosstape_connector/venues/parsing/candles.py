@@ -23,6 +23,7 @@ def candle(
     volume: Decimal,
     venue_ts: int | None,
     received_ts: int,
+    quote_volume: Decimal | None = None,
     trades: int | None = None,
 ) -> Candle:
     """Return a candle that is not known to be closed. `prices`: open, high, low, close. Raises `FrameError` if they do not fit together:
@@ -31,13 +32,14 @@ def candle(
     first, high, low, last = prices
     try:
         fits = ZERO < low <= min(first, last) <= max(first, last) <= high < LIMIT and ZERO <= volume < LIMIT
+        fits = fits and (quote_volume is None or ZERO <= quote_volume < LIMIT)
     except ArithmeticError:  # NaN
         fits = False
     if not fits:
         raise FrameError(f"no candle: {', '.join(map(shown, prices))} with {shown(volume)}")
     return Candle(
         venue, instrument, venue_ts, received_ts, timeframe, open_ts, close_of(timeframe, open_ts),
-        first, high, low, last, volume, None, trades,
+        first, high, low, last, volume, quote_volume, trades,
     )  # fmt: skip
 
 

@@ -22,6 +22,11 @@ def is_in_base_units(instrument: Instrument) -> bool:
     return not instrument.inverse and str(instrument.contract_size) == "1"
 
 
+def base_of_value(value: Decimal, price: Decimal) -> Decimal:
+    """Return the base units that are worth so many quote units at a price, which must be above zero."""
+    return _divide(value, price)
+
+
 def base_size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Decimal:
     """Return the base units of so many contracts at a price, which must be above zero."""
     value = _multiply(contracts, instrument.contract_size)

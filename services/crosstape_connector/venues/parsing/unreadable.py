@@ -20,6 +20,9 @@ KINDS: Final = ("quote", "ticker", "mark", "funding", "open_interest")
 NOT_OURS: Final = frozenset({UnknownFrame.kind, UnknownSymbol.kind})
 """Kinds of bad frames that can be read, and hold nothing for the tape."""
 
+_ENDS: Final = (b'"', b".")
+"""What follows the name of a channel in a frame: the end of the text, or a symbol after a point."""
+
 
 def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int, error: str = "") -> Sequence[Unreadable]:
     """The feeds of the channel and the symbols that the text of an unreadable frame still names.
@@ -30,10 +33,23 @@ def feeds_of(endpoint: Endpoint, symbols: Symbols, data: bytes, received_ts: int
     newest_only = {kind: channel for kind, channel in endpoint.channels.items() if kind in KINDS or kind.startswith(CANDLE)}
     if error == UndecodableFrame.kind:
         return [Unreadable(kind, one.name, received_ts) for one in symbols.values() for kind in newest_only]
-    found = [kind for kind, channel in newest_only.items() if b'%s"' % channel.encode() in data]
+    found = [kind for kind, channel in newest_only.items() if _is_of(endpoint, kind, channel, data)]
     if not found:
         return ()
     return [Unreadable(kind, name, received_ts) for name in named_in(data, symbols) for kind in found]
+
+
+def _is_of(endpoint: Endpoint, kind: str, channel: str, data: bytes) -> bool:
+    """Whether the text has this kind's mark, or names its channel and none whose name ends in it (`detail`, `trade.detail`)."""
+    mark = endpoint.marks.get(kind)
+    if mark is not None:
+        return mark in data
+    longer = [other for other in endpoint.channels.values() if other != channel and other.endswith(channel)]
+    return _is_named(channel, data) and not any(_is_named(other, data) for other in longer)
+
+
+def _is_named(channel: str, data: bytes) -> bool:
+    return any(b"%s%s" % (channel.encode(), end) in data for end in _ENDS)
 
 
 def named_in(data: bytes, symbols: Symbols) -> Sequence[str]:

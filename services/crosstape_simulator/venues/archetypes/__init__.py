@@ -11,6 +11,7 @@ A venue's own file writes its frames; sequencing, gathering, snapshots, checksum
 - mark price, funding, open interest: `ValueChannel`; forced trades: `LiquidationChannel`
 """
 
+from crosstape_simulator.market.derivatives import is_liquidation
 from crosstape_simulator.market.grid import Grid, grid
 from crosstape_simulator.market.history import Candle
 from crosstape_simulator.venues.archetypes.candles import CandleChannel
@@ -34,5 +35,5 @@ from crosstape_simulator.venues.archetypes.windows import Rows, WindowChannel
 __all__ = [
     "Best", "BookChannel", "Candle", "CandleChannel", "Channel", "ChannelMarket", "Delta", "DeltaChannel", "Grid", "LiquidationChannel",
     "NumberedFeed", "QuoteChannel", "RequestFeed", "Rows", "StreamMarket", "Symbol", "SymbolSource", "TickerChannel", "TradeChannel",
-    "Trades", "ValueChannel", "WindowChannel", "encoded", "grid", "split",
+    "Trades", "ValueChannel", "WindowChannel", "encoded", "grid", "is_liquidation", "split",
 ]  # fmt: skip

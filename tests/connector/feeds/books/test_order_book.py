@@ -17,7 +17,7 @@ from crosstape_connector.feeds.books.order_book import OrderBook
 from crosstape_connector.venues.binance import stream
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate
 from crosstape_connector.venues.spec import BookRule
-from crosstape_schemas import GapCause, Level
+from crosstape_schemas import GapCause, Instrument, Level
 
 
 def levels(text: str) -> tuple[Level, ...]:
@@ -298,6 +298,22 @@ def test_numbers_that_begin_again_while_a_snapshot_is_awaited_count_from_there()
     assert sync.sequence == 2
 
 
+@pytest.mark.parametrize(("restarts", "made_ts", "number"), [(True, 60, 2), (True, 40, 100), (False, 60, 100)])
+def test_a_later_snapshot_with_a_lower_number_replaces_the_book_where_numbers_begin_again(
+    *, restarts: bool, made_ts: int, number: int
+) -> None:
+    """By the venue's time. Elsewhere, and without a later time, it is a repetition, of a book that has gone on."""
+    sync = OrderBook(BookRule(snapshot="stream", follows=stream.chain, restarts=restarts), 10)
+    sync.apply_snapshot(msgspec.structs.replace(snapshot("9:1", "11:1", 99), venue_ts=40))
+    sync.apply_update(msgspec.structs.replace(update("9:2", "", 100, 100), venue_ts=50))
+    sync.apply_snapshot(msgspec.structs.replace(snapshot("8:1", "12:1", 1), venue_ts=made_ts))
+    if number == 2:
+        sync.apply_update(update("8:2", "", 2, 2))
+
+    assert sync.live
+    assert sync.sequence == number
+
+
 def test_old_updates_are_skipped_however_many() -> None:
     """A connection that takes over, or a new subscription, may begin with known updates: those of half a minute at once."""
     sync = synced()
@@ -466,6 +482,17 @@ def test_a_book_never_steps_back_to_a_snapshot_that_is_newer_than_its_stream_onl
         assert sync.apply_snapshot(snapshot("10:9", "11:1", 160)) is Outcome.NOTHING
         assert sync.need.wanted == "the snapshot is older than the stream"
         sync.need.wanted = None
+
+
+def test_a_checksum_may_be_of_the_venues_own_sizes() -> None:
+    """Of contracts: the rule is made for the instrument."""
+    instrument = Instrument("X-Y-PERP", "v", "XY", "X", "Y", contract_size=Decimal("0.1"))
+    rule = BookRule(snapshot="stream", checksum_of=lambda one: lambda bids, asks: int(sum_of_sizes(bids, asks) / one.contract_size))
+    sync = OrderBook(rule.of(instrument), 100)
+
+    assert sync.apply_snapshot(snapshot("10:3", "11:4", checksum=70)) is Outcome.SYNCED
+    assert sync.apply_update(update("10:5", checksum=70)) is Outcome.BROKEN
+    assert CHECKED.of(instrument) is CHECKED
 
 
 @pytest.mark.parametrize("checked", [1, 10, 25])

@@ -583,6 +583,22 @@ def test_where_trades_overtake_each_other_each_is_published_once() -> None:
     assert [gap[:2] for gap in gaps(after)] == [(GapCause.DISCONNECT, None)]
 
 
+def test_past_trades_that_answer_each_subscription_count_once_where_trades_overtake_each_other() -> None:
+    """The first answer is of before the tape. A later one that reaches back to what is known leaves no gap, another one does."""
+    found = TradeSequence(BITCOIN, contiguous=False, ordered=False)
+    assert ids(found.apply_snapshot(TradeSnapshot("BTC-USD", 1_000, (trade(2), trade(4), trade(7))))) == []
+    assert ids(accept(found, 6, 9)) == ["6", "9"]
+    lose(found)
+    answer = found.apply_snapshot(TradeSnapshot("BTC-USD", 2_000, (trade(1), trade(4), trade(6), trade(8), trade(9), trade(11))))
+    assert ids(answer) == ["8", "11"]
+    assert gaps(answer) == []
+
+    lose(found)
+    answer = found.apply_snapshot(TradeSnapshot("BTC-USD", 3_000, (trade(15), trade(17))))
+    assert ids(answer) == ["15", "17"]
+    assert [gap[:2] for gap in gaps(answer)] == [(GapCause.DISCONNECT, None)]
+
+
 def test_an_id_that_is_forgotten_counts_as_published() -> None:
     """The newest are kept: an older one may be on the tape."""
     found = TradeSequence(BITCOIN, contiguous=False, ordered=False)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,10 @@ class FakeTrades:
             path=lambda symbol, number: f"/t?id={number}", newest=lambda symbol: "/t", cursor=cursor, page=self.page, parse=no_parser
         )
 
+    def by_time_in_id(self, spacing: int) -> TradesById:
+        """Returns its table, for a venue whose ids are made of the time, and whose pages end before an id."""
+        return msgspec.structs.replace(self.by_id("below"), spacing=spacing)
+
     def by_time(self) -> TradesByTime:
         """Returns its table, for a venue that is asked by times."""
         return TradesByTime(path=lambda symbol, since, until: f"/t?since={since}", unit_ns=1, page=self.page, parse=no_parser)
@@ -122,6 +127,15 @@ def test_by_id_every_trade_is_had_once(data: st.DataObject, page: int, cursor: L
     span = data.draw(ranges(trades))
     venue = FakeTrades(trades, page, below=cursor == "below", inclusive=cursor == "from")
     assert fetched(ByIdPager(venue.by_id(cursor), "s", span), venue, 400) == wanted_of(trades, span)
+
+
+def test_ids_that_are_made_of_the_time_are_paged_through_quickly() -> None:
+    """A million ids go by in a quarter of a millisecond: steps of single ids would never end."""
+    trades = [(((10**12 + 400 * n) << 22) + n % 3, (10**12 + 400 * n) * 10**6) for n in range(2_000)]
+    venue = FakeTrades(trades, 100, below=True, inclusive=False)
+    span = Range(trades[700][1], trades[1_300][1])
+
+    assert fetched(ByIdPager(venue.by_time_in_id(1 << 22), "s", span), venue, 40) == wanted_of(trades, span)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,61 @@
+"""Finds the symbols whose subscription makes a venue close the connection, for endpoints with `unknown_closes_s`. Pure.
+
+Such a venue answers a subscription of an unknown symbol with the end of the connection: no refusal names it, and all other subscriptions of
+the connection end with it. So what was sent shortly before a close, and not answered, is suspect. On the next connection of the slot:
+
+1. symbols that are not suspect are subscribed first, as usual;
+2. then those that are, with one request under way at a time: whatever is confirmed is suspect no longer;
+3. a close while one request is under way is held against its symbol; the second time the symbol is rejected, and not requested again.
+
+A connection that is lost for another reason costs nothing but the time of single requests, unless that happens twice to the same symbol.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from crosstape_connector.feeds.keys import Topic
+
+STRIKES: Final = 2
+"""Closes that are held against a symbol until it is rejected."""
+REASON: Final = "the venue closes the connection when this symbol is subscribed"
+
+
+class Quarantine:
+    """The suspect and the rejected symbols of one connection slot."""
+
+    def __init__(self, within_s: float) -> None:
+        """`within_s`: `Endpoint.unknown_closes_s`; 0: nothing is ever suspect."""
+        self._within_s = within_s
+        self._suspects: set[str] = set()
+        self._strikes: Counter[str] = Counter()
+
+    def is_rejected(self, symbol: str) -> bool:
+        """Whether the symbol is not requested any more."""
+        return self._strikes[symbol] >= STRIKES
+
+    def divided(self, topics: Sequence[Topic]) -> tuple[list[Topic], list[Topic], list[Topic]]:
+        """Return the topics to request, those of suspect symbols, and those of rejected symbols."""
+        rejected = [topic for topic in topics if self.is_rejected(topic.symbol)]
+        wanted = [topic for topic in topics if not self.is_rejected(topic.symbol)]
+        suspect = [topic for topic in wanted if topic.symbol in self._suspects]
+        return [topic for topic in wanted if topic.symbol not in self._suspects], suspect, rejected
+
+    def must_be_alone(self, topics: Iterable[Topic]) -> bool:
+        """Whether a request for these topics has to wait until no other one is under way."""
+        return bool(self._suspects) and any(topic.symbol in self._suspects for topic in topics)
+
+    def release(self, symbols: Iterable[str]) -> None:
+        """Note that the venue has confirmed subscriptions of these symbols: it knows them."""
+        for symbol in symbols:
+            self._suspects.discard(symbol)
+            del self._strikes[symbol]
+
+    def closed(self, unanswered: Sequence[tuple[float, Topic]], now: float) -> None:
+        """Note that a connection was lost. `unanswered`: see `Subscriptions.unanswered`; `now`: in seconds of the same clock."""
+        recent = {topic.symbol for sent_at, topic in unanswered if now - sent_at <= self._within_s}
+        if len(recent) == 1:
+            self._strikes.update(recent)
+        self._suspects |= recent

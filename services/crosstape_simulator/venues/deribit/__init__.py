@@ -1,0 +1,1 @@
+"""Deribit as it is simulated."""

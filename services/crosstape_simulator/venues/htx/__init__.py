@@ -1,0 +1,1 @@
+"""HTX as it is simulated: spot and USDT-margined perpetuals, on shared code."""

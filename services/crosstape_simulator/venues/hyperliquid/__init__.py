@@ -1,0 +1,1 @@
+"""Hyperliquid as it is simulated: perpetuals and spot, on shared code."""

@@ -1,0 +1,1 @@
+"""OKX: spot and contracts, with two addresses each."""

@@ -1,0 +1,15 @@
+"""Bybit's linear contracts by REST, for the tests of all venues."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.connector.venues.bybit.rest import LIMIT, trading
+from tests.connector.venues.cases import QuoteCase
+
+QUOTES: Final = QuoteCase(
+    path="/v5/market/tickers?category=linear",
+    limit=LIMIT,
+    no_bids=(b'"bid1Price":"91000.10000000","bid1Size":"3.10000000"', b'"bid1Price":"","bid1Size":""'),
+)
+TRADING: Final = trading(("BTCUSDT", "ETHUSDT"))

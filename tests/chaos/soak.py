@@ -80,6 +80,9 @@ OTHERS: Final = ("simulator", "listener")
 CHECKED: Final = 4
 """Instruments that are checked where there are many."""
 
+LOG_LINES: Final = 15
+"""Of a process that has ended."""
+
 SHOWN: Final = 5
 """How many violations of each rule are printed one by one."""
 UNIT_US: Final = 100
@@ -175,7 +178,10 @@ async def soak(options: argparse.Namespace) -> dict[str, Any]:
             services(Path(directory), rate=options.rate, seed=options.seed, venues=options.venues, pairs=options.pairs) as running,
             aiohttp.ClientSession(running.control) as http,
         ):
-            return await _soaked(options, running, http)
+            figures = await _soaked(options, running, http)
+            for name in running.ended:
+                tell(ended=name, log=(Path(directory) / f"{name}.log").read_text(errors="replace").splitlines()[-LOG_LINES:])
+            return figures
 
 
 async def _soaked(options: argparse.Namespace, running: Services, http: aiohttp.ClientSession) -> dict[str, Any]:

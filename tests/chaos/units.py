@@ -20,7 +20,7 @@ UNIT_NS: Final = {
     "hyperliquid": MILLISECOND,
     "hyperliquid_spot": MILLISECOND,
     "gateio_futures": MILLISECOND,
-    "gemini": MILLISECOND,  # of its trades by REST
+    "gemini": 1,
     "htx": MILLISECOND,
     "htx_swap": MILLISECOND,
     "bitget": MILLISECOND,

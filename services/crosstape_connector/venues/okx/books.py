@@ -21,7 +21,8 @@ from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, O
 from crosstape_connector.venues.okx.connection import Route
 from crosstape_connector.venues.okx.stream import list_decoder
 from crosstape_connector.venues.okx.values import RawLevel, check_digits, levels_reader
-from crosstape_connector.venues.parsing.complete_books import CompleteBooks
+from crosstape_connector.venues.parsing.contracts import base_level
+from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Instrument
@@ -53,7 +54,7 @@ class Books:
 
     def __init__(self) -> None:
         self._channels: dict[str, int] = {}  # instrument → place of its channel in `CHANNELS`
-        self._complete = CompleteBooks()
+        self._complete = TextBooks()
 
     def takes(self, instrument: str, place: int, action: str) -> bool:
         """Whether a frame of the channel at this place is for the book: a better channel takes over with a snapshot."""
@@ -62,6 +63,16 @@ class Books:
             self._channels[instrument] = place
             return True
         return place == present
+
+    def _changed(self, instrument: Instrument, raw: RawBook, made_ts: int, received_ts: int) -> Sequence[Output]:
+        """Return what a complete book has changed. Its number tells which is newer, and no more: it names none before it."""
+        sides = ([(row.price, row.size) for row in side] for side in (raw.bids, raw.asks))
+        found = self._complete.changed(instrument.name, *sides, number=raw.number, venue_ts=made_ts, received_ts=received_ts)
+        if found is None:
+            return ()
+        bids, asks = ([base_level(instrument, *level) for level in side] for side in (found.bids, found.asks))
+        made = BookSnapshot if isinstance(found, BookSnapshot) else BookUpdate
+        return (made(instrument.name, made_ts, received_ts, bids, asks),)
 
     def route(self, instrument: Instrument, channel: str, action: str) -> Route[list[RawBook]]:
         """Return the route of the frames of one channel and action."""
@@ -77,11 +88,10 @@ class Books:
 
         def read(raw: RawBook, text: bytes, received_ts: int) -> Sequence[Output]:
             check_digits(text, raw.bids, raw.asks)
-            bids, asks, made_ts = levels(raw.bids), levels(raw.asks), epoch_ns(raw.ts)
+            made_ts = epoch_ns(raw.ts)
             if complete:
-                changed = self._complete.changed(name, bids, asks, venue_ts=made_ts, received_ts=received_ts)
-                return () if changed is None else (changed,)
-            check, number = raw.checksum or None, raw.number
+                return self._changed(instrument, raw, made_ts, received_ts)
+            bids, asks, check, number = levels(raw.bids), levels(raw.asks), raw.checksum or None, raw.number
             if action == "snapshot":
                 return (BookSnapshot(name, made_ts, received_ts, bids, asks, number, check),)
             if action != "update":

@@ -64,6 +64,10 @@ _frame = msgspec.json.Decoder(Frame).decode
 _encode = msgspec.json.encode
 
 
+def _refuse(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
+    raise error
+
+
 class Route(NamedTuple, Generic[T]):
     """Turns the data of one topic's frames into outputs."""
 
@@ -71,7 +75,7 @@ class Route(NamedTuple, Generic[T]):
     """Decodes the data. It accepts nothing but complete JSON, and raises one of `FRAME_ERRORS`."""
     outputs: Callable[[T, bytes, int], Sequence[Output]]
     """(decoded data, their text, received_ts) → outputs."""
-    refused: Callable[[Exception, bytes, int], Sequence[Output]]
+    refused: Callable[[Exception, bytes, int], Sequence[Output]] = _refuse
     """(error of `decode`, the text, received_ts) → outputs for data that are JSON, but not of this form; or raises the error."""
 
     def read(self, data: msgspec.Raw, received_ts: int) -> Sequence[Output]:

@@ -23,7 +23,7 @@ from crosstape_connector.venues.okx.values import CANDLES, SIDES, SPOT_ID, RawLe
 from crosstape_connector.venues.parsing.candles import candle
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
 from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, are_four_amounts, figure
-from crosstape_connector.venues.parsing.rows import cause, rows_decoder
+from crosstape_connector.venues.parsing.rows import cause, readable, rows_decoder
 from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, trade_amounts, trade_numbers
 from crosstape_schemas import CANDLE, Candle, Instrument, Quote, Ticker, Trade
 
@@ -80,6 +80,17 @@ def list_decoder(row: type[R]) -> Callable[[bytes | msgspec.Raw], list[R]]:
 def row_decoder(row: type[R]) -> Callable[[bytes | msgspec.Raw], R]:
     """Return the decoder of one row of the data."""
     return msgspec.json.Decoder(row, strict=False).decode
+
+
+def rows_route(what: str, read: Callable[[msgspec.Raw, int], Sequence[Output]]) -> Route[list[msgspec.Raw]]:
+    """Return the route of a channel whose rows are read one by one. `read`: (row, received_ts) → outputs; `what`: the rows in an error."""
+
+    def outputs(rows: list[msgspec.Raw], text: bytes, received_ts: int) -> Sequence[Output]:
+        odd: list[Odd] = []
+        found = readable(rows, lambda raw: read(raw, received_ts), what, odd)
+        return [*(output for each in found for output in each), *odd]
+
+    return Route(decode_rows, outputs)
 
 
 def newest_route(kind: str, instrument: Instrument, row: type[R], read: Callable[[R, int], Sequence[Output]]) -> Route[list[R]]:

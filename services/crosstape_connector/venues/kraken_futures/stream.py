@@ -2,7 +2,8 @@
 
 Quirks  numbers are JSON numbers. `side` of a trade is the taker's; `type` says why it was made: `liquidation` is a position closed by
         force, for which there is no feed of its own. Sizes of inverse contracts are US dollars, others base units. A quantity of zero
-        removes a level; in a snapshot it is none. A snapshot of trades is newest first
+        removes a level; so does one below zero, as clients that record the venue read it. In a snapshot such levels are none. A snapshot
+        of trades is newest first
 Figures `funding_rate` is in quote units a contract, `relative_funding_rate` the fraction; both are of an hour. `volume` counts contracts:
         base units of a linear one. `volumeQuote`, `open`, `high` and `low` are not in older frames, funding not in those of dated contracts
 """
@@ -177,9 +178,9 @@ def is_unit(instrument: Instrument) -> bool:
 def _level(instrument: Instrument, price: Decimal, qty: Decimal) -> Level:
     """Return a level with its size in base units, zero if it is removed. Raises `FrameError` or an `ArithmeticError`."""
     cost, contracts = number(price), number(qty)
-    if not (cost > ZERO and contracts >= ZERO):
+    if not cost > ZERO:
         raise FrameError(f"a level of {shown(qty)} at {shown(price)}")
-    if not contracts:
+    if contracts <= ZERO:
         return cost, ZERO
     return cost, contracts if is_unit(instrument) else base_size(instrument, contracts, cost)
 

@@ -20,7 +20,7 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread
 from crosstape_connector.venues.okx.connection import Route
 from crosstape_connector.venues.okx.stream import list_decoder
-from crosstape_connector.venues.okx.values import RawLevel, check_digits, levels
+from crosstape_connector.venues.okx.values import RawLevel, check_digits, levels_reader
 from crosstape_connector.venues.parsing.complete_books import CompleteBooks
 from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns
 from crosstape_connector.venues.spec import Verdict
@@ -55,9 +55,9 @@ class Books:
         self._channels: dict[str, int] = {}  # instrument → place of its channel in `CHANNELS`
         self._complete = CompleteBooks()
 
-    def takes(self, instrument: str, channel: str, action: str) -> bool:
-        """Whether a frame of this channel is for the book: a better channel takes over with a snapshot."""
-        place, present = CHANNELS.index(channel), self._channels.get(instrument)
+    def takes(self, instrument: str, place: int, action: str) -> bool:
+        """Whether a frame of the channel at this place is for the book: a better channel takes over with a snapshot."""
+        present = self._channels.get(instrument)
         if present is None or (place < present and action == "snapshot"):
             self._channels[instrument] = place
             return True
@@ -65,19 +65,19 @@ class Books:
 
     def route(self, instrument: Instrument, channel: str, action: str) -> Route[list[RawBook]]:
         """Return the route of the frames of one channel and action."""
-        name, complete = instrument.name, channel == COMPLETE
+        name, complete, place, levels = instrument.name, channel == COMPLETE, CHANNELS.index(channel), levels_reader(instrument)
 
         def outputs(rows: list[RawBook], text: bytes, received_ts: int) -> Sequence[Output]:
-            if not self.takes(name, channel, action):
+            if self._channels.get(name) != place and not self.takes(name, place, action):
                 return ()
             try:
-                return [output for row in rows for output in read(row, text, received_ts)]
+                return read(rows[0], text, received_ts) if len(rows) == 1 else [one for row in rows for one in read(row, text, received_ts)]
             except (*FRAME_ERRORS, ArithmeticError) as exc:
                 return lost(exc, received_ts)
 
         def read(raw: RawBook, text: bytes, received_ts: int) -> Sequence[Output]:
             check_digits(text, raw.bids, raw.asks)
-            bids, asks, made_ts = levels(instrument, raw.bids), levels(instrument, raw.asks), epoch_ns(raw.ts)
+            bids, asks, made_ts = levels(raw.bids), levels(raw.asks), epoch_ns(raw.ts)
             if complete:
                 changed = self._complete.changed(name, bids, asks, venue_ts=made_ts, received_ts=received_ts)
                 return () if changed is None else (changed,)
@@ -91,7 +91,7 @@ class Books:
             return (BookUpdate(name, made_ts, received_ts, bids, asks, None, number, raw.previous, check),)
 
         def refused(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
-            return lost(error, received_ts) if self.takes(name, channel, action) else ()
+            return lost(error, received_ts) if self.takes(name, place, action) else ()
 
         def lost(error: Exception, received_ts: int) -> Sequence[Output]:
             """The book lacks what this frame says."""

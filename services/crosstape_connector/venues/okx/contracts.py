@@ -31,6 +31,8 @@ POSITIONS: Final = {"long": Side.SELL, "short": Side.BUY}
 _SECOND: Final = 1_000_000_000
 INDEX_NS: Final = 60 * _SECOND
 """An index that has not changed is sent once a minute: a price that is older than this was not the newest."""
+AHEAD_NS: Final = _SECOND
+"""An index price that is later than a mark price by so much replaced the one which that mark price had."""
 
 
 class RawMark(msgspec.Struct, frozen=True, gc=False):
@@ -104,7 +106,7 @@ class Marks:
             price, made_ts = price_of(m.price), epoch_ns(m.ts)
             self._marked.add(name)
             of_index, index_ts = self._indices.get(index, (None, 0))
-            if abs(made_ts - index_ts) > INDEX_NS:
+            if not -AHEAD_NS < made_ts - index_ts <= INDEX_NS:
                 of_index = None
             return (Mark(instrument.venue, name, made_ts, received_ts, price, of_index),)
 

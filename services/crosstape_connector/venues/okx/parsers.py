@@ -61,10 +61,10 @@ class Parser(connection.Parser):
         self._marks = contracts.Marks(symbols)
         self._maintenance: dict[tuple[str, str], str] = {}  # begin and kind of what goes on → its title
 
-    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `spec.Parser`."""
+    def parts(self, data: bytes, head: bytes, rest: bytes, received_ts: int) -> Sequence[Output]:
+        """See `connection.Parser.parts`."""
         try:
-            return super().__call__(data, received_ts)
+            return super().parts(data, head, rest, received_ts)
         except FRAME_ERRORS:
             self._marks.forget()
             raise

@@ -193,6 +193,18 @@ def mark_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
     return route
 
 
+def index_route(parser: Parser, topic: bytes) -> Route:
+    """`index.1min`, by pair: what the next mark price is published with."""
+    pair = topic.split(b".")[1].decode()
+
+    def route(data: bytes, received_ts: int) -> Sequence[Output]:
+        frame = decode_close(data)
+        parser.indices[pair] = price_of(frame.tick.close), epoch_ns(frame.ts)
+        return ()
+
+    return route
+
+
 def price_of(text: str) -> Decimal:
     """Return a price from its text. Raises `FrameError`."""
     price = figure(text)
@@ -223,15 +235,7 @@ class Parser(frames.Parser):
         """Pair → its newest index price, and the venue's time of it."""
 
     def _route(self, topic: bytes) -> Route:
-        return self._index if topic.endswith(b".index.1min") else super()._route(topic)
-
-    def _index(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """`index.1min`, by pair: what the next mark price is published with."""
-        pair = data[7:].partition(b".")[2].partition(b".")[0].decode() if data.startswith(frames.HEAD) else ""
-        if pair:
-            frame = decode_close(data)
-            self.indices[pair] = price_of(frame.tick.close), epoch_ns(frame.ts)
-        return ()
+        return index_route(self, topic) if topic.endswith(b".index.1min") else super()._route(topic)
 
     def subscribed(self, topic: str, received_ts: int) -> Sequence[Output]:
         """The index price is subscribed with the mark price: an acknowledgement of one is answered with the request for the other."""

@@ -18,7 +18,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, NotANumber, UnknownFrame
 from crosstape_connector.venues.gemini.values import ID, moment
-from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, unread, unreadable
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, unread_book, unreadable
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, Unchecked, are_amounts, are_four_amounts, known_price, number
 from crosstape_connector.venues.parsing.wire import Serial, amounts_of_side, trade_amounts
 from crosstape_connector.venues.spec import Request, Symbols, Verb, Verdict, lookup
@@ -171,7 +171,7 @@ class Parser:
         """`depthUpdate`: the complete book, or changed levels; a size of zero removes."""
         name, first, last, bids, asks = lookup(self._symbols, frame.s).name, frame.U, frame.u, frame.b, frame.a
         if first is None or last is None or isinstance(bids, str) or isinstance(asks, str):
-            return _unread_book("no ids, or no levels", name, received_ts)
+            return unread_book(name, received_ts, "no ids, or no levels")
         try:
             levels = (
                 [(known_price(price), number(size)) for price, size in bids],
@@ -180,7 +180,7 @@ class Parser:
             if (not data.isascii() or BACKSLASH in data) and not all(price.isascii() and size.isascii() for price, size in (*bids, *asks)):
                 raise NotANumber("digits that are not ASCII")
         except (NotANumber, ArithmeticError) as exc:
-            return _unread_book(exc or "a level that is no number", name, received_ts)
+            return unread_book(name, received_ts, exc or "a level that is no number")
         venue_ts, new = moment(frame.E), self._sequences.first_new(frame.s, first, last)
         if new is None:
             held = [[level for level in side if level[1]] for side in levels]
@@ -194,14 +194,10 @@ class Parser:
         except FRAME_ERRORS:
             raise error from None
         if shape.e == DEPTH or shape.U:
-            return _unread_book(error, lookup(self._symbols, shape.s).name, received_ts)
+            return unread_book(lookup(self._symbols, shape.s).name, received_ts, error)
         if (shape.B or shape.A) and not shape.p:
             return unreadable("quote", lookup(self._symbols, shape.s).name, received_ts, error)
         raise error
-
-
-def _unread_book(reason: object, instrument: str, received_ts: int) -> Sequence[Output]:
-    return Odd("book", f"{instrument}: {reason}"), unread(instrument, received_ts)
 
 
 def _reply(frame: Frame) -> Output:

@@ -218,6 +218,11 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
 
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the venue sends checksums of its books."""
+        return self.checksum is not None or self.checksum_of is not None
+
     def of(self, instrument: Instrument) -> BookRule:
         """Return the rule for the book of an instrument."""
         return self if self.checksum_of is None else msgspec.structs.replace(self, checksum=self.checksum_of(instrument), checksum_of=None)

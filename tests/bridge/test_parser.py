@@ -260,7 +260,9 @@ def test_messages_about_the_connection() -> None:
     assert parse(b'{"t":"refused","channel":"trades","symbol":"BTC/USD","reason":"no"}', NOW) == (
         Rejected("no", channel="trades", symbols=("BTC/USD",)),
     )
-    assert parse(b'{"t":"broken","channel":"trades","symbols":["BTC/USD"],"reason":"no"}', NOW) == [Unreadable("trade", "BTC-USD", NOW)]
+    for channel, kind in (("trades", "trade"), ("ticker", "ticker"), ("bidsasks", "quote"), ("ohlcv 1m", "candle:1m")):
+        broken = b'{"t":"broken","channel":"%s","symbols":["BTC/USD"],"reason":"no"}' % channel.encode()
+        assert parse(broken, NOW) == [Unreadable(kind, "BTC-USD", NOW)], channel  # the book of the instrument is not concerned
     with pytest.raises(FrameError, match="KeyError: price"):
         parse(b'{"t":"bad","error":"KeyError: price","frame":"x"}', NOW)
 

@@ -13,7 +13,7 @@ import pytest
 
 from crosstape.errors import WrongTape
 from crosstape_connector.bridge.failures import Meaning, meaning, ours, reason
-from crosstape_connector.bridge.parking import PARKED_S, TRIES, Parking
+from crosstape_connector.bridge.parking import PARKED_S, TRIES, Parking, Stream
 from crosstape_connector.bridge.pump import Pump
 from tests.waiting import wait_until
 
@@ -84,11 +84,15 @@ class Run:
         self.pauses: list[float] = []
         """How long it wanted to wait, in seconds; it is not made to."""
         self.pump = Pump(
-            exchange, STREAM, depth=10, library_class="kraken", parking=parking, send=self._send, lost=self.lost.append, pause=self._pause
-        )
+            exchange, STREAM, depth=10, library_class="kraken", parking=parking,
+            send=self._send, refuse=self._refuse, lost=self.lost.append, pause=self._pause,
+        )  # fmt: skip
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+
+    def _refuse(self, stream: Stream, why: str) -> None:
+        self.sent.append({"t": "refused", "channel": stream[0], "symbol": stream[1], "reason": why})
 
     def _send(self, frame: bytes) -> None:
         self.sent.append(msgspec.json.decode(frame))
@@ -193,12 +197,23 @@ async def test_a_parked_stream_stays_parked_on_the_next_connection() -> None:
     assert run.pauses[0] == pytest.approx(PARKED_S, abs=5)
 
 
-async def test_an_unsubscribed_stream_ends_quietly() -> None:
-    """The library tells whoever waits for it by an error that is none."""
-    async with running(UnsubscribeError("trades")) as (run, task):
-        await asyncio.wait({task})
+async def test_a_stream_that_the_library_unsubscribes_is_asked_for_again() -> None:
+    """We have unsubscribed another, or this one before it was subscribed again: the library ends both."""
+    async with running(UnsubscribeError("trades"), [TRADE]) as (run, _):
+        await wait_until(lambda: "trades" in run.tags, what="a trade")
 
-    assert (run.sent, run.lost) == ([], [])
+    assert (run.tags, run.lost) == (["broken", "trades"], [])
+
+
+async def test_a_stream_that_cannot_be_had_is_refused_at_once_the_next_time() -> None:
+    """Its subscription may have been confirmed before the exchange said so: then only the next one can be refused."""
+    parking = Parking()
+    async with running(BadSymbol("no such market"), parking=parking) as (run, task):
+        await asyncio.wait({task})
+    again = Run(FakeExchange(), parking)
+
+    assert run.tags == again.tags == ["refused"]
+    assert again.sent[0]["reason"].startswith("no such market; asked for again in")
 
 
 async def test_an_error_of_ours_within_the_librarys_is_ours() -> None:

@@ -79,13 +79,13 @@ class BridgeClient:
         self._not_before = 0.0
         """By the monotonic clock: no connection is opened sooner …"""
         self._held_until = 0.0
-        """… nor before this, because the exchange is busy or closed."""
+        """… nor before this, because the exchange is busy or closed; nor is a request made."""
         self._why_held = ""
         self._loading = asyncio.Lock()
 
     async def ws_connect(self, url: str, **_options: Any) -> BridgeSocket:
         """Open a connection. Raises an error of aiohttp's. The library connects with the first stream."""
-        if (held_s := self._held_until - time.monotonic()) > 0:
+        if held_s := self._held_s():
             raise UpgradeRefused(self._why_held, held_s)
         while (pause := self._not_before - time.monotonic()) > 0:
             await asyncio.sleep(pause)
@@ -103,8 +103,14 @@ class BridgeClient:
         """Make a request of the venue's table. Raises `BridgeFailed`."""
         if not urlsplit(url).path.endswith(MARKETS):
             raise BridgeFailed(f"the bridge has no {urlsplit(url).path}")
+        if self._held_s():
+            raise BridgeFailed(self._why_held)
         await self._load(again=True)
-        yield Answer(Content(writing.markets(self._requests.markets)))
+        try:
+            body = writing.markets(self._requests.markets)
+        except (TypeError, ValueError, AttributeError) as exc:  # a market of another shape must not end the service
+            raise BridgeFailed(f"the library's markets cannot be written: {type(exc).__name__}: {reason(exc)}") from exc
+        yield Answer(Content(body))
 
     async def close(self) -> None:
         """Close what requests need."""
@@ -121,10 +127,18 @@ class BridgeClient:
             except Exception as exc:
                 if (found := ours(exc)) is not None:
                     raise found from exc
+                self._hold(exc)
                 raise BridgeFailed(reason(exc)) from exc
 
     def _ended(self, error: BaseException | None) -> None:
-        now = time.monotonic()
-        self._not_before = now + APART_S
-        if error is not None and (pause_s := PAUSES_S.get(meaning(error))):
-            self._held_until, self._why_held = now + pause_s, reason(error)
+        self._not_before = time.monotonic() + APART_S
+        if error is not None:
+            self._hold(error)
+
+    def _hold(self, error: BaseException) -> None:
+        """Leave the exchange alone for a while, if this error asks for it."""
+        if pause_s := PAUSES_S.get(meaning(error)):
+            self._held_until, self._why_held = time.monotonic() + pause_s, reason(error)
+
+    def _held_s(self) -> float:
+        return max(0.0, self._held_until - time.monotonic())

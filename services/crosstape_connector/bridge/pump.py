@@ -10,7 +10,7 @@ from typing import Any
 from crosstape_connector.bridge import writing
 from crosstape_connector.bridge.failures import Meaning, meaning, ours, reason
 from crosstape_connector.bridge.parking import Parking, Stream
-from crosstape_connector.venues.ccxt.frames import Broken, Ready, Refused
+from crosstape_connector.venues.ccxt.frames import Broken, Ready
 
 Send = Callable[[bytes], None]
 Watch = Callable[[], Awaitable[Any]]
@@ -58,27 +58,32 @@ class Pump:
         library_class: str,
         parking: Parking,
         send: Send,
+        refuse: Callable[[Stream, str], None],
         lost: Callable[[BaseException], None],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`send`: passes a frame on. `lost`: called with the error that shows that the connection is gone. `pause`: waits for seconds."""
+        """`send`: passes a frame on. `refuse`: says why the stream cannot be had. `lost`: called with the error that shows that the
+        connection is gone. `pause`: waits for seconds.
+        """
         self._watch = watching(exchange, stream)
         self._stream = stream
         self._depth = depth
         self._library_class = library_class
         self._parking = parking
         self._send = send
+        self._refuse = refuse
         self._lost = lost
         self._pause = pause
+        self._parked_s = parking.parked_s(stream, time.monotonic())
+        if self._parked_s:  # at once: a stream that was confirmed cannot be refused any more
+            refuse(stream, f"{parking.reason(stream)}; asked for again in {self._parked_s:.0f} s")
 
     async def run(self) -> None:
         """Read until cancelled, until the connection is gone, or until it is clear that the stream cannot be had."""
         channel, symbol = self._stream
-        is_refused = False
-        if pause_s := self._parking.parked_s(self._stream, time.monotonic()):
-            self._refuse(f"it failed again and again; asked for again in {pause_s:.0f} s")
-            is_refused = True
-            await self._pause(pause_s)
+        is_refused = self._parked_s > 0
+        if is_refused:
+            await self._pause(self._parked_s)
         since_ns = time.time_ns()
         while True:
             try:
@@ -98,14 +103,13 @@ class Pump:
                 error: BaseException = exc  # the library has cancelled what we wait for
             except Exception as exc:  # any error of the library's concerns this stream, or shows that its connection is gone
                 error = exc
-            if type(error).__name__ == "UnsubscribeError":
-                return
             if (found := ours(error)) is not None:
                 self._lost(found)
                 return
             match meaning(error):
                 case Meaning.PERMANENT:
-                    self._refuse(reason(error))
+                    self._parking.park(self._stream, time.monotonic(), reason(error))
+                    self._refuse(self._stream, reason(error))
                     return
                 case Meaning.AGAIN:
                     pause_s = self._parking.failed(self._stream, time.monotonic())
@@ -118,10 +122,6 @@ class Pump:
                 case _:
                     self._lost(error)
                     return
-
-    def _refuse(self, why: str) -> None:
-        channel, symbol = self._stream
-        self._send(writing.frame(Refused(channel, symbol, why)))
 
     def _frame(self, data: Any, since_ns: int) -> bytes | None:
         """Write what came, at once: a book is the library's own object, and changes with the next frame."""

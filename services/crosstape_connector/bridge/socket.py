@@ -46,7 +46,9 @@ class BridgeSocket:
     """The streams of one connection, as frames; requests are orders to start and stop streams."""
 
     def __init__(self, exchange: Any, library_class: str, parking: Parking, *, on_end: Callable[[BaseException | None], None]) -> None:
-        """`exchange`: a new exchange object with its markets. `on_end`: called once with the error by which the connection was lost."""
+        """`exchange`: a new exchange object with its markets. `on_end`: called once, with the error by which the connection was lost, or
+        None.
+        """
         self._exchange = exchange
         self._library_class = library_class
         self._parking = parking
@@ -54,6 +56,7 @@ class BridgeSocket:
         self._queue: asyncio.Queue[Message | CrosstapeError] = asyncio.Queue()  # bounded by `_send`
         self._pumps: dict[Stream, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._refused: set[Stream] = set()
         self._waiting: list[Ready] = []  # requests that are carried out once a connection is open
         self._errors: list[BaseException] = []
         self._why = ""
@@ -78,7 +81,7 @@ class BridgeSocket:
                 self._start(stream, order.depth)
         ready = Ready(order.channel, order.symbols, order.op == "subscribe", order.id)
         if self._is_open or not ready.subscribed:
-            self._send(writing.frame(ready))
+            self._confirm(ready)
         else:
             self._waiting.append(ready)
 
@@ -87,7 +90,14 @@ class BridgeSocket:
 
     async def close(self) -> None:
         """End all streams and the library's connections."""
-        self._is_over = True
+        was_over, self._is_over = self._is_over, True
+        try:
+            await self._leave()
+        finally:
+            if not was_over:
+                self._on_end(None)
+
+    async def _leave(self) -> None:
         for task in (*self._pumps.values(), *self._tasks):
             task.cancel()
         await asyncio.gather(*self._pumps.values(), *self._tasks, return_exceptions=True)
@@ -104,16 +114,18 @@ class BridgeSocket:
             self._exchange.number = float  # books of some classes compare prices: with texts they would be sorted wrong, or not at all
         market = self._exchange.markets.get(symbol, {})
         if channel.startswith(OHLCV) and market.get("contract") and str(market.get("contractSize")) not in ("1", "1.0"):
-            self._send(writing.frame(Refused(channel, symbol, UNIT)))
+            self._refuse(stream, UNIT)
             return
         pump = Pump(
             self._exchange, stream,
-            depth=depth, library_class=self._library_class, parking=self._parking, send=self._send, lost=self._stream_lost,
+            depth=depth, library_class=self._library_class, parking=self._parking,
+            send=self._send, refuse=self._refuse, lost=self._stream_lost,
         )  # fmt: skip
         self._pumps[stream] = asyncio.create_task(pump.run(), name=f"pump {channel} {symbol}")
 
     async def _stop(self, stream: Stream) -> None:
         """End a stream, if it runs, and unsubscribe it, where the library can."""
+        self._refused.discard(stream)
         pump = self._pumps.pop(stream, None)
         if pump is None:
             return
@@ -145,8 +157,18 @@ class BridgeSocket:
     def _opened(self) -> None:
         self._is_open = True
         for ready in self._waiting:
-            self._send(writing.frame(ready))
+            self._confirm(ready)
         self._waiting.clear()
+
+    def _confirm(self, ready: Ready) -> None:
+        """Say that a request was carried out, but for the streams that were refused meanwhile: to confirm those would undo it."""
+        symbols = tuple(symbol for symbol in ready.symbols if (ready.channel, symbol) not in self._refused)
+        if symbols:
+            self._send(writing.frame(msgspec.structs.replace(ready, symbols=symbols)))
+
+    def _refuse(self, stream: Stream, why: str) -> None:
+        self._refused.add(stream)
+        self._send(writing.frame(Refused(*stream, why)))
 
     def _send(self, frame: bytes) -> None:
         if self._is_over:

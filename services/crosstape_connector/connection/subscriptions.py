@@ -70,6 +70,11 @@ class Subscriptions:
         """Whether the venue has confirmed or rejected at least one topic."""
         return any(state is not TopicState.PENDING for state in self.states.values())
 
+    @property
+    def served(self) -> bool:
+        """Whether the venue has confirmed at least one topic."""
+        return TopicState.CONFIRMED in self.states.values()
+
     def counts(self) -> Mapping[TopicState, int]:
         """Count the topics by state."""
         return Counter(self.states.values())

@@ -149,6 +149,7 @@ class Supervisor:
 
     async def _launch(self, slot: ConnectionSlot, group: asyncio.TaskGroup, *, standby: bool = False) -> Attempt:
         await self._connects.wait_turn(slot.endpoint.name)
+        slot.quarantine.try_again(time.monotonic())
         session = Session(
             self._context,
             slot.plan,
@@ -162,7 +163,8 @@ class Supervisor:
 
         def ended(_: asyncio.Task[None]) -> None:
             if attempt.error is not None:
-                slot.quarantine.closed(session.subscriptions.unanswered(), time.monotonic())
+                asked = session.subscriptions
+                slot.quarantine.closed(asked.unanswered(), time.monotonic(), served=asked.served)
             del self._attempts[session.number]
             slot.attempts.remove(attempt)
 

@@ -135,10 +135,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     there. Empty: there is no such field."""
     requests_per_s: float = 4.0
     requests_per_hour: int = 0
-    """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
-    subscribes_per_hour: int = 0
-    """Subscriptions that the venue takes on one connection in an hour, each symbol of a request counted: a connection that has used most of
-    them is replaced. 0: no such limit is known."""
+    """Subscribes and unsubscribes that the venue takes on one connection in an hour: one that has used most of them is replaced. 0: no such
+    limit is known."""
+    counts_symbols: bool = False
+    """Each symbol of a request counts in `requests_per_hour`."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
@@ -217,6 +217,11 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the venue sends checksums of its books."""
+        return self.checksum is not None or self.checksum_of is not None
 
     def of(self, instrument: Instrument) -> BookRule:
         """Return the rule for the book of an instrument."""

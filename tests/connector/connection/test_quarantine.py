@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crosstape_connector.connection.quarantine import REASON, Quarantine
+from crosstape_connector.connection.quarantine import REASON, RETRY_S, Quarantine
 from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.messages import Ack
@@ -31,15 +31,15 @@ def asked(connection: Subscriptions) -> list[str]:
 def test_what_had_no_answer_is_requested_last_and_one_at_a_time() -> None:
     """Each answer lets the next one go."""
     quarantine = Quarantine(2.0)
-    quarantine.closed([(99.5, B), (99.6, A)], now=100.0)
+    quarantine.closed([(99.5, B), (99.6, A)], now=100.0, served=True)
     connection = subscriptions(quarantine)
 
     assert asked(connection) == ["CCCUSD"]
     connection.acknowledge(Ack(channel="trades", symbols=("CCCUSD",)))
-    assert asked(connection) == ["AAAUSD"]
-    assert asked(connection) == []
-    connection.acknowledge(Ack(channel="trades", symbols=("AAAUSD",)))
     assert asked(connection) == ["BBBUSD"]
+    assert asked(connection) == []
+    connection.acknowledge(Ack(channel="trades", symbols=("BBBUSD",)))
+    assert asked(connection) == ["AAAUSD"]
 
 
 def test_a_symbol_that_was_alone_at_two_closes_is_rejected() -> None:
@@ -47,7 +47,7 @@ def test_a_symbol_that_was_alone_at_two_closes_is_rejected() -> None:
     quarantine = Quarantine(2.0)
     for _ in range(2):
         assert not quarantine.is_rejected("BBBUSD")
-        quarantine.closed([(99.5, B)], now=100.0)
+        quarantine.closed([(99.5, B)], now=100.0, served=True)
     connection = subscriptions(quarantine)
 
     assert (connection.states[B], connection.reasons[B]) == (TopicState.REJECTED, REASON)
@@ -57,22 +57,56 @@ def test_a_symbol_that_was_alone_at_two_closes_is_rejected() -> None:
 def test_an_answer_clears_a_symbol() -> None:
     """The close before had another reason."""
     quarantine = Quarantine(2.0)
-    quarantine.closed([(99.5, B)], now=100.0)
+    quarantine.closed([(99.5, B)], now=100.0, served=True)
     connection = subscriptions(quarantine)
     asked(connection)
     for topic in (A, C, B):
         connection.acknowledge(Ack(channel="trades", symbols=(topic.symbol,)))
         asked(connection)
-    quarantine.closed([(99.5, B)], now=100.0)
+    quarantine.closed([(99.5, B)], now=100.0, served=True)
 
+    assert not quarantine.is_rejected("BBBUSD")
+
+
+def test_a_venue_that_serves_nobody_rejects_no_symbol() -> None:
+    """During maintenance it closes each connection after the first request. Each time another symbol is tried first."""
+    quarantine = Quarantine(2.0)
+    first = []
+    quarantine.closed([(99.5, A), (99.5, B), (99.5, C)], now=100.0, served=False)
+    for _ in range(6):
+        connection = subscriptions(quarantine)
+        first += asked(connection)
+        quarantine.closed(connection.unanswered(), now=100.0, served=connection.served)
+
+    assert first == ["AAAUSD", "BBBUSD", "CCCUSD"] * 2
+    assert not any(quarantine.is_rejected(topic.symbol) for topic in (A, B, C))
+
+
+def test_a_rejected_symbol_is_tried_once_more_after_a_while() -> None:
+    """Last and alone. A close rejects it at once, an answer clears it."""
+    quarantine = Quarantine(2.0)
+    for _ in range(2):
+        quarantine.closed([(99.5, B)], now=100.0, served=True)
+    quarantine.try_again(100.0 + RETRY_S - 1)
+    assert quarantine.is_rejected("BBBUSD")
+
+    quarantine.try_again(100.0 + RETRY_S)
+    connection = subscriptions(quarantine)
+    assert asked(connection) == ["AAAUSD", "CCCUSD"]
+    quarantine.closed([(99.5, B)], now=100.0, served=True)
+    assert quarantine.is_rejected("BBBUSD")
+
+    quarantine.try_again(100.0 + RETRY_S)
+    quarantine.release(["BBBUSD"])
+    quarantine.closed([(99.5, B)], now=100.0, served=True)
     assert not quarantine.is_rejected("BBBUSD")
 
 
 def test_a_close_long_after_a_request_is_no_answer() -> None:
     """And at a venue that refuses by a word nothing is ever suspect."""
     quarantine, never = Quarantine(2.0), Quarantine(0.0)
-    quarantine.closed([(90.0, B)], now=100.0)
-    never.closed([(99.9, B)], now=100.0)
+    quarantine.closed([(90.0, B)], now=100.0, served=True)
+    never.closed([(99.9, B)], now=100.0, served=True)
 
     assert asked(subscriptions(quarantine)) == asked(subscriptions(never)) == ["AAAUSD", "BBBUSD", "CCCUSD"]
 

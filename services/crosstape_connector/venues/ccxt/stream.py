@@ -37,6 +37,8 @@ MILLISECOND: Final = 1_000_000
 LAST_NS: Final = 2**63
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 """The taker's."""
+KINDS: Final = {"trades": "trade", "ticker": "ticker", "bidsasks": "quote"}
+"""Channel → kind of feed; the others are candles and the book."""
 OLD_NS: Final = 60 * 1_000_000_000
 """A book that changes, but whose time is so far behind our clock, is not current."""
 FEW: Final = 2
@@ -114,8 +116,9 @@ class BridgeParser:
 
     def _broken(self, frame: frames.Broken, received_ts: int) -> Sequence[Output]:
         names = tuple(self._symbols[symbol].name for symbol in frame.symbols if symbol in self._symbols)
-        if frame.channel == "trades":
-            return [Unreadable("trade", name, received_ts) for name in names]
+        if frame.channel != "book":
+            kind = KINDS.get(frame.channel) or f"{CANDLE}{frame.channel.partition(' ')[2]}"
+            return [Unreadable(kind, name, received_ts) for name in names]
         for symbol in frame.symbols:
             self._forget(symbol)
         return (ConnectionBreak(received_ts, None, GapCause.UNKNOWN, names, frame.reason),)

@@ -23,7 +23,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS
 from crosstape_connector.venues.htx.frames import MakeRoute, Parser, Route, encode, silent
-from crosstape_connector.venues.htx.values import checked
+from crosstape_connector.venues.htx.values import Frame, TimedFrame, checked
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, Reply, unread
 from crosstape_connector.venues.parsing.complete_books import CompleteBooks
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
@@ -61,23 +61,9 @@ class RawNumbered(RawBook, frozen=True, gc=False, kw_only=True):
     ts: Stamp
 
 
-class ChangeFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawChange
-
-
-class NumberedFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawNumbered
-
-
-class CompleteFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawBook
-
-
-_change = msgspec.json.Decoder(ChangeFrame).decode
-_numbered = msgspec.json.Decoder(NumberedFrame).decode
-_complete = msgspec.json.Decoder(CompleteFrame).decode
+_change = msgspec.json.Decoder(TimedFrame[RawChange]).decode
+_numbered = msgspec.json.Decoder(Frame[RawNumbered]).decode
+_complete = msgspec.json.Decoder(TimedFrame[RawBook]).decode
 _book = msgspec.json.Decoder(RawChange | None).decode
 
 

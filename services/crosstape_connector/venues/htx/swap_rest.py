@@ -20,7 +20,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.htx.notifications import not_trading
-from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of
+from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of, trade_rows
 from crosstape_connector.venues.htx.swap import volumes
 from crosstape_connector.venues.htx.values import SECOND, SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, candle
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
@@ -47,14 +47,6 @@ class RestTrade(msgspec.Struct, frozen=True):
     price: msgspec.Raw
     amount: msgspec.Raw
     direction: str
-
-
-class RestGroup(msgspec.Struct, frozen=True):
-    data: list[msgspec.Raw]
-
-
-class RestTrades(msgspec.Struct, frozen=True):
-    data: list[RestGroup]
 
 
 class RestQuote(msgspec.Struct, frozen=True):
@@ -99,7 +91,6 @@ class RestInterests(msgspec.Struct, frozen=True):
     ts: Stamp | None = None
 
 
-_trades = rows_decoder(RestTrades, 4)
 _trade = msgspec.json.Decoder(RestTrade).decode
 _quotes = rows_decoder(RestQuotes, 2)
 _quote = msgspec.json.Decoder(RestQuote).decode
@@ -132,7 +123,7 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
         raw = _trade(row)
         return raw, *trade_numbers(text_of(raw.price), text_of(raw.amount), f"trade {raw.id}")
 
-    rows, odd = read_all([row for group in _trades(body).data for row in group.data], read, what)
+    rows, odd = read_all(trade_rows(body), read, what)
     both, refuted = sides((contracts for _, _, contracts in rows), what)
 
     def made(row: tuple[RestTrade, Decimal, Decimal]) -> Trade:

@@ -127,6 +127,17 @@ def test_versions_link_a_book() -> None:
     assert books[-1].state is FeedState.LIVE
 
 
+def test_each_connection_has_versions_of_its_own() -> None:
+    """The book of a connection that takes over is used though its version is lower."""
+    found, events = feeds(SWAP), list[Any]()
+    other = FRAMES["book"].replace(b"1789895280797", b"1000").replace(b'"ts":1767225600119', b'"ts":1767225600219')
+    change = FRAMES["book_change"].replace(b"1789895280798", b"1001").replace(b'"ts":1767225600119', b'"ts":1767225600319')
+    for at, frame in enumerate((FRAMES["book"], FRAMES["book_change"], other, change), 7):
+        for output in parser()(frame, at):
+            events += found.apply(output)
+    assert [event.sequence for event in events if isinstance(event, Book)] == [1789895280797, 1789895280798, 1000, 1001]
+
+
 def test_an_empty_book_has_no_sides() -> None:
     """Their names are missing then. An event of another name breaks the book."""
     (book,) = parse(FRAMES["book_empty"])
@@ -166,6 +177,13 @@ def test_the_index_price_is_that_of_its_own_topic() -> None:
         assert isinstance(mark, Mark)
         assert mark.index_price == index
     assert swap.pair_of("BTC-USDT-261225") == "BTC-USDT"
+    turned = msgspec.json.decode(FRAMES["index"])
+    assert parse(msgspec.json.encode({name: turned[name] for name in ("ts", "tick", "ch")}), FRAMES["mark"])[0] == one(FRAMES["mark"], 8)[0]
+
+
+def test_past_trades_that_were_asked_for_are_nothing() -> None:
+    """A recording may have such answers."""
+    assert parse(b'{"id":"1","rep":"market.BTC-USDT.trade.detail","status":"ok","ts":1767225600123,"data":[]}') == []
 
 
 def test_funding_has_the_next_payment_and_the_contracts_own_interval() -> None:

@@ -24,7 +24,7 @@ from crosstape_connector.venues.messages import (
     unread,
     unreadable,
 )
-from crosstape_connector.venues.parsing.numbers import is_plain, known_price, number
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, is_plain, known_price, number
 from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns, trade_amounts
@@ -58,16 +58,16 @@ class Data(msgspec.Struct, Generic[R], frozen=True, gc=False):
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     id: Serial = msgspec.field(name="tradeId")
-    price: str
-    size: str
+    price: Unchecked
+    size: Unchecked
     side: Literal["buy", "sell"]
     ts: Stamp
 
 
 class NewTrade(RawTrade, frozen=True, gc=False):
     id: Serial = msgspec.field(name="i")
-    price: str = msgspec.field(name="p")
-    size: str = msgspec.field(name="v")
+    price: Unchecked = msgspec.field(name="p")
+    size: Unchecked = msgspec.field(name="v")
     side: Literal["buy", "sell"] = msgspec.field(name="S")
     ts: Stamp = msgspec.field(name="T")
 
@@ -114,7 +114,9 @@ def trade_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Rea
     what, decode = f"trade of {name}", TRADES[is_new].all
 
     def made(t: RawTrade, received_ts: int) -> Trade[Amount]:
-        price, size = trade_amounts(t.price, t.size, what)
+        price, size = t.price, t.size
+        if not are_amounts(f"{price} {size}"):  # `trade_amounts`, without its calls
+            price, size = trade_amounts(price, size, what)
         return Trade(venue, name, epoch_ns(t.ts), received_ts, price, size, BUY if t.side == "buy" else SELL, str(t.id))
 
     def read(data: bytes, received_ts: int) -> Sequence[Output]:

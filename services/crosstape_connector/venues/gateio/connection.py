@@ -18,7 +18,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.gateio.values import MS, SECOND
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate, Unreadable, unread
-from crosstape_connector.venues.parsing.numbers import is_plain
+from crosstape_connector.venues.parsing.numbers import BACKSLASH
 from crosstape_connector.venues.parsing.rows import cause, rows_decoder
 from crosstape_connector.venues.parsing.unreadable import named_in
 from crosstape_connector.venues.parsing.wire import Stamp, shown
@@ -35,11 +35,9 @@ READ_ERRORS: Final = (*FRAME_ERRORS, ArithmeticError)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False, tag_field="channel"):
-    """What all frames with data have."""
+    """What all frames with data have, but for their time, which few rows need."""
 
     event: str
-    time: Stamp = 0
-    time_ms: Stamp = 0
 
 
 class RawError(msgspec.Struct, frozen=True):
@@ -58,7 +56,12 @@ class Envelope(msgspec.Struct, frozen=True):
     result: msgspec.Raw = NOTHING
 
 
-def sent_ts(frame: Head | Envelope) -> int | None:
+class Timed(Head, frozen=True, gc=False):
+    time: Stamp = 0
+    time_ms: Stamp = 0
+
+
+def sent_ts(frame: Timed | Envelope) -> int | None:
     """Return when the venue sent a frame, ns; None: it does not say."""
     return frame.time_ms * MS or frame.time * SECOND or None
 
@@ -104,7 +107,7 @@ class Parser:
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `spec.Parser`."""
-        if is_plain(data):
+        if data.isascii() and BACKSLASH not in data:  # `is_plain`, without its call
             try:
                 frame = self._decode(data)
                 if frame.event == "update":

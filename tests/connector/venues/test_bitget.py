@@ -92,6 +92,23 @@ def only(outputs: Sequence[Output]) -> Output:
     return output
 
 
+def test_the_reason_names_what_cannot_be_read_once() -> None:
+    """The instrument, the trade or the field, and what is wrong with it."""
+    parser = parser_of(SPOT)
+    trade = {"ts": str(T), "price": "x", "size": "1", "side": "buy", "tradeId": "12"}
+    frames_ = (
+        v2("SPOT", "trade", "update", [trade]),
+        book("snapshot", 5, 0, [["x", "1"]]),
+        v2("SPOT", "candle1m", "update", [[str(T), "1", "2"]]),
+    )
+
+    assert [one.reason for frame in frames_ for one in parser(frame, 7) if isinstance(one, Odd)] == [
+        "trade of BTC-USDT: 12: 1 at x",
+        "book of BTC-USDT: no number in a level",
+        "candle:1m of BTC-USDT: Expected `array` of at least length 7, got 3",
+    ]
+
+
 def test_frames_of_another_layout_are_read_and_not_remembered() -> None:
     """What is remembered of a topic is how its frames begin; of frames with spaces, or with their data first, that would be all of each."""
     parser = parser_of(SPOT)

@@ -116,7 +116,7 @@ def trade_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Rea
     def made(t: RawTrade, received_ts: int) -> Trade[Amount]:
         price, size = t.price, t.size
         if not are_amounts(f"{price} {size}"):  # `trade_amounts`, without its calls
-            price, size = trade_amounts(price, size, what)
+            price, size = trade_amounts(price, size, str(t.id))
         return Trade(venue, name, epoch_ns(t.ts), received_ts, price, size, BUY if t.side == "buy" else SELL, str(t.id))
 
     def read(data: bytes, received_ts: int) -> Sequence[Output]:
@@ -171,10 +171,16 @@ def book_reader(instrument: Instrument, *, is_first: bool, is_new: bool, numbere
             if not is_plain(data):
                 raise NotANumber("digits that are not ASCII")
         except (*FRAME_ERRORS, ArithmeticError) as exc:
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
+            return _lost(name, exc, received_ts)
         return found
 
     return read
+
+
+def _lost(name: str, error: Exception, received_ts: int) -> Sequence[Output]:
+    """Return the outputs for a frame of a book that cannot be read."""
+    reason = "no number in a level" if isinstance(error, ArithmeticError) else error
+    return Odd("book", f"book of {name}: {reason}"), unread(name, received_ts)
 
 
 def complete_reader(instrument: Instrument, *, is_new: bool) -> Reader:
@@ -198,7 +204,7 @@ def complete_reader(instrument: Instrument, *, is_new: bool) -> Reader:
                     found.append(made)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
             books.forget(name)
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
+            return _lost(name, exc, received_ts)
         return found
 
     return read

@@ -21,7 +21,7 @@ from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rej
 from crosstape_connector.venues.parsing.numbers import BACKSLASH
 from crosstape_connector.venues.parsing.rows import cause, rows_decoder
 from crosstape_connector.venues.parsing.unreadable import named_in
-from crosstape_connector.venues.parsing.wire import Stamp, shown
+from crosstape_connector.venues.parsing.wire import Stamp
 from crosstape_connector.venues.spec import Request, Symbols, Verb
 
 NOTHING: Final = msgspec.Raw(b"null")
@@ -31,6 +31,9 @@ DATA: Final = frozenset({"update", "all"})
 VERBS: Final = frozenset({"subscribe", "unsubscribe"})
 ALREADY: Final = "Alert sub"
 FORCED: Final = "liquidation"
+NO_NUMBER: Final = "no number in a level"
+REASON: Final = 200
+"""Characters of a reason that are shown."""
 READ_ERRORS: Final = (*FRAME_ERRORS, ArithmeticError)
 
 
@@ -151,7 +154,8 @@ class Parser:
         """Return the outputs for a row that cannot be read: its feeds are out of date, its book lacks a change. A forced order is lost."""
         names, kinds = named_in(bytes(raw), self.symbols), tuple(channel.kinds(bytes(raw)))
         if kinds:
-            yield Odd(kinds[0].partition(":")[0], f"{kinds[0]} of {', '.join(names[:3])}: {shown(error)}")
+            why = NO_NUMBER if isinstance(error, ArithmeticError) else str(error)[:REASON]
+            yield Odd(kinds[0].partition(":")[0], f"{kinds[0]} of {', '.join(names[:3])}: {why}")
         for name in names:
             for kind in kinds:
                 if kind != FORCED:

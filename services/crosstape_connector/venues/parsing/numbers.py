@@ -34,7 +34,7 @@ LONGEST: Final = 256
 
 _BOUNDS: Final = Context(prec=LONGEST, Emin=-24, Emax=19, traps=[Clamped, InvalidOperation, Overflow, Rounded, Subnormal])
 number: Final[Callable[[str | int | Decimal], Decimal]] = _BOUNDS.create_decimal
-"""The number that a text (or an integer, or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
+"""The number that a text (an integer, a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
 `ArithmeticError`."""
 
 Unchecked: TypeAlias = Amount

@@ -23,6 +23,7 @@ from crosstape_connector.venues.htx.books import Asking, JoinedBook
 from crosstape_connector.venues.htx.frames import Route
 from crosstape_connector.venues.htx.values import SIDES, SPOT, TIMEFRAMES, Frame, RawCandle, TimedFrame, checked
 from crosstape_connector.venues.messages import Odd, Output, unreadable
+from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, positive, shown, side
 from crosstape_connector.venues.spec import Request, Symbols
 from crosstape_schemas import Instrument, Quote, Ticker, Trade
@@ -63,12 +64,13 @@ class RawSymbolDay(RawDay, frozen=True, gc=False, kw_only=True):
 
 class DaysFrame(msgspec.Struct, frozen=True, gc=False):
     ts: Stamp
-    data: list[RawSymbolDay]
+    data: list[msgspec.Raw]
 
 
 _top = msgspec.json.Decoder(Frame[RawTop]).decode
 _day = msgspec.json.Decoder(TimedFrame[RawDay]).decode
-_days = msgspec.json.Decoder(DaysFrame).decode
+_days = rows_decoder(DaysFrame, 2)
+_symbol_day = msgspec.json.Decoder(RawSymbolDay).decode
 
 
 def trade_route(parser: frames.Parser, instrument: Instrument, topic: str) -> Route:
@@ -176,10 +178,16 @@ class Parser(frames.Parser):
 
     def _days(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """`market.tickers`: the day of all symbols."""
-        frame = _days(data)
-        checked(data, len(frame.data))
-        listed = [(self._symbols.get(row.symbol), row) for row in frame.data]
-        return [ticker(one.name, row, frame.ts, received_ts) for one, row in listed if one is not None]
+        frame, odd = _days(data), list[Odd]()
+
+        def read(raw: msgspec.Raw) -> Ticker | None:
+            checked(bytes(raw), 0)
+            row = _symbol_day(raw)
+            one = self._symbols.get(row.symbol)
+            return None if one is None else ticker(one.name, row, frame.ts, received_ts)
+
+        found = readable(frame.data, read, "tickers", odd)
+        return [*(one for one in found if one is not None), *odd]
 
     def subscribed(self, topic: str, received_ts: int) -> Sequence[Output]:
         """A book is asked for with its first change; of a quiet market, after a while."""

@@ -22,6 +22,7 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.htx.notifications import not_trading
 from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of, trade_rows
 from crosstape_connector.venues.htx.swap import volumes
+from crosstape_connector.venues.htx.swap_frames import decode_named
 from crosstape_connector.venues.htx.values import SECOND, SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, candle
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import rest_trade, trade_page, trading_states
@@ -54,10 +55,6 @@ class RestQuote(msgspec.Struct, frozen=True):
     bid: tuple[msgspec.Raw, msgspec.Raw] | None = None
     ask: tuple[msgspec.Raw, msgspec.Raw] | None = None
     ts: Stamp | None = None
-
-
-class RestNamed(msgspec.Struct, frozen=True):
-    code: str = msgspec.field(name="contract_code", default="")
 
 
 class RestQuotes(msgspec.Struct, frozen=True):
@@ -94,7 +91,6 @@ class RestInterests(msgspec.Struct, frozen=True):
 _trade = msgspec.json.Decoder(RestTrade).decode
 _quotes = rows_decoder(RestQuotes, 2)
 _quote = msgspec.json.Decoder(RestQuote).decode
-_name = msgspec.json.Decoder(RestNamed).decode
 _contract = msgspec.json.Decoder(RestContract).decode
 _state = msgspec.json.Decoder(RestState).decode
 _interests = rows_decoder(RestInterests, 2)
@@ -154,7 +150,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Qu
         return (None, None) if price is None or size is None else (price, base_size(instrument, size, price))
 
     def read(row: msgspec.Raw) -> Quote | None:
-        instrument = symbols.get(_name(row).code)
+        instrument = symbols.get(decode_named(row).code)
         if instrument is None:
             return None
         raw = _quote(row)

@@ -28,6 +28,8 @@ BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 DEPTH: Final = "depthUpdate"
 CONTRACTS: Final = "contractStatus"
+PINGS: Final = 10**9
+"""Ids of pings are above this, and those of requests below. They are numbers, because an answer may have a text as a number."""
 Rows = list[tuple[str, str]]
 
 
@@ -203,6 +205,8 @@ class Parser:
 def _reply(frame: Frame) -> Output:
     text = str(frame.id)
     request_id = int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else None
+    if request_id is not None and request_id > PINGS:
+        return Heartbeat()
     if frame.error is not None or frame.status >= 400:
         said = frame.error or Failure()
         return Rejected(" ".join(str(part) for part in (said.code, said.msg) if part) or f"status {frame.status}", request_id)
@@ -215,8 +219,8 @@ def request(verb: Verb, request: Request) -> bytes:
 
 
 def ping(request_id: int) -> bytes:
-    """Return a ping, whose id no request has: the answer looks like that to a request."""
-    return _asking(f"ping-{request_id}", "ping")
+    """Return a ping. Whatever the answer is, the connection lives."""
+    return _asking(str(PINGS + request_id), "ping")
 
 
 def _asking(request_id: str, method: str, params: Sequence[str] | None = None) -> bytes:

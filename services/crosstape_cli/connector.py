@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
-from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load, no_such_venue
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, find_venue, load
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
@@ -26,8 +26,7 @@ def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt
     running `crosstape up`.
     """
     loaded = load(settings)
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "--venue")
+    find_venue(venue, "--venue")
     if venue not in loaded.venues:
         raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
     loaded = located(loaded)

@@ -21,7 +21,7 @@ from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings, VenueSettings
 from crosstape.version import __version__
-from crosstape_cli.options import SettingsFile, begin_logging, chosen_timeframes, load, no_such_venue
+from crosstape_cli.options import SettingsFile, begin_logging, chosen_timeframes, find_venue, load
 from crosstape_connector.capture.reader import CaptureFile, read
 from crosstape_connector.evidence.examination import Examination, examine
 from crosstape_connector.evidence.finding import Verdict
@@ -62,15 +62,14 @@ def probe(
 
     Exit codes: 0 nothing contradicts the table, 1 something does, 5 nothing of the instrument was received.
     """
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "venue")
+    table = find_venue(venue, "venue")
     if not 0 < minutes <= LONGEST:
         raise SettingsError(f"--minutes {minutes:g}: must be above 0 and at most {LONGEST:g}")
     loaded = load(settings)
     own = loaded.venues.get(venue)
     environment = environment or (own.environment if own is not None else "")
-    timeframes = chosen_timeframes(candles, "--candles") or _shortest(VENUES[venue])
-    table = chosen(VENUES[venue], environment, timeframes)
+    timeframes = chosen_timeframes(candles, "--candles") or _shortest(table)
+    table = chosen(table, environment, timeframes)
     directory = Path(f"probe-{venue}-{instrument}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}") if out is None else out
     try:
         directory.mkdir(parents=True, exist_ok=True)

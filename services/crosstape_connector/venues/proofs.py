@@ -28,7 +28,7 @@ def proof(venue: Venue, endpoint: Endpoint, kind: str) -> str:
             for name, has in (
                 ("sequence", venue.book.follows is not None),
                 ("sequence of the connection", endpoint.numbered),
-                ("checksum", venue.book.has_checksum),
+                ("checksum", venue.book.checksum is not None),
                 ("times in order", venue.book.ordered),
             )
             if has

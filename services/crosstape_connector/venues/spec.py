@@ -201,7 +201,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
     checksum_levels: int = 10
     checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
-    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units."""
+    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units. For recordings alone: that the
+    venue sends checksums today is said by `checksum`."""
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False
@@ -217,11 +218,6 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Depths that can be subscribed, ascending; empty: no choice."""
     proof: str = ""
     """The rule in words, for docs/reference/venues.md."""
-
-    @property
-    def has_checksum(self) -> bool:
-        """Whether the venue sends checksums of its books."""
-        return self.checksum is not None or self.checksum_of is not None
 
     def of(self, instrument: Instrument) -> BookRule:
         """Return the rule for the book of an instrument."""

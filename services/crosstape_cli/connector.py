@@ -7,9 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
-from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load, no_such_venue
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load, no_such_venue, not_in_settings
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
@@ -29,7 +28,7 @@ def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt
     if venue not in VENUES:
         raise no_such_venue(venue, VENUES, "--venue")
     if venue not in loaded.venues:
-        raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
+        raise not_in_settings(venue, loaded)
     loaded = located(loaded)
     if i_mean_it:
         loaded = replace(loaded, connector=replace(loaded.connector, any_origin=True))

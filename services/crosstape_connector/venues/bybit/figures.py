@@ -146,15 +146,16 @@ class TickerRoute:
             now = self._now = raw
         elif now is None:
             return ()
-        else:
-            for field in RawTicker.__struct_fields__:
-                value = getattr(raw, field)
-                if value is not UNSET:
-                    setattr(now, field, value)
+        changed: set[str] = set()
+        for field, kind in KIND_OF_FIELD.items():
+            value = getattr(raw, field)
+            if value is not UNSET:
+                setattr(now, field, value)
+                changed.add(kind)
         key = self._instrument.venue, name, epoch_ns(frame.ts), received_ts
         found: list[Output] = []
-        for kind, fields, make in GROUPS:
-            if any(getattr(raw, field) is not UNSET for field in fields):
+        for kind, make in MAKERS.items():
+            if kind in changed:
                 try:
                     event = make(key, self._instrument, now)
                 except FRAME_ERRORS as exc:
@@ -205,13 +206,15 @@ def _interest_of(key: Key, instrument: Instrument, now: RawTicker) -> OpenIntere
 
 
 Make = Callable[[Key, Instrument, RawTicker], Ticker | Mark | Funding | OpenInterest | None]
-GROUPS: Final[tuple[tuple[str, tuple[str, ...], Make], ...]] = (
-    ("ticker", ("last", "first", "high", "low", "volume", "turnover"), _ticker_of),
-    ("mark", ("mark", "index"), _mark_of),
-    ("funding", ("rate", "next", "hours"), _funding_of),
-    ("open_interest", ("interest", "value"), _interest_of),
-)
-"""Kind → the fields that it is made of, and what makes its event."""
+MAKERS: Final[dict[str, Make]] = {"ticker": _ticker_of, "mark": _mark_of, "funding": _funding_of, "open_interest": _interest_of}
+"""Kind → what makes its event."""
+KIND_OF_FIELD: Final = {
+    **dict.fromkeys(("last", "first", "high", "low", "volume", "turnover"), "ticker"),
+    **dict.fromkeys(("mark", "index"), "mark"),
+    **dict.fromkeys(("rate", "next", "hours"), "funding"),
+    **dict.fromkeys(("interest", "value"), "open_interest"),
+}
+"""Field of `RawTicker` → the kind that it is part of."""
 
 
 def candle_route(instrument: Instrument, timeframe: str) -> Route:

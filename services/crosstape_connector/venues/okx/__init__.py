@@ -91,6 +91,16 @@ LIMITS: Final = tuple(
         ("rest", "", 20),
     )
 )
+CANDLE_RULES: Final = CandleRules(
+    timeframes=TIMEFRAMES,
+    refused=REFUSED,
+    open="first trade",
+    empty="a flat candle at the close before it, with no volume",
+    every_interval=True,
+    closed="flag",
+    volume="base units, and quote units beside them",
+    first="none",
+)
 
 SPOT: Final = Venue(
     id=SPOT_ID,
@@ -115,16 +125,7 @@ SPOT: Final = Venue(
     ),
     quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=120),  # of 600 (20 in 2 s)
     trading=TradingSource(path=lambda symbols: f"{instruments.LIST}?instType=SPOT", parse=instruments.parse_trading, per_minute=12),
-    candles=CandleRules(
-        timeframes=TIMEFRAMES,
-        refused=REFUSED,
-        open="first trade",
-        empty="a flat candle at the close before it, with no volume",
-        every_interval=True,
-        closed="flag",
-        volume="base units, and quote units beside them",
-        first="none",
-    ),
+    candles=CANDLE_RULES,
     candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=120),  # of 1,200
     past_trades=TradesById(
         path=rest.below_path,
@@ -182,10 +183,8 @@ SWAP: Final = msgspec.structs.replace(
     trading=TradingSource(
         path=instruments.state_path, parse=instruments.parse_trading, unknown=instruments.is_unlisted, batch=1, per_minute=60
     ),
-    candles=None
-    if SPOT.candles is None
-    else msgspec.structs.replace(
-        SPOT.candles,
+    candles=msgspec.structs.replace(
+        CANDLE_RULES,
         volume="contracts × contract size; of inverse contracts the venue's own base units, and US dollars, which are exact",
     ),
     aliases=(SPOT_ID,),

@@ -224,7 +224,7 @@ def test_past_candles_have_the_turnover_as_their_sum() -> None:
         (D(0), D(0)),
         (D("0.5"), D("45500.25")),
     ]
-    assert rest_futures.range_path("BTC_USDT", "1w", START, START).endswith("&interval=1w&from=1767225600&to=1767225600")
+    assert rest_futures.PATHS.between("BTC_USDT", "1w", START, START).endswith("&interval=1w&from=1767225600&to=1767225600")
     assert FUTURES.candles is not None
     assert FUTURES.past_candles is not None
     assert {"1w", "1M"} == set(FUTURES.candles.refused) == set(FUTURES.past_candles.timeframes) - set(FUTURES.candles.timeframes)

@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 import pytest
 
 from crosstape_connector.venues.gateio import FUTURES, recorded, rest_futures
@@ -181,6 +182,23 @@ def test_a_ticker_that_cannot_be_read_makes_all_its_feeds_old_and_is_not_remembe
     assert [one.kind for one in found if isinstance(one, Unreadable)] == ["ticker", "mark", "funding", "open_interest"]
     assert isinstance(after, Ticker)
     assert after.high is None
+
+
+def test_figures_before_an_unreadable_ticker_do_not_come_again() -> None:
+    """A frame with some fields has only these then: what the lost one has changed is not known."""
+    full, some = FRAMES["ticker"], FRAMES["ticker_some_fields"]
+    last_only = some.replace(b'"mark_price":"91000.25","funding_rate":"0.000126","index_price":"91010.6",', b"")
+    bad_row = full.replace(b'"total_size":"577776862"', b'"total_size":5')
+    parser = FuturesParser(symbols_of("gateio_futures"))
+
+    parser(full, 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker, Mark, Funding, OpenInterest]
+    parser(bad_row, 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker]
+    parser(full, 7)
+    with pytest.raises(msgspec.DecodeError):
+        parser(full[:-2], 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker]
 
 
 def test_a_forced_order_that_sells_has_a_negative_size() -> None:

@@ -9,7 +9,7 @@ Liquidations  `amount` is taken for quote units: divided by the price it is a mu
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, Literal
 
@@ -93,13 +93,10 @@ FORCED: Final = Decoders(RawLiquidation)
 
 def ticker_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Reader:
     """`ticker`: the day; of contracts the mark and the index price, the rate to come and the open interest, too."""
-    name, decode, is_spot = instrument.name, TICKERS[is_new].all, instrument.venue == SPOT
-    parts: Mapping[str, Callable[[RawTicker, int | None, int], Sequence[Output]]] = {
-        "ticker": lambda raw, made_ts, now: (_day(instrument, raw, made_ts, now),),
-        **({} if is_spot else {"mark": lambda raw, made_ts, now: _mark(instrument, raw, made_ts, now)}),
-        **({} if is_spot else {"funding": lambda raw, made_ts, now: _funding(instrument, raw, made_ts, now)}),
-        **({} if is_spot else {"open_interest": lambda raw, made_ts, now: _interest(instrument, raw, made_ts, now)}),
-    }
+    name, decode = instrument.name, TICKERS[is_new].all
+    parts: dict[str, Callable[[Instrument, RawTicker, int | None, int], Sequence[Output]]] = {"ticker": _day}
+    if instrument.venue != SPOT:
+        parts |= {"mark": _mark, "funding": _funding, "open_interest": _interest}
 
     def read(data: bytes, received_ts: int) -> Sequence[Output]:
         try:
@@ -113,7 +110,7 @@ def ticker_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Re
         found: list[Output] = []
         for kind, make in parts.items():
             try:
-                found += make(raw, made_ts, received_ts)
+                found += make(instrument, raw, made_ts, received_ts)
             except FRAME_ERRORS as exc:
                 found += unreadable(kind, name, received_ts, exc)
         return found
@@ -121,7 +118,7 @@ def ticker_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Re
     return read
 
 
-def _day(instrument: Instrument, raw: RawTicker, made_ts: int | None, received_ts: int) -> Ticker:
+def _day(instrument: Instrument, raw: RawTicker, made_ts: int | None, received_ts: int) -> Sequence[Output]:
     last = figure(raw.last)
     first, high, low, share, base, quoted = (
         figure(text) if text else None for text in (raw.open, raw.high, raw.low, raw.change, raw.base_volume, raw.quote_volume)
@@ -129,7 +126,7 @@ def _day(instrument: Instrument, raw: RawTicker, made_ts: int | None, received_t
     if first is None or share is None or abs(last - first - share * first) > TOLERANCE * first:
         first = None
     change = None if first is None else last - first
-    return Ticker(instrument.venue, instrument.name, made_ts, received_ts, last, first, high, low, base, quoted, change)
+    return (Ticker(instrument.venue, instrument.name, made_ts, received_ts, last, first, high, low, base, quoted, change),)
 
 
 def _mark(instrument: Instrument, raw: RawTicker, made_ts: int | None, received_ts: int) -> Sequence[Output]:

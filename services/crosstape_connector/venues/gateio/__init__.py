@@ -87,17 +87,17 @@ _SPOT: Final = Venue(
     id=SPOT_ID,
     endpoints=(_endpoint("spot", {}, url="wss://api.gateio.ws/ws/v4/"),),
     rest_urls={"rest": "https://api.gateio.ws"},
-    instruments=InstrumentSource(path=f"{rest.API}/spot/currency_pairs", parse=rest.parse_instruments),
+    instruments=InstrumentSource(path=f"{rest.PATHS.base}/currency_pairs", parse=rest.parse_instruments),
     book=BOOK,
     trades=TradeSource(
-        path=lambda symbol, first, since_ts: rest.newest_path(symbol),
-        newest=rest.newest_path,
+        path=lambda symbol, first, since_ts: rest.PATHS.newest(symbol),
+        newest=rest.PATHS.newest,
         parse=rest.parse_trades,
         page=rest.PAGE,
         per_minute=MINUTE,
     ),
-    quotes=QuoteSource(path=rest.quotes_path, parse=rest.parse_quotes, per_minute=MINUTE),
-    trading=TradingSource(path=lambda symbols: f"{rest.API}/spot/currency_pairs", parse=rest.parse_trading, per_minute=12),
+    quotes=QuoteSource(path=rest.PATHS.best, parse=rest.parse_quotes, per_minute=MINUTE),
+    trading=TradingSource(path=lambda symbols: f"{rest.PATHS.base}/currency_pairs", parse=rest.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused={"1w": THURSDAY, "1M": NO_MONTH},
@@ -107,20 +107,20 @@ _SPOT: Final = Venue(
         volume="base units, and quote units beside them; frames of 2021 have the turnover only",
         first="none",
     ),
-    candle_source=CandleSource(path=rest.candles_path, parse=rest.parse_candles, page=rest.CANDLES, per_minute=MINUTE),
+    candle_source=CandleSource(path=rest.PATHS.since, parse=rest.parse_candles, page=rest.PATHS.candles, per_minute=MINUTE),
     past_trades=TradesById(
-        path=rest.below_path,
-        newest=rest.newest_path,
+        path=rest.PATHS.below,
+        newest=rest.PATHS.newest,
         parse=rest.parse_trades,
         page=rest.PAGE,
         cursor="below",
         note="nothing says how far back it goes",
     ),
     past_candles=PastCandles(
-        path=rest.range_path,
+        path=rest.PATHS.between,
         parse=rest.parse_candles,
-        page=rest.CANDLES - 1,  # both ends are included
-        timeframes=tuple(rest.PAST),
+        page=rest.PATHS.candles - 1,  # both ends are included
+        timeframes=tuple(rest.PATHS.timeframes),
         reach_intervals=rest.REACH,
         empty="flat",
     ),
@@ -152,18 +152,18 @@ _FUTURES: Final = Venue(
     rest_urls={"rest": "https://api.gateio.ws"},
     headers={"X-Gate-Size-Decimal": "1"},  # without it sizes of contracts that can be divided are cut
     instruments=InstrumentSource(
-        path=f"{rest_futures.USDT}/contracts", parse=rest_futures.parse_instruments, recorded=("/futures/btc/contracts",)
+        path=f"{rest_futures.PATHS.base}/contracts", parse=rest_futures.parse_instruments, recorded=("/futures/btc/contracts",)
     ),
     book=BOOK,
     trades=TradeSource(
-        path=lambda symbol, first, since_ts: rest_futures.newest_path(symbol),
-        newest=rest_futures.newest_path,
+        path=lambda symbol, first, since_ts: rest_futures.PATHS.newest(symbol),
+        newest=rest_futures.PATHS.newest,
         parse=rest_futures.parse_trades,
         page=rest.PAGE,
         per_minute=MINUTE,
     ),
-    quotes=QuoteSource(path=rest_futures.quotes_path, parse=rest_futures.parse_quotes, per_minute=MINUTE),
-    trading=TradingSource(path=lambda symbols: f"{rest_futures.USDT}/contracts", parse=rest_futures.parse_trading, per_minute=12),
+    quotes=QuoteSource(path=rest_futures.PATHS.best, parse=rest_futures.parse_quotes, per_minute=MINUTE),
+    trading=TradingSource(path=lambda symbols: f"{rest_futures.PATHS.base}/contracts", parse=rest_futures.parse_trading, per_minute=12),
     candles=CandleRules(
         timeframes=TIMEFRAMES,
         refused={"1w": THURSDAY, "1M": NO_MONTH},
@@ -174,14 +174,14 @@ _FUTURES: Final = Venue(
         first="none",
     ),
     candle_source=CandleSource(
-        path=rest_futures.candles_path, parse=rest_futures.parse_candles, page=rest_futures.CANDLES, per_minute=MINUTE
+        path=rest_futures.PATHS.since, parse=rest_futures.parse_candles, page=rest_futures.PATHS.candles, per_minute=MINUTE
     ),
     past_trades="its requests by time do not say which trades they leave out when there are more than a page holds",
     past_candles=PastCandles(
-        path=rest_futures.range_path,
+        path=rest_futures.PATHS.between,
         parse=rest_futures.parse_candles,
-        page=rest_futures.CANDLES - 1,
-        timeframes=tuple(rest_futures.PAST),
+        page=rest_futures.PATHS.candles - 1,
+        timeframes=tuple(rest_futures.PATHS.timeframes),
         reach_intervals=rest.REACH,
         empty="flat",
     ),

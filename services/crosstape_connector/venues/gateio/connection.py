@@ -10,7 +10,7 @@ Speed   a frame whose rows are as documented is decoded in one step; any other i
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
@@ -120,7 +120,7 @@ class Parser:
                     return [output for row in rows for output in read(row, frame, received_ts)]
             except READ_ERRORS:
                 pass  # read row by row, it shows what is wrong
-        return self._row_by_row(_envelope(data), received_ts)
+        return self._row_by_row(self.envelope(data), received_ts)
 
     def _row_by_row(self, frame: Envelope, received_ts: int) -> Sequence[Output]:
         name = frame.channel
@@ -143,14 +143,18 @@ class Parser:
             except UnknownSymbol as exc:
                 unknown = exc
             except READ_ERRORS as exc:
-                outputs += self._refused(channel, raw, cause(raw, exc), received_ts)
+                outputs += self.refused(channel, raw, cause(raw, exc), received_ts)
         if unknown is not None:
             if not outputs:
                 raise unknown
             outputs.append(Odd(unknown.kind, str(unknown)))
         return outputs
 
-    def _refused(self, channel: Channel, raw: msgspec.Raw, error: Exception, received_ts: int) -> Iterable[Output]:
+    def envelope(self, data: bytes) -> Envelope:
+        """Return a frame whose rows are not read yet. Raises one of `FRAME_ERRORS`."""
+        return _envelope(data)
+
+    def refused(self, channel: Channel, raw: msgspec.Raw, error: Exception, received_ts: int) -> Iterator[Output]:
         """Return the outputs for a row that cannot be read: its feeds are out of date, its book lacks a change. A forced order is lost."""
         names, kinds = named_in(bytes(raw), self.symbols), tuple(channel.kinds(bytes(raw)))
         if kinds:

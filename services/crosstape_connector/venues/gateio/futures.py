@@ -10,18 +10,18 @@ Quirks  sizes are contracts, as integers or, with the header `X-Gate-Size-Decima
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
+from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.gateio import books
 from crosstape_connector.venues.gateio.connection import NOTHING, Channel, Envelope, Head, Parser, Read, Timed, always, sent_ts
 from crosstape_connector.venues.gateio.spot import candle_kinds
 from crosstape_connector.venues.gateio.values import FUTURES, MS, OURS, SECOND, candle, contracts_of, moment, text_of
-from crosstape_connector.venues.messages import LastTrade, Output
+from crosstape_connector.venues.messages import LastTrade, Output, Unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import figure, is_amount
 from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, positive, shown, side
@@ -168,10 +168,25 @@ class FuturesParser(Parser):
         bid, ask = _side(instrument, raw.b, raw.B), _side(instrument, raw.a, raw.A)
         return (Quote(FUTURES, instrument.name, raw.t * MS or None, received_ts, *bid, *ask),)
 
+    def envelope(self, data: bytes) -> Envelope:
+        """See `Parser.envelope`. A frame that is no JSON may have had figures of any contract."""
+        try:
+            return super().envelope(data)
+        except FRAME_ERRORS:
+            self._days.clear()
+            raise
+
+    def refused(self, channel: Channel, raw: msgspec.Raw, error: Exception, received_ts: int) -> Iterator[Output]:
+        """See `Parser.refused`. The figures before a ticker that cannot be read are not the last ones."""
+        for output in super().refused(channel, raw, error, received_ts):
+            if isinstance(output, Unreadable) and output.kind == "ticker":
+                self._days.pop(output.instrument, None)
+            yield output
+
     def _day(self, raw: RawTicker, frame: Timed | Envelope, received_ts: int) -> Sequence[Output]:
         """The day, and what is known of mark, funding and open interest, each with the figures that came last."""
         instrument = lookup(self.symbols, raw.contract)
-        before = self._days.get(raw.contract)
+        before = self._days.get(instrument.name)
         if before is not None:
             kept = {field: old for field in FIGURES if (old := getattr(before, field)) is not None and getattr(raw, field) in (None, "")}
             raw = msgspec.structs.replace(raw, **kept) if kept else raw
@@ -192,7 +207,7 @@ class FuturesParser(Parser):
             price = _figure(raw.mark_price) or _figure(raw.last)
             if price is not None or not instrument.inverse:
                 outputs.append(interest(instrument, raw.total_size, price, key))
-        self._days[raw.contract] = raw
+        self._days[instrument.name] = raw
         return outputs
 
     def _candle(self, raw: RawCandle, frame: Envelope, received_ts: int) -> Sequence[Output]:

@@ -10,9 +10,9 @@ Quirks  an error is `{"label", "message"}` with HTTP 4xx. Trades are newest firs
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote as quoted
 
 import msgspec
@@ -40,17 +40,46 @@ from crosstape_schemas import Candle, Instrument, Quote, Trade, spot
 API: Final = "/api/v4"
 PAGE: Final = 1_000
 """Trades in an answer: the venue's most."""
-CANDLES: Final = 1_000
-"""Candles in an answer: the venue's most."""
 REACH: Final = 10_000
 """How many intervals candles go back."""
-PAST: Final = {**TIMEFRAMES, "1M": "30d"}
-"""Our timeframes → theirs, of past candles; their 30 days are a month of the calendar."""
+MONTH: Final = {"1M": "30d"}
+"""A timeframe of past candles: their 30 days are a month of the calendar."""
 TRADABLE: Final = "tradable"
 STATUSES: Final = frozenset({TRADABLE, "buyable", "sellable", "untradable"})
 DIGITS: Final = 24
 """Decimals of a price or a size at most."""
 STEP: Final = Decimal(1)
+
+
+class Paths(NamedTuple):
+    """The paths of the requests of one market. `what`: how they call a symbol; `timeframes`: ours → theirs; `candles`: the most at once."""
+
+    base: str
+    what: str
+    timeframes: Mapping[str, str]
+    candles: int
+
+    def newest(self, symbol: str) -> str:
+        """Return the path of the newest trades."""
+        return f"{self.base}/trades?{self.what}={quoted(symbol)}&limit={PAGE}"
+
+    def below(self, symbol: str, before: int) -> str:
+        """See `TradesById.path`: the newest trades with an id below that."""
+        return f"{self.newest(symbol)}&last_id={before}&reverse=true"
+
+    def best(self, symbols: Sequence[str]) -> str:
+        """Return the path of the first level a side of one symbol's book."""
+        (symbol,) = symbols
+        return f"{self.base}/order_book?{self.what}={quoted(symbol)}&limit=1"
+
+    def since(self, symbol: str, timeframe: str, since_ts: int) -> str:
+        """Return the path of the candles from that time (ns) up to now."""
+        query = f"{self.what}={quoted(symbol)}&interval={self.timeframes[timeframe]}"
+        return f"{self.base}/candlesticks?{query}&from={max(0, since_ts) // SECOND}"
+
+    def between(self, symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
+        """See `PastCandles.path`."""
+        return f"{self.since(symbol, timeframe, first_ts)}&to={last_ts // SECOND}"
 
 
 class RestTrade(msgspec.Struct, frozen=True):
@@ -97,6 +126,7 @@ class RestFault(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+PATHS: Final = Paths(f"{API}/spot", "currency_pair", {**TIMEFRAMES, **MONTH}, 1_000)
 _trades = list_reader(RestTrade)
 _candles = list_reader(RestCandle)
 _book = msgspec.json.Decoder(RestBook).decode
@@ -104,16 +134,6 @@ _pair = msgspec.json.Decoder(RestPair).decode
 _state = msgspec.json.Decoder(RestState).decode
 _number = msgspec.json.Decoder(Serial, strict=False).decode
 decode_rows: Final = rows_decoder(list[msgspec.Raw], 1)
-
-
-def newest_path(symbol: str) -> str:
-    """Return the path of the newest trades."""
-    return f"{API}/spot/trades?currency_pair={quoted(symbol)}&limit={PAGE}"
-
-
-def below_path(symbol: str, before: int) -> str:
-    """See `TradesById.path`: the newest trades with an id below that."""
-    return f"{newest_path(symbol)}&last_id={before}&reverse=true"
 
 
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
@@ -129,28 +149,12 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
     return trade_page(instrument.name, received_ts, _trades(body, read, f"trades of {instrument.name}"))
 
 
-def quotes_path(symbols: Sequence[str]) -> str:
-    """Return the path of the first level a side of one pair's book."""
-    (symbol,) = symbols
-    return f"{API}/spot/order_book?currency_pair={quoted(symbol)}&limit=1"
-
-
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """Return the best levels of the one requested pair."""
     (instrument,) = symbols.values()
     book = _book(body)
     venue_ts = moment(text_of(book.current))
     return best_quote(SPOT, instrument.name, book.bids, book.asks, venue_ts=venue_ts, received_ts=received_ts)
-
-
-def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
-    """Return the path of the candles from that time (ns) up to now."""
-    return f"{API}/spot/candlesticks?currency_pair={quoted(symbol)}&interval={PAST[timeframe]}&from={max(0, since_ts) // SECOND}"
-
-
-def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
-    """See `PastCandles.path`."""
-    return f"{candles_path(symbol, timeframe, first_ts)}&to={last_ts // SECOND}"
 
 
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote as quoted
 
 import msgspec
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.gateio.futures import sized
-from crosstape_connector.venues.gateio.rest import API, PAGE, decode_rows
-from crosstape_connector.venues.gateio.values import FUTURES, SECOND, TIMEFRAMES, candle, contracts_of, moment, text_of
+from crosstape_connector.venues.gateio.rest import API, MONTH, Paths, decode_rows
+from crosstape_connector.venues.gateio.values import FUTURES, TIMEFRAMES, candle, contracts_of, moment, text_of
 from crosstape_connector.venues.messages import CandleSnapshot, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing import candles
 from crosstape_connector.venues.parsing.answers import RestLevel, best_quote, list_reader, rest_trade, trade_page, trading_states
@@ -31,11 +30,7 @@ from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, side_of
 from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Candle, Instrument, Quote, Side, Trade, asset, perpetual
 
-USDT: Final = f"{API}/futures/usdt"
-CANDLES: Final = 2_000
-"""Candles in an answer: the venue's most."""
-PAST: Final = {**TIMEFRAMES, "1w": "1w", "1M": "30d"}
-"""Our timeframes → theirs, of past candles."""
+PATHS: Final = Paths(f"{API}/futures/usdt", "contract", {**TIMEFRAMES, "1w": "1w", **MONTH}, 2_000)
 CRYPTO: Final = frozenset({"", "crypto"})
 TRADING: Final = frozenset({"", "trading"})
 STATUSES: Final = frozenset({*TRADING, "prelaunch", "delisting", "delisted", "circuit_breaker"})
@@ -93,11 +88,6 @@ _contract = msgspec.json.Decoder(RestContract).decode
 _number = msgspec.json.Decoder(Serial, strict=False).decode
 
 
-def newest_path(symbol: str) -> str:
-    """Return the path of the newest trades."""
-    return f"{USDT}/trades?contract={quoted(symbol)}&limit={PAGE}"
-
-
 def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> TradeSnapshot:
     """What was sold has a negative size; takeovers by the venue are no market trades, and left out."""
 
@@ -117,12 +107,6 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
     return trade_page(instrument.name, received_ts, ([trade for trade in found if trade is not None], odd))
 
 
-def quotes_path(symbols: Sequence[str]) -> str:
-    """Return the path of the first level a side of one contract's book."""
-    (symbol,) = symbols
-    return f"{USDT}/order_book?contract={quoted(symbol)}&limit=1"
-
-
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> list[Quote]:
     """Return the best levels of the one requested contract."""
     (instrument,) = symbols.values()
@@ -140,16 +124,6 @@ def _levels(instrument: Instrument, rows: Sequence[RestRow]) -> list[RestLevel]:
         size = "0" if price is None or contracts is None else f"{base_size(instrument, contracts, price):f}"
         made.append(RestLevel(row.p, size))
     return made
-
-
-def candles_path(symbol: str, timeframe: str, since_ts: int) -> str:
-    """Return the path of the candles from that time (ns) up to now."""
-    return f"{USDT}/candlesticks?contract={quoted(symbol)}&interval={PAST[timeframe]}&from={max(0, since_ts) // SECOND}"
-
-
-def range_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> str:
-    """See `PastCandles.path`."""
-    return f"{candles_path(symbol, timeframe, first_ts)}&to={last_ts // SECOND}"
 
 
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:

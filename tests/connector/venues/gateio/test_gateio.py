@@ -246,8 +246,8 @@ def test_the_error_of_an_answer_is_its_label_and_message() -> None:
 
 def test_past_trades_are_those_below_an_id_and_candles_those_between_times() -> None:
     """A limit beside two times is an error, and so are more than 1,000 candles."""
-    assert rest.below_path("BTC_USDT", 5) == "/api/v4/spot/trades?currency_pair=BTC_USDT&limit=1000&last_id=5&reverse=true"
-    assert rest.range_path("BTC_USDT", "1M", START, START + 10**9) == (
+    assert rest.PATHS.below("BTC_USDT", 5) == "/api/v4/spot/trades?currency_pair=BTC_USDT&limit=1000&last_id=5&reverse=true"
+    assert rest.PATHS.between("BTC_USDT", "1M", START, START + 10**9) == (
         "/api/v4/spot/candlesticks?currency_pair=BTC_USDT&interval=30d&from=1767225600&to=1767225601"
     )
     assert SPOT.past_candles is not None

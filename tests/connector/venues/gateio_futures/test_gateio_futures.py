@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 import pytest
 
 from crosstape_connector.venues.gateio import FUTURES, recorded, rest_futures
@@ -183,6 +184,23 @@ def test_a_ticker_that_cannot_be_read_makes_all_its_feeds_old_and_is_not_remembe
     assert after.high is None
 
 
+def test_figures_before_an_unreadable_ticker_do_not_come_again() -> None:
+    """A frame with some fields has only these then: what the lost one has changed is not known."""
+    full, some = FRAMES["ticker"], FRAMES["ticker_some_fields"]
+    last_only = some.replace(b'"mark_price":"91000.25","funding_rate":"0.000126","index_price":"91010.6",', b"")
+    bad_row = full.replace(b'"total_size":"577776862"', b'"total_size":5')
+    parser = FuturesParser(symbols_of("gateio_futures"))
+
+    parser(full, 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker, Mark, Funding, OpenInterest]
+    parser(bad_row, 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker]
+    parser(full, 7)
+    with pytest.raises(msgspec.DecodeError):
+        parser(full[:-2], 7)
+    assert [type(one) for one in parser(last_only, 7)] == [Ticker]
+
+
 def test_a_forced_order_that_sells_has_a_negative_size() -> None:
     """Its time is in s or in ms, under one of two names; several come in one frame."""
     found = [
@@ -224,7 +242,7 @@ def test_past_candles_have_the_turnover_as_their_sum() -> None:
         (D(0), D(0)),
         (D("0.5"), D("45500.25")),
     ]
-    assert rest_futures.range_path("BTC_USDT", "1w", START, START).endswith("&interval=1w&from=1767225600&to=1767225600")
+    assert rest_futures.PATHS.between("BTC_USDT", "1w", START, START).endswith("&interval=1w&from=1767225600&to=1767225600")
     assert FUTURES.candles is not None
     assert FUTURES.past_candles is not None
     assert {"1w", "1M"} == set(FUTURES.candles.refused) == set(FUTURES.past_candles.timeframes) - set(FUTURES.candles.timeframes)

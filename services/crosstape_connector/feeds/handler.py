@@ -108,6 +108,7 @@ class FeedHandler:
         self.listed: dict[str, Instrument] = {}
         """Each instrument by our name, also those that were removed: answers about them may be on their way."""
         self._instruments: set[str] = set()
+        self._forced_in_trades = any(one.channels.get("liquidation", "") == one.channels.get("trade") for one in venue.endpoints)
         self._answered = {kind for one in reversed(venue.endpoints) for kind, channel in one.channels.items() if channel in one.answers}
         self.handlers: Mapping[type[Any], Callable[[Any], Sequence[Effect]]] = {
             Trade: self.trades.handle_trade,
@@ -268,7 +269,8 @@ class FeedHandler:
     def mark_stale(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
         """Set a feed to `stale`, as its watchdog decided; the next data of its stream make it live again.
 
-        Where ids do not show which trades are missing, those since its newest may be: its subscription is renewed.
+        Where ids do not show which trades are missing, those since its newest may be: its subscription is renewed. So may be liquidations
+        that come with the trades; their feed is live again when the new subscription is acknowledged.
         """
         record = self.records.get(feed)
         if record is None:
@@ -278,7 +280,11 @@ class FeedHandler:
             record.doubt(now)
         elif feed.kind == "trade" and self.venue.trade_ids != "contiguous":
             record.gap_from = record.gap_from or record.received_ts
-        return record.set_state(FeedState.STALE, reason, now)
+        forced = self.records.get(FeedKey("liquidation", feed.instrument)) if feed.kind == "trade" and self._forced_in_trades else None
+        if forced is None:
+            return record.set_state(FeedState.STALE, reason, now)
+        forced.gap_from = forced.gap_from or record.received_ts
+        return [*record.set_state(FeedState.STALE, reason, now), *forced.set_state(FeedState.STALE, reason, now)]
 
     def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:
         """Compare the streams of these instruments with each other and with REST. Call it a few times a second. See `CrossChecks`."""

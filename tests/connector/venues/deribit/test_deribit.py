@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from crosstape_connector.errors import FRAME_ERRORS, UnknownSymbol
+from crosstape_connector.feeds.keys import FeedKey, Topic
 from crosstape_connector.venues.deribit import VENUE, rest, stream
 from crosstape_connector.venues.messages import (
     Ack,
@@ -25,7 +26,7 @@ from crosstape_connector.venues.messages import (
     unread,
 )
 from crosstape_connector.venues.spec import Request, Verdict
-from crosstape_schemas import Candle, Funding, Instrument, Liquidation, OpenInterest, Quote, Side, Ticker, Trade
+from crosstape_schemas import Candle, Funding, Gap, Instrument, Liquidation, OpenInterest, Quote, Side, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
 from tests.connector.venues.test_contract import feeds
 
@@ -97,6 +98,22 @@ def test_a_liquidation_is_the_side_of_the_forced_order() -> None:
     ]
 
     assert found == [[Side.SELL], [Side.BUY], [Side.SELL, Side.BUY]]
+
+
+def test_liquidations_may_be_missing_with_the_trades_of_a_dead_stream() -> None:
+    """They come with the trades: a gap is reported when the new subscription is acknowledged, or one comes."""
+    for is_confirmed in (True, False):
+        found, topic = feeds(VENUE), Topic("v2", stream.TRADES, "BTC_USDC-PERPETUAL")
+        events: list[Any] = [*found.open_topics([topic], 5), *found.confirm_topics([topic], 6)]
+        for output in parse(FRAMES["trades"]):
+            events += found.apply(output)
+        events += found.mark_stale(FeedKey("trade", NAME), 20, "silent")
+        if is_confirmed:
+            events += found.confirm_topics([topic], 30)
+        else:
+            for output in stream.Parser(symbols_of("deribit"))(FRAMES["trade_liquidated_taker"], 30):
+                events += found.apply(output)
+        assert [(one.from_ts, one.to_ts) for one in events if isinstance(one, Gap) and one.kind == "liquidation"] == [(7, 30)]
 
 
 def test_a_trade_that_cannot_be_read_leaves_the_others() -> None:

@@ -85,11 +85,12 @@ class Sequences:
     that does not go on from the frame before: the symbol was subscribed again.
     """
 
-    __slots__ = ("_answered", "_last", "_overlaps")
+    __slots__ = ("_answered", "_last", "_overlaps", "_trusted")
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}  # symbol → the newest id
-        self._answered: set[str] = set()  # symbols without a complete book since the newest reply
+        self._answered: set[str] = set()  # symbols of which nothing has come since the newest reply
+        self._trusted: set[str] = set()  # symbols of which a change began with a new id, since their complete book
         self._overlaps = 0  # changes that began with the last id before, less those that began with the next one
 
     def note_reply(self) -> None:
@@ -99,16 +100,27 @@ class Sequences:
     def first_new(self, symbol: str, first: int, last: int) -> int | None:
         """Return the first new id of a frame that has these as `U` and `u`; None if the frame is a complete book."""
         before, overlaps = self._last.get(symbol), self._overlaps > 0
-        if first == last:
-            is_again = symbol in self._answered and first - 1 != before
-            if before is None or overlaps or is_again:
-                self._answered.discard(symbol)
-                self._last[symbol] = last
-                return None
-        if before is None or last > before:
-            self._overlaps += 1 if first == before else -1 if first - 1 == before else 0
+        is_next = first - 1 == before
+        if first == last and (before is None or overlaps or (symbol in self._answered and not is_next)):
+            self._answered.discard(symbol)
+            self._trusted.discard(symbol)
             self._last[symbol] = last
-        return first + 1 if overlaps else first
+            return None
+        new = first + 1 if overlaps else first
+        if before is not None and last <= before:
+            return new
+        self._last[symbol] = last
+        if is_next:
+            self._answered.discard(symbol)
+            self._overlaps -= 1
+            if not overlaps:
+                self._trusted.add(symbol)
+        elif first == before:
+            self._overlaps += 1
+            if symbol in self._trusted:  # so a frame was lost before that one
+                self._trusted.discard(symbol)
+                return first + 2
+        return new
 
 
 class Parser:

@@ -263,8 +263,13 @@ def channel_of(made: frames.Subscription) -> str:
     return f"{CANDLE}{made.interval}" if made.interval else made.type
 
 
-def _refusal(text: str) -> Ack | Rejected:
-    """The meaning of an error, whose text may end in the request or the subscription that it is about."""
+def _refusal(text: str) -> Output:
+    """The meaning of an error, whose text may end in the request or the subscription that it is about.
+
+    Of too many messages the last one is lost, and refused by nobody: it is sent again when its answer is overdue.
+    """
+    if text.startswith("Cannot send more than"):
+        return Odd("limited", text)
     reason, _, about = text.partition(": ")
     try:
         made = frames.decode_subscription(about) if reason.startswith("Already") else frames.decode_answer(about).subscription

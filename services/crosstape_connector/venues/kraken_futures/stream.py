@@ -246,6 +246,8 @@ def _reply(head: Head) -> Sequence[Output]:
             return (Heartbeat(),)
         case "subscribed_failed" | "unsubscribed_failed" if head.product_ids:
             return (Rejected(head.message or head.event, channel=head.feed, symbols=head.product_ids),)
+        case "alert" if "limit" in head.message.lower():  # the request that was too many is sent again when its answer is overdue
+            return (Odd("limited", head.message),)
         case "error" | "alert" | "subscribed_failed" | "unsubscribed_failed":
             return (Rejected(head.message or "refused without a reason"),)
         case _:

@@ -144,8 +144,18 @@ def test_a_change_of_one_id_is_no_complete_book() -> None:
     first, change, lost = parse(depth(100, 100), depth(101, 101), depth(103, 103))
     assert [type(one) for one in (first, change, lost)] == [BookSnapshot, BookUpdate, BookUpdate]
 
-    found = parse(depth(100, 100), FRAMES["ack"], depth(101, 101), depth(105, 105), depth(105, 105))
-    assert [type(one) for one in found] == [BookSnapshot, Ack, BookUpdate, BookSnapshot, BookUpdate]
+    again = parse(depth(100, 100), FRAMES["ack"], depth(105, 105), depth(105, 105))
+    assert [type(one) for one in again] == [BookSnapshot, Ack, BookSnapshot, BookUpdate]
+    other = parse(depth(100, 100), FRAMES["ack"], depth(101, 101), depth(105, 105))
+    assert [type(one) for one in other] == [BookSnapshot, Ack, BookUpdate, BookUpdate]
+
+
+def test_a_change_lost_before_it_is_known_how_a_connection_counts_is_found_out_later() -> None:
+    """The next one overlaps, so that the one before it did not follow."""
+    events = tape(depth(100, 100), depth(101, 103), depth(103, 105))
+
+    assert [event.kind for event in events if isinstance(event, Gap)] == ["book", "delta"]
+    assert not [event for event in tape(depth(100, 100), depth(101, 103), depth(104, 105)) if isinstance(event, Gap)]
 
 
 @pytest.mark.parametrize("bad", [b'"x"', b"null", b"5", b'"0.-1"', '"١"'.encode(), b'"\\u0661"'])

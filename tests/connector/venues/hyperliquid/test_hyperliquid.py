@@ -11,7 +11,18 @@ from crosstape_connector.errors import FRAME_ERRORS
 from crosstape_connector.feeds.handler import FeedHandler
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.venues.hyperliquid import PERPETUALS, SPOT, rest, stream
-from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, TradeSnapshot, Unreadable, unread
+from crosstape_connector.venues.messages import (
+    Ack,
+    BookSnapshot,
+    BookUpdate,
+    Heartbeat,
+    Odd,
+    Output,
+    Rejected,
+    TradeSnapshot,
+    Unreadable,
+    unread,
+)
 from crosstape_connector.venues.spec import Request
 from crosstape_schemas import Book, Funding, Gap, Instrument, OpenInterest, Quote, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
@@ -174,6 +185,13 @@ def test_what_a_connection_says_of_itself() -> None:
         parse(b'{"channel":"nothing"}')
     with pytest.raises(FRAME_ERRORS):
         parse(trades((0, 1, "1")).replace(b'"BTC"', b'"btc"'))
+
+
+def test_too_many_messages_refuse_no_subscription() -> None:
+    """The one that was too many is sent again. Too many subscriptions are a refusal."""
+    texts = "Cannot send more than 2000 messages per minute.", "Cannot subscribe to more than 1000 channels."
+
+    assert [type(output) for text in texts for output in parse(frame("error", text))] == [Odd, Rejected]
 
 
 def test_a_subscription_is_one_coin_and_a_book_is_a_fast_one() -> None:

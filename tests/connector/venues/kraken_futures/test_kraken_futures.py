@@ -224,12 +224,13 @@ def test_a_ticker_that_cannot_be_read_makes_all_its_feeds_old(bad: bytes) -> Non
 
 
 def test_replies_name_the_product_or_nothing() -> None:
-    """An error concerns the oldest request without an answer; an alert that there are too many requests does, too."""
+    """An error concerns the oldest request without an answer. An alert that there are too many requests refuses none for good."""
     assert parse(FRAMES["ack"], FRAMES["unsubscribed"]) == [
         Ack(channel="book", symbols=("PF_XBTUSD",)),
         Ack(channel="book", symbols=("PF_XBTUSD",), unsubscribed=True),
     ]
-    assert parse(FRAMES["refused"], FRAMES["alert"]) == [Rejected("Invalid product id"), Rejected("Rate limit exceeded")]
+    assert parse(FRAMES["refused"], FRAMES["alert"]) == [Rejected("Invalid product id"), Odd("limited", "Rate limit exceeded")]
+    assert parse(FRAMES["alert"].replace(b"Rate limit exceeded", b"Bad request")) == [Rejected("Bad request")]
     assert parse(FRAMES["refused_product"]) == [Rejected("Invalid product id", channel="book", symbols=("PF_LUNAUSD",))]
     assert parse(FRAMES["info"], FRAMES["ack_heartbeat"], FRAMES["heartbeat"]) == [Heartbeat()] * 3
 

@@ -7,6 +7,7 @@ than all before.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -16,19 +17,22 @@ from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, Instrument, Trade
 
 SEEN: Final = 10_000
-"""Ids that are remembered of an instrument: about 1 MB. A trade that repeats later than that, by its venue's time, is left out by that."""
+"""Ids that are remembered of an instrument: about 1.5 MB. A replay of the past leaves out what is older than the newest trade by its time,
+too; on the stream, a trade that repeats after so many others is published twice.
+"""
 
 
 class UniqueTrades(FeedRecord):
     """The trade feed of an instrument whose venue's ids show only which trades are the same."""
 
-    __slots__ = ("_made", "_seen", "duplicates")
+    __slots__ = ("_made", "_order", "_seen", "duplicates")
 
     def __init__(self, instrument: Instrument) -> None:
         super().__init__(instrument, "trade")
         self.duplicates = 0
         """Trades that were dropped because they were published before."""
-        self._seen: dict[str, None] = {}  # ids, oldest first; at most `SEEN`
+        self._seen: set[str] = set()
+        self._order: deque[str] = deque()  # the same ids, oldest first; at most `SEEN`. A dict would look for its first key ever longer
         self._made = 0  # the venue's time of the newest trade; 0 = none is known
 
     def seed(self, trade: Trade[AnyNumber]) -> None:
@@ -60,7 +64,8 @@ class UniqueTrades(FeedRecord):
 
     def _remember(self, trade: Trade[AnyNumber]) -> None:
         self._made = max(self._made, trade.venue_ts or 0)
-        if trade.trade_id:
-            self._seen[trade.trade_id] = None
-            if len(self._seen) > SEEN:
-                del self._seen[next(iter(self._seen))]
+        if trade.trade_id and trade.trade_id not in self._seen:
+            self._seen.add(trade.trade_id)
+            self._order.append(trade.trade_id)
+            if len(self._order) > SEEN:
+                self._seen.remove(self._order.popleft())

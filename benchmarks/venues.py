@@ -14,6 +14,8 @@ parse, update their book or make their trades, and call an empty callback, which
 nothing either. cryptofeed needs Python 3.13:
 
     python3.13 -m venv ~/peers && ~/peers/bin/pip install ccxt==4.5.90 cryptofeed==3.0.1
+
+Without cryptofeed in it, ccxt is compared alone.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import harness
+from made_frames import MAKERS, made
 from venue_frames import Costs, Recorded, examples, measured, recordings, rows
 
 from crosstape_connector.capture.reader import CaptureLine
@@ -39,13 +42,17 @@ class Peer(NamedTuple):
 
     name: str
     recording: str
-    """Empty: frames that are made here."""
+    """A recording, or the venue whose frames are made here."""
     kinds: tuple[str, ...]
 
 
 PEERS: Final = (
     Peer("ccxt.kucoin", "cryptofeed_kucoin", ("book", "trade")),
-    Peer("ccxt.bingx", "", ("book",)),
+    Peer("ccxt.bingx", "bingx", ("book",)),
+    Peer("ccxt.okx", "okx", ("book", "trade")),
+    Peer("ccxt.bybit", "bybit", ("book", "trade")),
+    Peer("ccxt.gate", "gateio", ("book", "trade")),
+    Peer("ccxt.bitget", "bitget", ("book", "trade")),
     Peer("cryptofeed.Bitfinex", "cryptofeed_bitfinex", ("book",)),
     Peer("cryptofeed.BinanceFutures", "cryptofeed_binance_futures", ("book",)),
 )
@@ -73,7 +80,7 @@ def bingx_depth(count: int) -> Recorded:
 
 def peers(python: str, market: Sequence[Recorded], passes: int) -> list[dict[str, object]]:
     """Runs the other libraries on the same frames, in the same run; returns their cost beside ours."""
-    by_source = {frames.source: frames for frames in market} | {"": bingx_depth(500)}
+    by_source = {frames.source: frames for frames in market} | {"bingx": bingx_depth(500)} | {venue: made(venue, 2_000) for venue in MAKERS}
     cases, ours = [], []
     for peer in PEERS:
         if peer.recording not in by_source:

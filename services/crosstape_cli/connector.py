@@ -7,9 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from crosstape.errors import SettingsError
 from crosstape.runtime.lifecycle import Exit, main
-from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, find_venue, load
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, find_venue, load, not_in_settings
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
@@ -28,7 +27,7 @@ def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt
     loaded = load(settings)
     find_venue(venue, "--venue")
     if venue not in loaded.venues:
-        raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
+        raise not_in_settings(venue, loaded)
     loaded = located(loaded)
     if i_mean_it:
         loaded = replace(loaded, connector=replace(loaded.connector, any_origin=True))

@@ -60,6 +60,8 @@ def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
             if get(name) is None:
                 guess = nearest(name, like(name))
                 text = f"did you mean {dotted((*place, guess))}?" if guess else f"there are {', '.join(VENUES)}"
+                if name == "ccxt":
+                    text = f"a venue by ccxt is one key in quotes: {dotted((*place, 'ccxt.kraken'))}"
                 yield Mistake((*place, name), f"no such venue; {text}")
     for name, own in settings.venues.items():
         if (venue := get(name)) is None:
@@ -88,7 +90,18 @@ def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError
 
     names = list(venues)
     guess = nearest(name, like(name) if name.startswith("ccxt.") else names)
+    if guess == name:
+        return SettingsError(f"{where} {name}: venues by ccxt cannot be had here; there are {', '.join(names)}")
     return SettingsError(f"{where} {name}: " + (f"did you mean {guess}?" if guess else f"there are {', '.join(names)}"))
+
+
+def not_in_settings(name: str, settings: Settings) -> SettingsError:
+    """Returns the error for a venue that exists and has no table in the settings: with the table to write."""
+    table = dotted(("venues", name))
+    return SettingsError(
+        f"{table}: not in the settings; they have {', '.join(sorted(settings.venues))}. Write [{table}] with its instruments "
+        "into a settings file, and name the file with --settings"
+    )
 
 
 def chosen_timeframes(text: str, option: str) -> tuple[str, ...]:

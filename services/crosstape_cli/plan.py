@@ -8,11 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from crosstape.errors import SettingsError
 from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import GatewaySettings, VenueSettings, shown
 from crosstape_cli.address import http_url
-from crosstape_cli.options import SettingsFile, find_venue, load
+from crosstape_cli.options import SettingsFile, find_venue, load, not_in_settings
 from crosstape_connector.connection import plan as planned
 from crosstape_connector.venue_choice import addresses, in_environment
 from crosstape_connector.venues.registry import find
@@ -24,7 +23,7 @@ Only = Annotated[str, Parameter(help="Show this venue only.")]
 def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     """Show the connections that the settings lead to: their addresses, and the channels of each instrument on each connection.
 
-    Without --venue, also where the gateway listens, and who may read there.
+    Without --venue, also where the gateway listens, and who may read there. Of a venue that is not enabled, --venue shows them.
 
     Nothing is connected or asked. So names that a venue does not list are shown, too, and a venue that has less room on a connection than
     its table says makes it more connections.
@@ -33,10 +32,12 @@ def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     if venue:
         find_venue(venue, "--venue")
     if venue and venue not in loaded.venues:
-        raise SettingsError(f"venues.{venue}: not in the settings; they have {', '.join(sorted(loaded.venues))}")
+        raise not_in_settings(venue, loaded)
     for name, own in loaded.venues.items():
-        if venue in ("", name):
+        if name == venue or (own.enabled and not venue):
             sys.stdout.write("\n".join([*_lines(name, own), ""]))
+        elif not venue:
+            sys.stdout.write(f"{name} (not enabled)\n")
     if not venue:
         sys.stdout.write(f"{_gateway(loaded.gateway)}\n")
     return Exit.OK

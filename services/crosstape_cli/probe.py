@@ -27,6 +27,7 @@ from crosstape_connector.evidence.examination import Examination, examine
 from crosstape_connector.evidence.finding import Verdict
 from crosstape_connector.evidence.report import Subject, written
 from crosstape_connector.replay.normalize import check_header
+from crosstape_connector.rest.instruments import InstrumentCache, load_cached, select
 from crosstape_connector.service import run
 from crosstape_connector.venue_choice import chosen
 from crosstape_connector.venues.registry import VENUES
@@ -37,6 +38,8 @@ MINUTE_S: Final = 60.0
 LONGEST: Final = 1_440.0
 """Minutes. A capture of a busy instrument grows by some 10 MB an hour."""
 KINDS: Final = VenueSettings().kinds
+LOOK_S: Final = 0.2
+"""How often the probe looks whether the connector has the venue's list of instruments."""
 CAPTURES: Final = "*.jsonl.zst"
 
 
@@ -60,7 +63,10 @@ def probe(
     they are closed, intervals without trades, pace and lag of each feed. The report is a page of Markdown that names nothing of your
     machine: put it into an issue. Addresses, proxy and timeouts are those of [venues.VENUE] in your settings, if it is there.
 
-    Exit codes: 0 nothing contradicts the table, 1 something does, 5 nothing of the instrument was received.
+    An instrument that the venue does not list ends it at once, with the names that are near.
+
+    Exit codes: 0 nothing contradicts the table, 1 something does, 2 the instrument is not listed, 5 nothing of the instrument was
+    received.
     """
     table = find_venue(venue, "venue")
     if not 0 < minutes <= LONGEST:
@@ -124,7 +130,7 @@ async def _record(settings: Settings, venue: str, minutes: float) -> Exit:
             until = datetime.fromtimestamp(time.time() + minutes * MINUTE_S, UTC)
             sys.stderr.write(f"crosstape: recording {venue} until {until:%H:%M:%S} UTC; Ctrl-C ends it sooner\n")
             async with asyncio.timeout(minutes * MINUTE_S):
-                await run(asked, venue)
+                await _run(asked, venue)
         except TimeoutError:
             pass
         except asyncio.CancelledError:
@@ -132,6 +138,39 @@ async def _record(settings: Settings, venue: str, minutes: float) -> Exit:
         finally:
             await server.stop()
     return Exit.OK
+
+
+async def _run(settings: Settings, venue: str) -> None:
+    """Run the connector until it ends. Raises what it raises, and `SettingsError` once the venue's list shows that nothing will come."""
+    recording = asyncio.create_task(run(settings, venue))
+    listed = asyncio.create_task(_refusal(settings, venue))
+    try:
+        await asyncio.wait((recording, listed), return_when=asyncio.FIRST_COMPLETED)
+        if listed.done() and (reason := listed.result()):
+            raise SettingsError(f"{reason}: nothing was recorded")
+        await recording
+    finally:
+        recording.cancel()
+        listed.cancel()
+        await asyncio.wait((recording, listed))  # the connector publishes what is pending within `run.drain_s`
+
+
+async def _refusal(settings: Settings, venue: str) -> str:
+    """Wait until the connector has the venue's list, and return why our instrument is refused, else nothing. The caller sets a limit."""
+    while True:
+        if (reason := await asyncio.to_thread(_listed, settings, venue)) is not None:
+            return reason
+        await asyncio.sleep(LOOK_S)
+
+
+def _listed(settings: Settings, venue: str) -> str | None:
+    """Look the instrument up in the list that the connector has fetched. None: there is no list yet."""
+    (wanted,) = settings.venues[venue].instruments
+    for file in Path(settings.run.dir).glob("instruments/*.json"):
+        if (cached := load_cached(InstrumentCache(file), VENUES[venue])) is not None:
+            reason = select(cached[0], (wanted,)).refused.get(wanted, "")
+            return f"{wanted}: {reason}" if reason else ""
+    return None
 
 
 def _examined(table: Venue, instrument: str, files: Sequence[Path], timeframes: Sequence[str]) -> Examination:

@@ -1,8 +1,9 @@
 """The rule of figures: a mark price, a funding rate, an open interest was true when it was received, and never goes back.
 
 What the venue gives must be the true figures of one moment, which was over for at most `fresh_ns` at the venue's time (where it gives none,
-when they were received), and which is not before the moment of the event before. A delay within the venue can be seen in its times. Open
-interest of an inverse contract is not compared: its base units depend on the price at which the venue counts them.
+when they were received), and which is not before the moment of the event before. A delay within the venue, as after a stall, can be seen in
+its times, and is no error of the tape. Open interest of an inverse contract is not compared: its base units depend on the price at which
+the venue counts them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Figures:
     """Checks the figures of one contract of one venue."""
 
     def __init__(self, true: TrueInstrument, *, fresh_ns: int) -> None:
-        """`fresh_ns`: how long figures that are over may still come."""
+        """`fresh_ns`: how long after they are over figures may still be given."""
         self._true = true
         self._fresh_ns = fresh_ns
         self._since: dict[str, int] = {}  # kind → the time of the moment that its newest event tells of
@@ -51,11 +52,10 @@ class Figures:
             yield Violation("an older figure came after a newer", where, f"of {since} or later", known[fits[-1]].ts)
             return
         self._since[kind] = known[later[0]].ts
-        over = known[later[-1] + 1].ts if later[-1] + 1 < len(known) else event.received_ts
-        if event.received_ts - over > self._fresh_ns:
-            yield Violation(
-                "a figure is of the past", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(event.received_ts - over) / 1e9:.1f} s"
-            )
+        given_ts = event.received_ts if event.venue_ts is None else min(event.venue_ts, event.received_ts)
+        over = known[later[-1] + 1].ts if later[-1] + 1 < len(known) else given_ts
+        if given_ts - over > self._fresh_ns:
+            yield Violation("a figure is of the past", where, f"{self._fresh_ns / 1e9:g} s at most", f"{(given_ts - over) / 1e9:.1f} s")
 
 
 def _is(event: Figure, true: TrueFigures) -> bool:

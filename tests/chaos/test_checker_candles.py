@@ -199,6 +199,11 @@ def test_figures_that_are_right_are_right() -> None:
     assert figures(mark(1), *funding, mark(2), interest, mark(9), msgspec.structs.replace(mark(10), index_price=None)) == []
 
 
+def test_figures_that_a_venue_held_back_are_right() -> None:
+    """They are old by its own times, and come in their order."""
+    assert figures(*(mark(n, late=(40 - n) * SECOND) for n in (3, 4, 20))) == []
+
+
 @pytest.mark.parametrize(
     ("events", "what"),
     [

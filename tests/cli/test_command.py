@@ -67,6 +67,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["connector", "--venue", "kraaken"], "--venue kraaken: did you mean kraken?"),
         (["connector", "--venue", "x"], f"--venue x: there are {', '.join(VENUES)}"),
         (["connector", "--venue", "kucoin"], f"venues.kucoin: not in the settings; they have {', '.join(sorted(Settings().venues))}"),
+        (["connector", "--venue", "kucoin"], "Write [venues.kucoin] with its instruments into a settings file"),
+        (["plan", "--venue", "ccxt.bitvavo"], 'Write [venues."ccxt.bitvavo"] with its instruments'),
         (["plan", "--venue", "kucoins"], "--venue kucoins: did you mean kucoin?"),
         (["normalize", "kraken", "--book-interval-s", "nan"], "--book-interval-s at least 0"),
         (["normalize", "kraaken"], "venue kraaken: did you mean kraken?"),
@@ -74,6 +76,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["normalize", "kraken", "--book-depth", "0"], "--book-depth must be at least 1"),
         (["simulate", "--venue", "kraaken"], "--venue kraaken: did you mean kraken?"),
         (["simulate", "--venue", "x"], f"--venue x: there are {', '.join(SIMULATED)}"),
+        (["simulate", "--venue", "ccxt.kraken"], "--venue ccxt.kraken: venues by ccxt cannot be had here; there are binance"),
         (["simulate", "--port", "kraken"], "--port kraken: expected VENUE=PORT"),
         (["simulate", "--rate", "-1"], "--rate must be above 0"),
         (["health", "--url", "localhost:1"], "not the address of a service"),
@@ -106,6 +109,10 @@ def test_every_mistake_in_the_settings_is_told(tmp_path: Path, capsys: pytest.Ca
     file.write_text("[venues.kraaken]\ninstruments = ['BTC-USD']\n")
     assert main(["up", "--settings", str(file)]) == Exit.USAGE
     assert "): no such venue; did you mean venues.kraken?" in capsys.readouterr().err
+
+    file.write_text("[venues.ccxt.kraken]\ninstruments = ['BTC-USD']\n")
+    assert main(["up", "--settings", str(file)]) == Exit.USAGE
+    assert 'a venue by ccxt is one key in quotes: venues."ccxt.kraken"' in capsys.readouterr().err
 
 
 def test_up_with_nothing_to_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

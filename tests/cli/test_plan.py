@@ -79,10 +79,12 @@ def test_a_venue_by_ccxt_is_planned_as_any_other(tmp_path: Path, capsys: pytest.
 
 
 def test_a_venue_without_instruments_has_no_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The others are shown all the same."""
-    assert main(["plan", "--settings", settings(tmp_path, BITFINEX + "[venues.kraken]\nenabled = false\ninstruments = []\n")]) == Exit.OK
+    """The others are shown all the same; of one that is not enabled, only that."""
+    own = "[venues.kraken]\ninstruments = []\n[venues.binance]\nenabled = false\n"
+    assert main(["plan", "--settings", settings(tmp_path, BITFINEX + own)]) == Exit.OK
     lines = capsys.readouterr().out.splitlines()
-    assert lines[lines.index("kraken (not enabled)") + 1] == "  no connection: no instrument is named, or the venue has none of the kinds"
+    assert lines[:2] == ["binance (not enabled)", "coinbase"]
+    assert lines[lines.index("kraken") + 1] == "  no connection: no instrument is named, or the venue has none of the kinds"
     assert "bitfinex" in lines
 
 

@@ -45,6 +45,28 @@ async def test_a_probe_records_the_venue_and_reports_what_holds(venue: str, tmp_
     assert [one for one in (tmp_path / "again" / "report.md").read_text().splitlines() if one.startswith("|")] == kept
 
 
+@pytest.mark.parametrize(
+    ("instrument", "reason"),
+    [
+        ("BTC-USDT-SWAP", "not our name: okx_swap lists it as BTC-USDT-SWAP, we call it BTC-USDT-PERP"),
+        ("BTC-USDC-PERP", "not listed on okx_swap; near: BTC-USD-PERP, BTC-USDT-PERP"),
+    ],
+)
+async def test_an_instrument_that_is_not_listed_ends_it_at_once(instrument: str, reason: str, tmp_path: Path) -> None:
+    """Not after ten minutes in which nothing came. The error names what is meant."""
+    async with simulator(SimulatorSpec(venues=("okx_swap",))) as market:
+        server = market.servers["okx_swap"]
+        settings = tmp_path / "probe.toml"
+        assert isinstance(server.ws_url, dict)
+        ws_urls = ", ".join(f"{name} = {json.dumps(url)}" for name, url in server.ws_url.items())
+        rest_url = server.rest_url if isinstance(server.rest_url, str) else next(iter(server.rest_url.values()))
+        settings.write_text(f"[venues.okx_swap]\nws_url = {{ {ws_urls} }}\nrest_url = {json.dumps(rest_url)}\n")
+        done = await crosstape("probe", "okx_swap", instrument, "--settings", str(settings), "--out", str(tmp_path / "out"))
+    assert done.code == Exit.USAGE
+    assert f"crosstape: {instrument}: {reason}" in done.err
+    assert not (tmp_path / "out" / "report.md").exists()
+
+
 async def test_a_claim_that_is_broken_fails_the_probe(tmp_path: Path) -> None:
     """Kraken's ids are contiguous; in this capture they skip, and a frame cannot be read."""
     file = tmp_path / "kraken.jsonl"

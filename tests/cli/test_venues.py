@@ -39,6 +39,7 @@ def test_what_is_proven_is_said_of_each_kind(capsys: pytest.CaptureFixture[str])
         "proven": {"trade": "each id once", "quote": "none", "book": "unproven", "ticker": "none", "candle": "none"},
         "candles": ["1m", "5m", "15m", "30m", "1h", "4h", "1d"],
         "environments": [],
+        "example": None,
         "markets": ["spot"],
     }
     assert {row["proven"]["book"] for name, row in rows.items() if name.startswith("ccxt.") and "book" in row["kinds"]} == {  # type: ignore[index, operator]
@@ -53,12 +54,21 @@ def test_one_source_alone_can_be_listed(capsys: pytest.CaptureFixture[str]) -> N
     assert (list(native), list(library)) == (list(VENUES), ccxt.names())
 
 
+def test_named_venues_alone_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the name of an instrument here and there. A typing error is told."""
+    rows = listed(capsys, "okx_swap", "ccxt.kraken")
+    assert list(rows) == ["okx_swap", "ccxt.kraken"]
+    assert rows["okx_swap"]["example"] == {"instrument": "BTC-USDT-PERP", "symbol": "BTC-USDT-SWAP"}
+    assert main(["venues", "okx", "hyperliquids"]) == Exit.USAGE
+    assert capsys.readouterr() == ("", "crosstape: venue hyperliquids: did you mean hyperliquid?\n")
+
+
 def test_the_text_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each venue."""
     assert main(["venues"]) == Exit.OK
     heading, *lines = capsys.readouterr().out.splitlines()
 
-    assert heading.split() == ["venue", "source", "kinds", "proven", "environments"]
+    assert heading.split() == ["venue", "source", "example", "kinds", "proven", "environments"]
     assert len(lines) == len(VENUES) + len(ccxt.names())
     bitvavo = next(line for line in lines if line.startswith("ccxt.bitvavo "))
     assert bitvavo.split(maxsplit=2)[1] == "ccxt"

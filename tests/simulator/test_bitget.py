@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
@@ -147,6 +148,31 @@ async def test_candles_begin_with_many_in_one_frame(name: str, product: str) -> 
         starts = [int(row[0]) for row in frame["data"]]
         assert starts == list(range(starts[0], starts[-1] + 1, 60_000))
         assert len(starts) > 1
+
+
+@each
+async def test_a_candle_opens_at_the_close_before_it(name: str, product: str) -> None:
+    """In the first frame, in those after it and by REST, wherever the answer begins; high and low contain the open."""
+    place, words = ("spot", "1min") if name == "bitget" else ("mix", "1m")
+    path = f"/api/v2/{place}/market/candles?symbol=BTCUSDT&productType={product}&granularity={words}"
+    async with market(name) as made:
+        made.advance(300.0)
+        async with connect(ws(made, name, "v2")) as client:
+            await subscribe(client, part(product, "candle1m"))
+            await client.read()
+            first = (await client.read())["data"]
+            made.advance(150.0)
+            await client.send("ping")
+            frames = [json.loads(text) for text in (await client.texts(lambda text: text == "pong"))[:-1]]
+        _, body, _ = await get(made, name, path)
+        _, later, _ = await get(made, name, f"{path}&startTime={first[0][0]}")
+    rows = {int(row[0]): row for row in [*first, *(row for frame in frames for row in frame["data"])]}
+    sent = [rows[start] for start in sorted(rows)]
+    assert later["data"] == body["data"][-len(later["data"]) :]
+    for before, row in pairwise(sent):
+        assert row[1] == before[4]
+        assert Decimal(row[3]) <= Decimal(row[1]) <= Decimal(row[2])
+    assert {row[0]: row[1:5] for row in body["data"] if int(row[0]) in rows} == {row[0]: row[1:5] for row in sent}
 
 
 async def test_liquidations_are_those_of_all_contracts_of_a_product() -> None:

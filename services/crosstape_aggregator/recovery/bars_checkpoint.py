@@ -19,6 +19,7 @@ import msgspec
 from crosstape_aggregator.bars.series import Closed, LastTrade, SeriesState
 from crosstape_aggregator.bars.state import BarsState
 from crosstape_aggregator.bars.sums import Sums
+from crosstape_aggregator.recovery.numbers import encode
 from crosstape_aggregator.windows.coverage import MissingRange
 from crosstape_schemas.timeframes import DAY, LENGTHS
 
@@ -30,8 +31,7 @@ _Part = tuple[str, list[tuple[int, Sums]], list[tuple[int, Closed]]]
 """The bars of one venue in a chunk: the sums, and what was published, by `open_ts`."""
 _Chunk = list[_Part]
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Chunk).decode
+_decode: Final = msgspec.msgpack.Decoder(_Chunk, strict=False).decode  # see `numbers`
 
 
 class BarsHead(msgspec.Struct, array_like=True):
@@ -68,7 +68,7 @@ class BarsEncoder:
         for name, chunk in _chunks(state).items():
             then = before.get(name)
             if then is None or then[0] != chunk:  # unchanged sums are the same objects, so that this is fast
-                field = self._pack(_encode(chunk))
+                field = self._pack(encode(chunk))
                 then = chunk, crc32(field)
                 yield name, field
             self._chunks[name] = then

@@ -29,6 +29,7 @@ from crosstape_aggregator.recovery.bars_checkpoint import BarsEncoder, BarsHead
 from crosstape_aggregator.recovery.bars_checkpoint import chunk_field as bars_field
 from crosstape_aggregator.recovery.bars_checkpoint import decode as decode_bars
 from crosstape_aggregator.recovery.former_checkpoint import decode_head, windows_of
+from crosstape_aggregator.recovery.numbers import encode
 from crosstape_aggregator.windows.coverage import CoverageState, MissingRange
 from crosstape_aggregator.windows.minute import MINUTE_S, Minute, Sum, unpack
 from crosstape_aggregator.windows.vwap import WindowsState
@@ -82,7 +83,7 @@ _StoredChunk = tuple[dict[int, bytes], dict[int, Annotated[dict[_Second, Sum], m
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _versioned: Final = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw])
-_head: Final = msgspec.msgpack.Decoder(_Head).decode
+_head: Final = msgspec.msgpack.Decoder(_Head, strict=False).decode  # see `numbers`
 _chunk: Final = msgspec.msgpack.Decoder(_StoredChunk).decode
 _compress: Final = zstandard.ZstdCompressor(level=1, write_checksum=True).compress
 _decompress: Final = zstandard.ZstdDecompressor(max_window_size=LARGEST).decompress
@@ -137,7 +138,7 @@ class InstrumentEncoder:
             self._instrument, checkpoint.ids, numbers, received_ts, coverage.from_s, coverage.floor_s, list(coverage.gaps),
             windows.second, windows.total, windows.windows, checksums, self._bars.head(bars) if bars is not None else None,
         )  # fmt: skip
-        yield self._stored(head_field(self._instrument), _compress(_encode((VERSION, head))))
+        yield self._stored(head_field(self._instrument), _compress(encode((VERSION, head))))
 
     def _stored(self, name: str, field: bytes) -> tuple[str, bytes]:
         self.stored[name] = len(field)

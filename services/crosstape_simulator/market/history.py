@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from crosstape_simulator.formats import NS, fixed
@@ -98,6 +99,15 @@ def _of_trades(interval: Interval, trades: Sequence[Traded]) -> Candle:
         first_id=trades[0].trade_id,
         last_id=trades[-1].trade_id,
     )
+
+
+def carried(rows: Sequence[Candle]) -> list[Candle]:
+    """The same candles, each opened at the close before it, which may be its highest or its lowest price; the first stays as it is."""
+    made = list(rows[:1])
+    for before, one in pairwise(rows):
+        price = before.close
+        made.append(one._replace(open=price, high=max(one.high, price, key=Decimal), low=min(one.low, price, key=Decimal)))
+    return made
 
 
 def _totals(trades: Iterable[Traded]) -> tuple[Decimal, Decimal]:

@@ -201,13 +201,13 @@ def test_a_crash_at_any_moment_changes_no_bar(steps: Steps) -> None:
     compare(tape, undisturbed, late=late)
 
 
-def traded(count: int = 200) -> tuple[Tape, Process]:
+def traded(count: int = 200, first_id: int = 0) -> tuple[Tape, Process]:
     """A process that has applied trades of two venues over some minutes, published the bars, and written a checkpoint."""
     tape, now = Tape(), T0
     process = Process(tape, now)
     for number in range(count):
         now += 2 * S
-        made = trade(VENUES[number % 2], f"{100 + number % 7}.10", "0.30", now, trade_id=str(number))
+        made = trade(VENUES[number % 2], f"{100 + number % 7}.10", "0.30", now, trade_id=str(first_id + number))
         tape.trades.append(msgspec.structs.replace(made, seq=number + 1, taker=None if number % 50 == 0 else Side.BUY))
         process.read(now)
         process.publish(now)
@@ -216,9 +216,10 @@ def traded(count: int = 200) -> tuple[Tape, Process]:
     return tape, process
 
 
-def test_all_bars_come_back() -> None:
-    """Each digit, each number and each revision is restored. Bars are divided into chunks by time."""
-    tape, process = traded()
+@pytest.mark.parametrize("first_id", [0, 10**39], ids=["ids of 64 bits", "ids of 40 digits"])
+def test_all_bars_come_back(first_id: int) -> None:
+    """Each digit, each number and each revision is restored, whatever the size of trade ids. Bars are divided into chunks by time."""
+    tape, process = traded(first_id=first_id)
     _, state = decode(X, tape.fields)
 
     assert process.instrument.state() is not None

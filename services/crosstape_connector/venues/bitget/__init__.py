@@ -151,10 +151,7 @@ def _venue(
         environments=_demo(*(endpoint.name for endpoint in endpoints)),
         rest_error=rest.rest_error,
     )
-    old = tuple(
-        msgspec.structs.replace(endpoint, parser=partial(frames.Parser, venue=venue, numbered=False), name=endpoint.name)
-        for endpoint in endpoints
-    )
+    old = tuple(msgspec.structs.replace(endpoint, parser=partial(frames.Parser, venue=venue, numbered=False)) for endpoint in endpoints)
     return msgspec.structs.replace(made, recordings={RECORDED: msgspec.structs.replace(made, endpoints=old)})
 
 

@@ -50,6 +50,8 @@ GREETING: Final = b'{"jsonrpc":"2.0","id":1,"method":"public/set_heartbeat","par
 ALIVE: Final = b'{"jsonrpc":"2.0","id":2,"method":"public/test","params":{}}'
 NAMES: Final = 1_000
 """More than the names of a request: its id is its number times this, and how many it had."""
+GROUPED: Final = 3
+"""Points in the name of a channel of books of some levels: `book.none.20.100ms`."""
 TOO_MANY: Final = 10028
 """The error of a client that asks too much. The venue closes its connection."""
 OTHERS: Final = frozenset(
@@ -115,7 +117,7 @@ class Parser:
             case b"quote":
                 return outputs.quote_of(params.data, instrument, received_ts)
             case b"book":
-                return self._book(params.data, instrument, received_ts)
+                return self._book(channel, params.data, instrument, received_ts)
             case b"ticker":
                 return outputs.figures_of(params.data, instrument, received_ts)
             case _:
@@ -126,40 +128,44 @@ class Parser:
         return lookup(self._symbols, symbol) if symbol in self._symbols or is_future(symbol) else None
 
     def _trades(self, rows: Sequence[RawTrade], received_ts: int) -> Sequence[Output]:
+        """Trades, which may be of several instruments. Raises `UnknownSymbol` if none of them is ours, and one is of another future."""
         found: list[Output] = []
+        unknown = ""
         for raw in rows:
-            instrument = self._instrument(raw.instrument_name)
+            instrument = self._symbols.get(raw.instrument_name)
             if instrument is None:
+                unknown = raw.instrument_name if is_future(raw.instrument_name) else unknown
                 continue
             try:
                 found += outputs.trade_outputs(raw, instrument, received_ts)
             except FrameError as exc:
                 found.append(Odd("row", f"trade of {instrument.name}: {exc}"))
+        if unknown and not found:
+            lookup(self._symbols, unknown)
         return found
 
-    def _book(self, raw: frames.RawBook[frames.Level], instrument: Instrument, received_ts: int) -> Sequence[Output]:
-        name = instrument.name
-        if self._has_grouped.setdefault(instrument.symbol, False):
+    def _book(self, channel: str, raw: frames.RawBook[Any], instrument: Instrument, received_ts: int) -> Sequence[Output]:
+        """A book that begins, its change, or a complete one of some levels, as recordings may have.
+
+        Those have no chain, so that they must not be mixed with changes: of both forms the one that came first counts.
+        """
+        name, is_grouped = instrument.name, channel.count(".") == GROUPED
+        if self._has_grouped.setdefault(instrument.symbol, is_grouped) is not is_grouped:
             return ()
+        sides = [[("", *row) for row in side] for side in (raw.bids, raw.asks)] if is_grouped else (raw.bids, raw.asks)
         try:
-            bids, asks = (outputs.levels(side, instrument) for side in (raw.bids, raw.asks))
+            bids, asks = (outputs.levels(side, instrument) for side in sides)
         except FrameError as exc:
             return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
         venue_ts = epoch_ns(raw.timestamp)
+        if is_grouped:
+            depth = channel.split(".")[2]
+            limit = int(depth) if depth.isdecimal() and len(depth) < 6 else None
+            return (BookSnapshot(name, venue_ts, received_ts, bids, asks, raw.change_id, depth=limit, limit=limit),)
         begins = raw.prev_change_id == 0 if raw.type == "change" else raw.type == "snapshot" or raw.prev_change_id is None
         if begins:
             return (BookSnapshot(name, venue_ts, received_ts, bids, asks, raw.change_id),)
         return (BookUpdate(name, venue_ts, received_ts, bids, asks, None, raw.change_id, raw.prev_change_id),)
-
-    def _complete(self, depth: str, raw: msgspec.Raw, instrument: Instrument, received_ts: int) -> Sequence[Output]:
-        """A complete book of some levels, as recordings may have. It has no chain, so it must not be mixed with changes."""
-        if not self._has_grouped.setdefault(instrument.symbol, True):
-            return ()
-        book = _grouped(raw)
-        bids, asks = (outputs.levels([("", *row) for row in side], instrument) for side in (book.bids, book.asks))
-        limit = int(depth) if depth.isdecimal() and len(depth) < 6 else None
-        venue_ts = epoch_ns(book.timestamp)
-        return (BookSnapshot(instrument.name, venue_ts, received_ts, bids, asks, book.change_id, depth=limit, limit=limit),)
 
     def _other(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """A message about the connection, an answer, or a frame of a channel that is not ours."""
@@ -173,6 +179,8 @@ class Parser:
                     return self._funding(frame.params, received_ts)
                 if kind in OTHERS:
                     return ()
+                if kind.encode() in _decoders and (compact := msgspec.json.format(data, indent=-1)) != data:
+                    return self(compact, received_ts)  # it was written again, with spaces
                 raise UnknownFrame(f"channel {frame.params.channel[:40]!r}")
             case "" if frame.error is not None or bytes(frame.result) != b"null":
                 return _answer(frame)
@@ -211,8 +219,11 @@ class Parser:
         if kind == "chart":
             ours = TIMEFRAMES.get(channel.rpartition(".")[2])
             return () if ours is None else unreadable(f"candle:{ours}", name, received_ts, error)
-        if channel.count(".") == 3:
-            return self._complete(channel.split(".")[2], params.data, instrument, received_ts)
+        if channel.count(".") == GROUPED:
+            try:
+                return self._book(channel, _grouped(params.data), instrument, received_ts)
+            except FRAME_ERRORS as exc:
+                error = exc
         return Odd("book", f"{name}: {error}"), unread(name, received_ts)
 
 

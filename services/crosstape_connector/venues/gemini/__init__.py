@@ -63,7 +63,7 @@ _VENUE: Final = Venue(
     book=BookRule(
         snapshot="stream",
         follows=stream.follows,
-        proof="update ids: each update begins with the last id of the one before, from the snapshot on the stream on; never crossed",
+        proof="update ids: each update goes on from the last id of the one before, from the snapshot on the stream on; never crossed",
     ),
     trades=TradeSource(
         path=lambda symbol, first, since_ts: rest.trades_path(symbol, first),

@@ -180,6 +180,7 @@ SWAP: Final = Venue(
         snapshot="stream",
         follows=books.follows,
         depths=swap.DEPTHS,
+        restarts=True,  # each connection has versions of its own
         proof="versions that grow by one, from the book that the stream begins with; never crossed",
     ),
     trades=TradeSource(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from crosstape_simulator.formats import fixed, short
 from crosstape_simulator.market.candles import Bar
 from crosstape_simulator.market.derivatives import RATE_DECIMALS, Figures
-from crosstape_simulator.market.history import Candle, written
+from crosstape_simulator.market.grid import Grid
+from crosstape_simulator.market.history import Candle, carried, written
 from crosstape_simulator.market.market import Pair
 
 
@@ -76,6 +77,11 @@ class Symbol:
     def candle(self, bar: Bar) -> Candle:
         """A candle as the venue writes its numbers."""
         return written(bar, self)
+
+    def carried(self, one: Candle, where: Grid) -> Candle:
+        """The same candle, opened at the close before it; as it is if there was no trade before."""
+        before = self.pair.candles(where).at(one.open_ts - 1, flat=True)
+        return one if before is None else carried([self.candle(before), one])[1]
 
     @property
     def best(self) -> Best:

@@ -1,8 +1,9 @@
 """Bitget's frames of both markets, and their REST sides, which differ in names only.
 
 Quirks  trades come newest first, and past ones first; a book's update names the number of the frame before it; best prices and tickers are
-        always snapshots; `open24h` is that of another day; candles begin with 500 in one frame, and are flat without trades
-Not simulated  that a candle opens at the close before; v3, but for its liquidations
+        always snapshots; `open24h` is that of another day; candles begin with 500 in one frame, open at the close before, and
+        are flat without trades
+Not simulated  v3, but for its liquidations
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from crosstape_simulator.formats import NS, fixed
 from crosstape_simulator.market.grid import Grid, grid
-from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, integer
+from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, carried, integer
 from crosstape_simulator.market.market import Pair
 from crosstape_simulator.server.connection import Connection, Topic
 from crosstape_simulator.server.feed import Feed
@@ -138,7 +139,7 @@ class BitgetMarket(kit.ChannelMarket):
         yield kit.QuoteChannel(feed, symbol, ("books1", name), self._quote, first=self._quote)
         yield self.ticker(feed, symbol)
         grids: dict[Topic, Grid] = {(channel, name): grid(ours) for channel, ours in CANDLES.items()}
-        yield kit.CandleChannel(feed, symbol, grids, self._candle, snapshot=self._candles, past=ROWS, empty="flat", every_ns=NS // 2)
+        yield kit.CandleChannel(feed, symbol, grids, self._candle, snapshot=self._candles, past=ROWS + 1, empty="flat", every_ns=NS // 2)
 
     def ticker(self, feed: Feed, symbol: kit.Symbol) -> kit.Channel:
         """The day."""
@@ -184,10 +185,10 @@ class BitgetMarket(kit.ChannelMarket):
         return {}
 
     def _candle(self, symbol: kit.Symbol, topic: Topic, candle: Candle, is_over: bool, ts: int) -> str:
-        return frame(symbol, self.market.product(symbol.name), topic[0], _row(candle), ts)
+        return frame(symbol, self.market.product(symbol.name), topic[0], _row(symbol.carried(candle, grid(CANDLES[topic[0]]))), ts)
 
     def _candles(self, symbol: kit.Symbol, topic: Topic, candles: Sequence[Candle], ts: int) -> str:
-        rows = ",".join(map(_row, candles))
+        rows = ",".join(map(_row, carried(candles)[-ROWS:]))
         return frame(symbol, self.market.product(symbol.name), topic[0], rows, ts, action="snapshot")
 
     def number(self, symbol: str) -> int | None:
@@ -247,10 +248,13 @@ def _past_candles(data: MarketData, symbol: str, where: Grid, query: Mapping[str
     if limit is None or start is None or end is None or limit > most:
         return UNKNOWN
     bounds = start * MS if start else None, end * MS if end else None
-    made = data.candles(symbol, where, flat=True, times=asked_times(where, limit + 1, *bounds))
+    first_ts, last_ts = asked_times(where, limit + 1, *bounds)
+    if first_ts is not None:
+        first_ts = where.before(first_ts).open_ts  # the candle whose close is the first one's open
+    made = data.candles(symbol, where, flat=True, times=(first_ts, last_ts))
     if made is None:
         return None
-    inside = [one for one in made if start * MS < one.open_ts and (not end or one.open_ts < end * MS)]
+    inside = [one for one in carried(made) if start * MS < one.open_ts and (not end or one.open_ts < end * MS)]
     rows = [
         [str(one.open_ts // MS), one.open, one.high, one.low, one.close, one.volume, one.quote_volume, one.quote_volume]
         for one in inside[-limit:]

@@ -242,13 +242,6 @@ def spot_ticker(symbol: kit.Symbol, ts: int) -> str:
     return frame(("tickers", symbol.name), "snapshot", ts, data, f',"cs":{symbol.number}')
 
 
-def carried(one: Candle, before: str | None) -> Candle:
-    """A candle that opens at the close before it; None: there is none before."""
-    if before is None:
-        return one
-    return one._replace(open=before, high=max(one.high, before, key=float), low=min(one.low, before, key=float))
-
-
 def volumes(symbol: kit.Symbol, one: Candle) -> tuple[str, str]:
     """(volume, turnover) of a candle: of inverse contracts US dollars and base units."""
     return (one.volume, one.base_volume) if symbol.pair.listing.inverse else (one.base_volume, one.quote_volume)
@@ -257,8 +250,7 @@ def volumes(symbol: kit.Symbol, one: Candle) -> tuple[str, str]:
 def candle(symbol: kit.Symbol, topic: Topic, one: Candle, is_over: bool, ts: int) -> str:
     """A frame with one candle."""
     interval = topic[0].removeprefix("kline.")
-    bar = symbol.pair.candles(grid(TIMEFRAMES[interval])).at(one.open_ts - 1, flat=True)
-    made = carried(one, None if bar is None else symbol.price(bar.close))
+    made = symbol.carried(one, grid(TIMEFRAMES[interval]))
     volume, turnover = volumes(symbol, made)
     times = f'"start":{made.open_ts // MS},"end":{made.close_ts // MS - 1},"interval":"{interval}"'
     prices = f'"open":"{made.open}","close":"{made.close}","high":"{made.high}","low":"{made.low}"'

@@ -12,10 +12,10 @@ from typing import Final
 
 from crosstape_simulator.formats import NS, fixed
 from crosstape_simulator.market.grid import DAY_S, grid
-from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, integer
+from crosstape_simulator.market.history import Candle, MarketData, Traded, asked_times, carried, integer
 from crosstape_simulator.server.rest import Answer, answer
 from crosstape_simulator.venues import archetypes as kit
-from crosstape_simulator.venues.bybit.market import TIMEFRAMES, best, carried, contract, day
+from crosstape_simulator.venues.bybit.market import TIMEFRAMES, best, contract, day
 from crosstape_simulator.venues.bybit.protocol import MS, uuid_of
 
 LISTED: Final = "/v5/market/instruments-info"
@@ -85,8 +85,7 @@ def history(category: str, data: MarketData, path: str, query: Mapping[str, str]
     if first_ts is not None:
         first_ts -= (grid_.length_s or 31 * DAY_S) * NS  # the candle whose close is the first one's open
     found = data.candles(symbol, grid_, flat=True, times=(first_ts, last_ts)) or []
-    made = [carried(one, before.close if before else None) for before, one in zip([None, *found], found, strict=False)]
-    inside = [one for one in made if start * MS < one.close_ts and one.open_ts <= end * MS][-limit:]
+    inside = [one for one in carried(found) if start * MS < one.close_ts and one.open_ts <= end * MS][-limit:]
     return good({"symbol": symbol, "category": category, "list": [_candle(category, one) for one in reversed(inside)]}, now)
 
 

@@ -111,6 +111,24 @@ def test_a_trade_that_cannot_be_read_leaves_the_others() -> None:
         assert [one.kind for one in found if isinstance(one, Odd)] == ["row"]
 
 
+def test_trades_of_a_kind_are_used_beside_those_of_futures_that_nobody_asked_for() -> None:
+    """A channel may have the trades of all futures, as recordings have it."""
+    frame = FRAMES["trades"].replace(b"trades.BTC_USDC-PERPETUAL.100ms", b"trades.future.any.100ms")
+    for count in (1, 2):
+        frame = frame.replace(b'"instrument_name":"BTC_USDC-PERPETUAL"', b'"instrument_name":"DOGE_USDC-PERPETUAL"', 1)
+        if count == 1:
+            assert [one.trade_id for one in parse(frame) if isinstance(one, Trade)] == ["4000002"]
+        else:
+            with pytest.raises(UnknownSymbol):
+                parse(frame)
+
+
+def test_frames_may_be_written_with_spaces() -> None:
+    """A recorder may have written them again."""
+    for name in ("quote", "trades", "book", "ticker", "candle_1"):
+        assert parse(msgspec.json.format(FRAMES[name], indent=2)) == parse(FRAMES[name])
+
+
 def test_a_side_of_zero_is_empty() -> None:
     """Or null."""
     for data in (FRAMES["quote_one_side"], FRAMES["quote_one_side"].replace(b"0.0,", b"null,")):
@@ -148,8 +166,25 @@ def test_books_of_some_levels_are_not_mixed_with_changes() -> None:
     assert kinds(parse(few, FRAMES["book"], few)) == ["BookSnapshot", "BookSnapshot"]
 
 
+def test_a_book_of_some_levels_may_be_empty() -> None:
+    """Without rows it looks like one of all levels: its channel says which it is."""
+    few = FRAMES["book_of_ten_levels"]
+    made = msgspec.json.decode(few)
+    made["params"]["data"] |= {"bids": [], "asks": []}
+    empty = msgspec.json.encode(made)
+
+    assert kinds(parse(empty, few)) == ["BookSnapshot", "BookSnapshot"]
+    _, emptied = parse(few, empty)
+    assert isinstance(emptied, BookSnapshot)
+    assert (emptied.bids, emptied.asks, emptied.limit) == ([], [], 10)
+
+
 def test_a_book_that_cannot_be_read_is_a_break() -> None:
-    """A price below zero, a text, a row of another form."""
+    """A price below zero, a text, a row of another form; one of some levels, too."""
+    few = FRAMES["book_of_ten_levels"]
+    price = str(msgspec.json.decode(few)["params"]["data"]["bids"][0][0]).encode()
+    for new in (b"-1", b'"x"', b"null"):
+        assert unread("ETH-USDC-PERP", 7) in parse(few.replace(price, new))
     for old, new in ((b"91000.4,", b"-1,"), (b"91000.4,", b'"1_0",'), (b'["new",91000.4,1.0]', b'["new",91000.4]')):
         assert unread(NAME, 7) in parse(FRAMES["book_change"].replace(old, new))
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.htx import SWAP, frames, swap, swap_rest
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Heartbeat, Odd, OddRow, Output, Reply, TradeSnapshot
 from crosstape_connector.venues.spec import Request, subscribed_depth
@@ -91,6 +92,19 @@ def test_the_first_trades_are_from_before() -> None:
     assert [type(output) for output in parse(FRAMES["trade_before"])] == [TradeSnapshot]
 
 
+def test_trades_that_a_dead_stream_left_out_are_a_gap() -> None:
+    """Ids do not show which are missing. If the answer to a new subscription is a trade that is known, none is."""
+    unsubscribed = b'{"id":"3","status":"ok","unsubbed":"market.BTC-USDT.trade.detail","ts":1}'
+    for again, expected in ((FRAMES["trades"].replace(b"26361878166000", b"26361879999000"), [(8, 10)]), (FRAMES["trades"], [])):
+        found, one, events = feeds(SWAP), parser(), list[Any]()
+        for now, frame in ((7, FRAMES["trade_before"]), (8, FRAMES["trades"]), (9, unsubscribed), (10, again)):
+            if now == 9:
+                events += found.mark_stale(FeedKey("trade", NAME), now, "silent")
+            for output in one(frame, now):
+                events += found.apply(output)
+        assert [(gap.from_ts, gap.to_ts) for gap in events if isinstance(gap, Gap)] == expected
+
+
 def test_a_trade_that_cannot_be_read_is_a_gap() -> None:
     """No id shows that it is missing; its neighbours are used."""
     found, events = feeds(SWAP), list[Any]()
@@ -125,6 +139,17 @@ def test_versions_link_a_book() -> None:
     assert [gap.missed for gap in gaps] == [1]
     assert str(books[1].bids[1][1]) == "0.0010"
     assert books[-1].state is FeedState.LIVE
+
+
+def test_each_connection_has_versions_of_its_own() -> None:
+    """The book of a connection that takes over is used though its version is lower."""
+    found, events = feeds(SWAP), list[Any]()
+    other = FRAMES["book"].replace(b"1789895280797", b"1000").replace(b'"ts":1767225600119', b'"ts":1767225600219')
+    change = FRAMES["book_change"].replace(b"1789895280798", b"1001").replace(b'"ts":1767225600119', b'"ts":1767225600319')
+    for at, frame in enumerate((FRAMES["book"], FRAMES["book_change"], other, change), 7):
+        for output in parser()(frame, at):
+            events += found.apply(output)
+    assert [event.sequence for event in events if isinstance(event, Book)] == [1789895280797, 1789895280798, 1000, 1001]
 
 
 def test_an_empty_book_has_no_sides() -> None:
@@ -166,6 +191,13 @@ def test_the_index_price_is_that_of_its_own_topic() -> None:
         assert isinstance(mark, Mark)
         assert mark.index_price == index
     assert swap.pair_of("BTC-USDT-261225") == "BTC-USDT"
+    turned = msgspec.json.decode(FRAMES["index"])
+    assert parse(msgspec.json.encode({name: turned[name] for name in ("ts", "tick", "ch")}), FRAMES["mark"])[0] == one(FRAMES["mark"], 8)[0]
+
+
+def test_past_trades_that_were_asked_for_are_nothing() -> None:
+    """A recording may have such answers."""
+    assert parse(b'{"id":"1","rep":"market.BTC-USDT.trade.detail","status":"ok","ts":1767225600123,"data":[]}') == []
 
 
 def test_funding_has_the_next_payment_and_the_contracts_own_interval() -> None:

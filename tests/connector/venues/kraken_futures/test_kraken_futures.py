@@ -64,14 +64,15 @@ def test_contracts_are_base_units() -> None:
 
 
 def test_levels_without_a_quantity_are_none_in_a_snapshot_and_removed_in_a_change() -> None:
-    """One that is below zero breaks the book: some clients take it for zero, but a new snapshot says what is there."""
+    """One that is below zero is such a level, too: the numbers prove that nothing is missing, so that no new snapshot is needed."""
     book, gone = parse(FRAMES["book_snapshot"], FRAMES["book_bid"])
 
     assert isinstance(book, BookSnapshot)
     assert [price for price, _ in book.bids] == [D(91000), D(90999)]
     assert isinstance(gone, BookUpdate)
     assert gone.bids == ((D(91000), D(0)),)
-    assert parse(FRAMES["book_bid"].replace(b'"qty":0.0', b'"qty":-3.0'))[1] == unread("BTC-USD-LINEAR-PERP", 7)
+    assert parse(FRAMES["book_bid"].replace(b'"qty":0.0', b'"qty":-3.0')) == [gone]
+    assert parse(FRAMES["book_snapshot"].replace(b'"qty":0}', b'"qty":-3.0}')) == [book]
 
 
 def test_a_book_is_the_snapshot_and_the_levels_after_it() -> None:

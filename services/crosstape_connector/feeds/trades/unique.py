@@ -7,12 +7,12 @@ than all before.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.trades.recent_ids import RecentIds
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, Instrument, Trade
 
@@ -25,14 +25,13 @@ too; on the stream, a trade that repeats after so many others is published twice
 class UniqueTrades(FeedRecord):
     """The trade feed of an instrument whose venue's ids show only which trades are the same."""
 
-    __slots__ = ("_made", "_order", "_seen", "duplicates")
+    __slots__ = ("_made", "_seen", "duplicates")
 
     def __init__(self, instrument: Instrument) -> None:
         super().__init__(instrument, "trade")
         self.duplicates = 0
         """Trades that were dropped because they were published before."""
-        self._seen: set[str] = set()
-        self._order: deque[str] = deque()  # the same ids, oldest first; at most `SEEN`. A dict would look for its first key ever longer
+        self._seen = RecentIds[str](SEEN)
         self._made = 0  # the venue's time of the newest trade; 0 = none is known
 
     def seed(self, trade: Trade[AnyNumber]) -> None:
@@ -64,8 +63,5 @@ class UniqueTrades(FeedRecord):
 
     def _remember(self, trade: Trade[AnyNumber]) -> None:
         self._made = max(self._made, trade.venue_ts or 0)
-        if trade.trade_id and trade.trade_id not in self._seen:
+        if trade.trade_id:
             self._seen.add(trade.trade_id)
-            self._order.append(trade.trade_id)
-            if len(self._order) > SEEN:
-                self._seen.remove(self._order.popleft())

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from crosstape.runtime.lifecycle import Exit
+from crosstape.settings import RunSettings, Settings, VenueSettings
+from crosstape_cli.probe import _listed
+from crosstape_connector.rest.instruments import CachedAnswer
 from crosstape_simulator.service import simulator
 from crosstape_simulator.spec import SimulatorSpec
 from tests.cli.running import crosstape
@@ -121,3 +125,14 @@ async def test_mistakes_are_named(arguments: tuple[str, ...], error: str, tmp_pa
     done = await crosstape("probe", *arguments, "--out", str(tmp_path))
     assert done.code == Exit.USAGE
     assert error in done.err
+
+
+def test_an_instrument_of_a_venue_of_the_library_is_looked_up_in_its_list(tmp_path: Path) -> None:
+    """Such a venue is not in the table of those that we speak to ourselves."""
+    (tmp_path / "instruments").mkdir()
+    body = json.dumps([{"symbol": "BTC/USD", "base": "BTC", "quote": "USD", "type": "spot"}])
+    (tmp_path / "instruments" / "x.json").write_bytes(msgspec.json.encode(CachedAnswer("ccxt.kraken", 1, body)))
+    for instrument, reason in (("BTC-USD", ""), ("ETH-USD", "ETH-USD: ")):
+        settings = Settings(run=RunSettings(dir=str(tmp_path)), venues={"ccxt.kraken": VenueSettings(instruments=(instrument,))})
+        assert (_listed(settings, "ccxt.kraken") or "").startswith(reason)
+        assert bool(_listed(settings, "ccxt.kraken")) == bool(reason)

@@ -1,22 +1,60 @@
 """The seam between a venue and the machinery that runs it.
 
 A venue is data: a `Venue` with its endpoints, rules and pure functions. Its parsers return `Output`s (see `messages`). No I/O here, and no
-clock.
+clock. What a venue has by REST is in `sources`, how its books are kept in `book_rule`; both are to be had from here, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum, auto
 from typing import Final, Literal, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
-from crosstape_connector.errors import UnknownSymbol
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, CandleSnapshot, Odd, OddRow, Output, TradeSnapshot
+from crosstape_connector.venues.book_rule import BookRule, Verdict
+from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.past import PastCandles, PastTrades, RestLimit
-from crosstape_schemas import CANDLE, Funding, Instrument, Level, Mark, OpenInterest, Quote, asset
+from crosstape_connector.venues.sources import (
+    CandleSource,
+    Grant,
+    GrantSource,
+    InstrumentSource,
+    PolledSource,
+    QuoteSource,
+    SnapshotSource,
+    TradeSource,
+    TradingSource,
+)
+from crosstape_connector.venues.symbols import Symbols, lookup
+from crosstape_schemas import CANDLE
+
+__all__ = [
+    "MEBIBYTE",
+    "NOT_LISTED",
+    "BookRule",
+    "CandleRules",
+    "CandleSource",
+    "ConnectLimit",
+    "Endpoint",
+    "Environment",
+    "Grant",
+    "GrantSource",
+    "InstrumentSource",
+    "Parser",
+    "PolledSource",
+    "QuoteSource",
+    "Request",
+    "SnapshotSource",
+    "Symbols",
+    "TradeSource",
+    "TradingSource",
+    "Venue",
+    "Verb",
+    "Verdict",
+    "candle_channels",
+    "lookup",
+    "subscribed_depth",
+]
 
 MEBIBYTE: Final = 1024 * 1024
 
@@ -27,18 +65,6 @@ class Parser(Protocol):
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """Returns all outputs of one frame, in order. Raises one of `errors.FRAME_ERRORS` for a frame that cannot be used."""
         ...
-
-
-Symbols = Mapping[str, Instrument]
-"""Their symbol → our instrument. It may grow while parsers run, so that they look a symbol up each time that they need it."""
-
-
-def lookup(symbols: Symbols, symbol: str, what: str = "symbol") -> Instrument:
-    """Return our instrument for a venue's symbol. Raises `UnknownSymbol`, whose text begins with `what`."""
-    instrument = symbols.get(symbol)
-    if instrument is None:
-        raise UnknownSymbol(f"{what} {symbol!r}")
-    return instrument
 
 
 Verb = Literal["subscribe", "unsubscribe"]
@@ -55,27 +81,6 @@ class Request(msgspec.Struct, frozen=True):
     handles: tuple[str, ...] = ()
     """Of an unsubscribe: what the venue's acknowledgements call these subscriptions, one for each symbol; empty where it has no such names
     (see `Ack.handle`)."""
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """The venue's permission to connect once."""
-
-    url: str
-    """Where to connect, without a query. An address from the settings replaces it."""
-    query: Mapping[str, str]
-    """Secret. `{id}` in a value stands for a text that no other connection has."""
-    ping_s: float | None = None
-    """How often the venue wants a ping; None: as the endpoint says."""
-
-
-class GrantSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A permission to connect, by a POST without a body before each connection."""
-
-    rest: str = "rest"
-    """The key of the address in `Venue.rest_urls`."""
-    path: str
-    parse: Callable[[bytes], Grant]
-    """Raises `FrameError` or `msgspec.MsgspecError`."""
 
 
 def candle_channels(form: str, timeframes: Mapping[str, str]) -> dict[str, str]:
@@ -181,146 +186,6 @@ class ConnectLimit(msgspec.Struct, frozen=True):
     """Length of the window in which attempts are counted, in seconds."""
 
 
-class Verdict(Enum):
-    """The verdict of a book rule on an update."""
-
-    APPLY = auto()
-    SKIP = auto()  # older than what the book holds
-    BREAK = auto()  # something is missing before it
-
-
-class BookRule(msgspec.Struct, frozen=True, kw_only=True):
-    """How a venue's books are kept and proven. The `int` that the functions get is the number of the snapshot or of the last update."""
-
-    snapshot: Literal["rest", "stream"]
-    bridges: Callable[[BookUpdate, int], Verdict] | None = None
-    """Whether an update links to a REST snapshot."""
-    follows: Callable[[BookUpdate, int], Verdict] | None = None
-    """Whether an update links to the one before; None: the venue has no numbers (or they count the connection, see `ConnectionBreak`)."""
-    checksum: Callable[[Sequence[Level], Sequence[Level]], int] | None = None
-    """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
-    checksum_levels: int = 10
-    checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
-    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units. For recordings alone: that the
-    venue sends checksums today is said by `checksum`."""
-    ordered: bool = False
-    """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
-    truncates: bool = False
-    """The venue never deletes what falls out of the subscribed depth: cut after every frame."""
-    jumps: bool = False
-    """Numbers may skip while nothing is missing (`follows` allows it): such updates are counted."""
-    restarts: bool = False
-    """A snapshot of the stream whose time is later than the book's replaces it whatever its number is: numbers may begin again. Any other
-    one with a lower number is a late repetition."""
-    crossed_updates: int = 0
-    """How many updates in a row may leave the book crossed: it is not published meanwhile, and broken after more."""
-    depths: tuple[int, ...] = ()
-    """Depths that can be subscribed, ascending; empty: no choice."""
-    proof: str = ""
-    """The rule in words, for docs/reference/venues.md."""
-
-    def of(self, instrument: Instrument) -> BookRule:
-        """Return the rule for the book of an instrument."""
-        return self if self.checksum_of is None else msgspec.structs.replace(self, checksum=self.checksum_of(instrument), checksum_of=None)
-
-
-class SnapshotSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A book by REST."""
-
-    rest: str = "rest"
-    """The key of the address in `Venue.rest_urls`."""
-    path: Callable[[str, int], str]
-    """(their symbol, levels a side: one of `levels`, or 0 where there is no choice) → path and query."""
-    levels: Mapping[int, int] = {}
-    """Levels a side that a snapshot may have, ascending → what such a request counts in `per_minute`; empty: no choice, each counts 1."""
-    parse: Callable[[bytes, Instrument, int], BookSnapshot]
-    """(body, instrument, received_ts). Raises `FrameError` or `msgspec.MsgspecError`."""
-    match: Callable[[str], str | None]
-    """URL → their symbol, if it is a request for a snapshot (for captures)."""
-    per_minute: int
-    """Most requests of this kind a minute, by what each counts, within the venue's limits."""
-
-
-class TradeSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Past trades by REST, a page at a time, oldest first."""
-
-    rest: str = "rest"
-    """The key of the address in `Venue.rest_urls`."""
-    path: Callable[[str, int, int], str]
-    """(their symbol, first id wanted, when that trade was made at the earliest, ns) → path and query of the page that begins there.
-
-    A venue uses whichever of the two it understands. The page may begin earlier: trades that are known already are dropped by id.
-    """
-    newest: Callable[[str], str]
-    """Their symbol → path and query of the newest trades."""
-    parse: Callable[[bytes, Instrument, int], TradeSnapshot]
-    """(body, instrument, received_ts) → its trades, ascending by id. Raises `FrameError` or `msgspec.MsgspecError`."""
-    page: int
-    """Trades in a page at most: a shorter page is the last."""
-    per_minute: int
-    """Most requests of this kind a minute, within the venue's limits beside the others."""
-
-
-class QuoteSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Best bid and ask by REST."""
-
-    rest: str = "rest"
-    path: Callable[[Sequence[str]], str]
-    """Their symbols, at most `batch` → path and query."""
-    parse: Callable[[bytes, Symbols, int], Sequence[Quote | Odd]]
-    """(body, their symbol → our instrument of those asked for, received_ts) → quotes, and the rows that are odd. Raises `FrameError` or
-    `msgspec.MsgspecError`."""
-    batch: int = 1
-    """Symbols in one request at most."""
-    per_minute: int
-
-
-class InstrumentSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A venue's instruments by REST."""
-
-    rest: str = "rest"
-    path: str
-    more: tuple[str, ...] = ()
-    """Paths of further lists, where the venue has no list of all: each is fetched, and parsed by itself."""
-    parse: Callable[[bytes], Sequence[Instrument | OddRow]]
-    """The instruments, no name and no symbol twice, and the rows that are odd. Rows that are not ours to map are left out. Raises
-    `FrameError` or `msgspec.MsgspecError` for what is no list at all."""
-    ours: Callable[[str], str] = asset
-    """The venue's name of an asset → ours."""
-    recorded: tuple[str, ...] = ()
-    """Other paths that recordings have this list, or parts of it, under: `parse` can read their answers. One that ends with a slash stands
-    for all paths below it."""
-
-    def match(self, url: str) -> bool:
-        """Whether a captured request is one for this list."""
-        place = urlsplit(url).path
-        below = any(one.endswith("/") and one in place for one in self.recorded)
-        return below or place.endswith((*(path.partition("?")[0] for path in self.paths), *self.recorded))
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The paths of all lists."""
-        return self.path, *self.more
-
-
-class TradingSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether instruments trade now, by REST."""
-
-    rest: str = "rest"
-    path: Callable[[Sequence[str]], str]
-    """Their symbols, at most `batch` → path and query. The answer may have others, too."""
-    parse: Callable[[bytes, Sequence[str]], Mapping[str, str]]
-    """(body, their symbols that were asked for) → symbol → why it does not trade; empty: it does.
-
-    A symbol that is not listed any more has a reason; one whose row cannot be read is left out. Raises as `InstrumentSource.parse`.
-    """
-    unknown: Callable[[str], bool] = lambda error: False
-    """Whether an error says that one of the symbols is not listed. Not needed where the answer lists all."""
-    batch: int = 1_000
-    """Symbols in one request at most."""
-    per_minute: int
-
-
 class CandleRules(msgspec.Struct, frozen=True, kw_only=True):
     """The venue's candles: which it has, and what their figures mean. The reference of the venues is made from this."""
 
@@ -340,40 +205,6 @@ class CandleRules(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the venue sends a candle for each interval, also one without trades: then none can be absent unless a frame was missed."""
     first: Literal["snapshot", "none"]
     """Whether a subscription is answered with past candles. `none`: they are fetched from `Venue.candle_source`."""
-
-
-class CandleSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Past candles by REST."""
-
-    rest: str = "rest"
-    """The key of the address in `Venue.rest_urls`."""
-    path: Callable[[str, str, int], str]
-    """(their symbol, our timeframe, `open_ts` of the first candle wanted) → path and query. The answer may begin earlier."""
-    parse: Callable[[bytes, Instrument, str, int], CandleSnapshot]
-    """(body, instrument, our timeframe, received_ts) → its candles, ascending; the last one may still be open. Raises `FrameError` or
-    `msgspec.MsgspecError`."""
-    page: int
-    """Candles in one answer at most."""
-    per_minute: int
-    """Most requests of this kind a minute, within the venue's limits beside the others."""
-
-
-class PolledSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of derivatives that the venue has only by REST."""
-
-    kinds: tuple[Literal["mark", "funding", "open_interest"], ...]
-    """Kinds of feeds that the answer brings."""
-    rest: str = "rest"
-    """The key of the address in `Venue.rest_urls`."""
-    path: Callable[[Sequence[str]], str]
-    """Their symbols, at most `batch` → path and query. The answer may have others, too."""
-    parse: Callable[[bytes, Symbols, int], Sequence[Mark | Funding | OpenInterest | Odd]]
-    """(body, those asked for, received_ts) → their figures, and the rows that are odd. Raises `FrameError` or `msgspec.MsgspecError`."""
-    batch: int = 1
-    """Symbols in one request at most."""
-    interval_s: float
-    """How often each symbol is asked for, where the rate limit allows it."""
-    per_minute: int
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
 from crosstape_connector.feeds.trades.open_gaps import OpenGap, OpenGaps
+from crosstape_connector.feeds.trades.recent_ids import RecentIds
 from crosstape_connector.venues.messages import LastTrade, TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, GapCause, Instrument, Trade
 
@@ -43,7 +44,7 @@ class TradeSequence(FeedRecord):
         """`received_ts` of the newest trade that was on the tape when we began; 0 = none was."""
         self._unseen = -1
         """The `next_id` that was set because the venue named a newer trade than the stream brought; -1 = none."""
-        self._seen: dict[int, None] | None = None if ordered else {}
+        self._seen = None if ordered else RecentIds[int](SEEN)
         """The newest published ids, where trades come in another order than their ids; at most `SEEN`."""
         self._floor = -1
         """A trade with an id below this counts as published, though it is not among `_seen`."""
@@ -98,7 +99,8 @@ class TradeSequence(FeedRecord):
         elif numbered:
             if self._seen is not None:
                 self._floor = numbered[0][0]
-                self._seen.update(dict.fromkeys(number for number, _ in numbered))
+                for number, _ in numbered:
+                    self._remember(number)
             number, trade = numbered[-1]
             self.next_id = number + 1
             self.venue_ts = trade.venue_ts
@@ -246,13 +248,12 @@ class TradeSequence(FeedRecord):
         self.venue_ts = trade.venue_ts
         self.received_ts = trade.received_ts
         self.count += 1
-        if self._seen is not None:
-            self._seen[number] = None
-            if len(self._seen) > SEEN:
-                oldest = next(iter(self._seen))
-                del self._seen[oldest]
-                self._floor = max(self._floor, oldest + 1)
+        self._remember(number)
         return [trade]
+
+    def _remember(self, number: int) -> None:
+        if self._seen is not None and (oldest := self._seen.add(number)) is not None:
+            self._floor = max(self._floor, oldest + 1)
 
 
 def _numbered(trades: Iterable[Trade[AnyNumber]]) -> list[tuple[int, Trade[AnyNumber]]]:

@@ -12,11 +12,14 @@ from typing import Final
 import msgspec
 
 from crosstape_connector.feeds.feed_state import FeedRecord
+from crosstape_connector.feeds.trades.recent_ids import RecentIds
 from crosstape_connector.venues.messages import TradeSnapshot
 from crosstape_schemas import AnyNumber, Event, FeedState, Instrument, Trade
 
 SEEN: Final = 10_000
-"""Ids that are remembered of an instrument: about 1 MB. A trade that repeats later than that, by its venue's time, is left out by that."""
+"""Ids that are remembered of an instrument: about 1.5 MB. A replay of the past leaves out what is older than the newest trade by its time,
+too; on the stream, a trade that repeats after so many others is published twice.
+"""
 
 
 class UniqueTrades(FeedRecord):
@@ -28,7 +31,7 @@ class UniqueTrades(FeedRecord):
         super().__init__(instrument, "trade")
         self.duplicates = 0
         """Trades that were dropped because they were published before."""
-        self._seen: dict[str, None] = {}  # ids, oldest first; at most `SEEN`
+        self._seen = RecentIds[str](SEEN)
         self._made = 0  # the venue's time of the newest trade; 0 = none is known
 
     def seed(self, trade: Trade[AnyNumber]) -> None:
@@ -61,6 +64,4 @@ class UniqueTrades(FeedRecord):
     def _remember(self, trade: Trade[AnyNumber]) -> None:
         self._made = max(self._made, trade.venue_ts or 0)
         if trade.trade_id:
-            self._seen[trade.trade_id] = None
-            if len(self._seen) > SEEN:
-                del self._seen[next(iter(self._seen))]
+            self._seen.add(trade.trade_id)

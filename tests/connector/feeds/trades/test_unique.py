@@ -102,3 +102,12 @@ def test_the_memory_of_ids_is_bounded() -> None:
 
     assert ids(feed.accept(trade("1", 1))) == [("1", False)]
     assert feed.accept(trade("3", 3)) == []
+
+
+def test_a_trade_that_is_replayed_again_and_again_forgets_no_other() -> None:
+    """It is remembered once: all others of the memory still show their repetitions."""
+    feed = live(*(trade(str(number), number) for number in range(1, 4)))
+    for _ in range(unique.SEEN):
+        feed.apply_snapshot(replay(trade("3", 3), at=9_000))
+
+    assert feed.accept(trade("1", 1)) == []

@@ -20,7 +20,7 @@ from crosstape.runtime.telemetry import configure_logging
 from crosstape.settings import Settings
 from crosstape_cli.backfill_view import BackfillView
 from crosstape_cli.moments import From, To, iso, span
-from crosstape_cli.options import SettingsFile, chosen_timeframes, load, no_such_venue
+from crosstape_cli.options import SettingsFile, chosen_timeframes, find_venue, load
 from crosstape_cli.past_fetch import VenuePasts, venue_pasts
 from crosstape_connector.venues.registry import VENUES
 from crosstape_recorder.backfill.progress_file import ProgressFile
@@ -69,8 +69,7 @@ def backfill(
     How far back each venue goes is in the reference of venues.
     """
     loaded = load(settings)
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "VENUE")
+    find_venue(venue, "VENUE")
     if kind == "candle":
         chosen_timeframes(timeframe, "--timeframe")
     now_ts = time.time_ns()

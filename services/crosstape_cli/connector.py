@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from msgspec.structs import replace
 
 from crosstape.runtime.lifecycle import Exit, main
-from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, load, no_such_venue, not_in_settings
+from crosstape_cli.options import IMeanIt, SettingsFile, begin_logging, find_venue, load, not_in_settings
 from crosstape_cli.server import located
 from crosstape_connector.service import run
 from crosstape_connector.venues.registry import VENUES
@@ -25,8 +25,7 @@ def connector(*, venue: Venue, settings: SettingsFile = None, i_mean_it: IMeanIt
     running `crosstape up`.
     """
     loaded = load(settings)
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "--venue")
+    find_venue(venue, "--venue")
     if venue not in loaded.venues:
         raise not_in_settings(venue, loaded)
     loaded = located(loaded)

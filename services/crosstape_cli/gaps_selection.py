@@ -10,9 +10,9 @@ from crosstape.errors import SettingsError
 from crosstape.settings import Settings
 from crosstape.settings.words import nearest
 from crosstape.tape.symbols import respelled
-from crosstape_cli.options import no_such_venue
+from crosstape_cli.options import find_venue
 from crosstape_connector.rest.past.reach import refusal
-from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.registry import get
 from crosstape_recorder.fetching import Wanted
 from crosstape_recorder.gaps.finding import VenueFacts
 from crosstape_recorder.selection import Selection
@@ -34,8 +34,8 @@ def selection(
     settings: Settings, instrument: str | None, venue: str | None, kind: str | None, *, times: tuple[int | None, int], now_ts: int
 ) -> Selection:
     """Return what is meant. What may not be in the store yet is left out of the time. Raises `SettingsError`."""
-    if venue is not None and venue not in VENUES and venue != CONSOLIDATED:
-        raise no_such_venue(venue, VENUES, "--venue")
+    if venue not in (None, CONSOLIDATED):
+        find_venue(venue, "--venue")
     kinds: tuple[str, ...] = tuple(one for one in KINDS if one in {*settings.recorder.kinds, "gap"})
     timeframe = ""
     if kind is not None:
@@ -56,7 +56,7 @@ def selection(
 
 def facts(venue: str) -> VenueFacts:
     """Return what the table of a venue says; nothing is known of one that has none."""
-    table = VENUES.get(venue)
+    table = get(venue)
     if table is None:
         return VenueFacts()
     return VenueFacts(
@@ -66,7 +66,7 @@ def facts(venue: str) -> VenueFacts:
 
 def reach(wanted: Wanted, now_ts: int) -> str:
     """Return why a venue cannot give what is wanted, as a sentence; empty: it can."""
-    table = VENUES.get(wanted.venue)
+    table = get(wanted.venue)
     return refusal(table, wanted.timeframe, wanted.from_ts, now_ts) if table is not None else f"there is no venue {wanted.venue}"
 
 

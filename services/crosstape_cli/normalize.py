@@ -16,12 +16,12 @@ from cyclopts import Parameter
 
 from crosstape.errors import CrosstapeError, SettingsError
 from crosstape.runtime.lifecycle import Exit
-from crosstape_cli.options import chosen_timeframes, no_such_venue
+from crosstape_cli.options import chosen_timeframes, find_venue
 from crosstape_connector.capture.reader import CaptureFile, opened
 from crosstape_connector.replay.normalize import normalize as events_of
 from crosstape_connector.replay.summary import Summary
 from crosstape_connector.venue_choice import check_candles
-from crosstape_connector.venues.registry import VENUES, find
+from crosstape_connector.venues.registry import VENUES
 from crosstape_schemas import encode
 
 STDIN: Final = Path("-")
@@ -46,16 +46,15 @@ def normalize(
     these may be anywhere; on standard input a snapshot must come before the frames that need it. The epoch of all events is 0, and seq
     counts 1, 2, 3 … per stream, so the same capture always gives the same bytes.
     """
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "venue")
+    table = find_venue(venue, "venue")
     if book_depth < 1 or not 0 <= book_interval_s < math.inf:
         raise SettingsError("--book-depth must be at least 1, --book-interval-s at least 0")
     timeframes = chosen_timeframes(candles, "--candles")
-    check_candles(VENUES[venue], timeframes, "--candles")
+    check_candles(table, timeframes, "--candles")
     out = sys.stdout.buffer
     with _lines(file) as lines:
         interval_ns = round(book_interval_s * 1e9)
-        made = events_of(find(venue), lines, delta=delta, candles=timeframes, book_depth=book_depth, book_interval_ns=interval_ns)
+        made = events_of(table, lines, delta=delta, candles=timeframes, book_depth=book_depth, book_interval_ns=interval_ns)
         for event in made:
             out.write(encode(event))
             out.write(b"\n")

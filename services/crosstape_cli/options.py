@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,6 +15,9 @@ from crosstape.settings.environment import ignored_variables
 from crosstape.settings.mistakes import Mistake
 from crosstape.settings.words import dotted, nearest
 from crosstape_schemas import TIMEFRAMES
+
+if TYPE_CHECKING:
+    from crosstape_connector.venues.spec import Venue
 
 SettingsFile = Annotated[
     Path | None,
@@ -46,7 +49,7 @@ def load(path: Path | None) -> Settings:
 
 def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
     from crosstape_connector.venue_choice import chosen  # noqa: PLC0415  # `health` needs no venue
-    from crosstape_connector.venues.registry import VENUES, like  # noqa: PLC0415
+    from crosstape_connector.venues.registry import VENUES, get, like  # noqa: PLC0415
 
     tables: dict[tuple[str, ...], Iterable[str]] = {
         ("venues",): settings.venues,
@@ -54,21 +57,31 @@ def _venue_mistakes(settings: Settings) -> Iterator[Mistake]:
     }
     for place, names in tables.items():
         for name in names:
-            if name not in VENUES:
+            if get(name) is None:
                 guess = nearest(name, like(name))
                 text = f"did you mean {dotted((*place, guess))}?" if guess else f"there are {', '.join(VENUES)}"
                 if name == "ccxt":
                     text = f"a venue by ccxt is one key in quotes: {dotted((*place, 'ccxt.kraken'))}"
                 yield Mistake((*place, name), f"no such venue; {text}")
     for name, own in settings.venues.items():
-        try:
-            chosen(VENUES[name], own.environment, own.candles)
-        except KeyError:
+        if (venue := get(name)) is None:
             continue  # reported above
+        try:
+            chosen(venue, own.environment, own.candles)
         except SettingsError as exc:
             for line in str(exc).splitlines():
                 path, _, text = line.partition(": ")
                 yield Mistake(tuple(path.split(".")), text)
+
+
+def find_venue(name: str, where: str) -> Venue:
+    """Return the venue of this name. Raises `SettingsError`, which names the option `where` and the nearest venue, else all of ours."""
+    from crosstape_connector.venues.registry import VENUES, get  # noqa: PLC0415
+
+    venue = get(name)
+    if venue is None:
+        raise no_such_venue(name, VENUES, where)
+    return venue
 
 
 def no_such_venue(name: str, venues: Iterable[str], where: str) -> SettingsError:

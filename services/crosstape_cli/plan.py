@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from crosstape.runtime.exit_codes import Exit
 from crosstape.settings import GatewaySettings, VenueSettings, shown
 from crosstape_cli.address import http_url
-from crosstape_cli.options import SettingsFile, load, no_such_venue, not_in_settings
+from crosstape_cli.options import SettingsFile, find_venue, load, not_in_settings
 from crosstape_connector.connection import plan as planned
 from crosstape_connector.venue_choice import addresses, in_environment
-from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.registry import find
 from crosstape_schemas import Instrument
 
 Only = Annotated[str, Parameter(help="Show this venue only.")]
@@ -29,8 +29,8 @@ def plan(*, venue: Only = "", settings: SettingsFile = None) -> Exit:
     its table says makes it more connections.
     """
     loaded = load(settings)
-    if venue and venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "--venue")
+    if venue:
+        find_venue(venue, "--venue")
     if venue and venue not in loaded.venues:
         raise not_in_settings(venue, loaded)
     for name, own in loaded.venues.items():
@@ -50,7 +50,7 @@ def _gateway(own: GatewaySettings) -> str:
 
 
 def _lines(name: str, own: VenueSettings) -> Iterator[str]:
-    table = in_environment(VENUES[name], own.environment)
+    table = in_environment(find(name), own.environment)
     urls = addresses(f"venues.{name}.ws_url", {endpoint.name: endpoint.url for endpoint in table.endpoints}, own.ws_url)
     yield f"{name}{f' ({own.environment})' if own.environment else ''}{'' if own.enabled else ' (not enabled)'}"
     connections = planned.connections(table, {named: _instrument(named, name) for named in own.instruments}, own.feed_kinds)

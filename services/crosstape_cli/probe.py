@@ -21,11 +21,12 @@ from crosstape.runtime.embedded_server import EmbeddedServer
 from crosstape.runtime.lifecycle import Exit, main
 from crosstape.settings import Settings, VenueSettings
 from crosstape.version import __version__
-from crosstape_cli.options import SettingsFile, begin_logging, chosen_timeframes, load, no_such_venue
+from crosstape_cli.options import SettingsFile, begin_logging, chosen_timeframes, find_venue, load
 from crosstape_connector.capture.reader import CaptureFile, read
 from crosstape_connector.evidence.examination import Examination, examine
 from crosstape_connector.evidence.finding import Verdict
 from crosstape_connector.evidence.report import Subject, written
+from crosstape_connector.replay.normalize import check_header
 from crosstape_connector.rest.instruments import InstrumentCache, load_cached, select
 from crosstape_connector.service import run
 from crosstape_connector.venue_choice import chosen
@@ -64,23 +65,28 @@ def probe(
 
     An instrument that the venue does not list ends it at once, with the names that are near.
 
-    Exit codes: 0 nothing contradicts the table, 1 something does, 2 the instrument is not listed, 5 nothing was received.
+    Exit codes: 0 nothing contradicts the table, 1 something does, 2 the instrument is not listed, 5 nothing of the instrument was
+    received.
     """
-    if venue not in VENUES:
-        raise no_such_venue(venue, VENUES, "venue")
+    table = find_venue(venue, "venue")
     if not 0 < minutes <= LONGEST:
         raise SettingsError(f"--minutes {minutes:g}: must be above 0 and at most {LONGEST:g}")
     loaded = load(settings)
     own = loaded.venues.get(venue)
     environment = environment or (own.environment if own is not None else "")
-    timeframes = chosen_timeframes(candles, "--candles") or _shortest(VENUES[venue])
-    table = chosen(VENUES[venue], environment, timeframes)
+    timeframes = chosen_timeframes(candles, "--candles") or _shortest(table)
+    table = chosen(table, environment, timeframes)
     directory = Path(f"probe-{venue}-{instrument}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}") if out is None else out
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise StorageError(f"--out {directory}: cannot be made: {exc.strerror}") from exc
-    if not capture:
+    elsewhere = own is not None and bool(own.ws_url or own.rest_url)
+    market = "addresses from the settings" if elsewhere else environment or "the live market"
+    subject = Subject(venue, market, instrument, __version__, platform.python_version(), minutes)
+    if capture:
+        subject = replace(subject, market="captures that were there", minutes=None)
+    else:
         if any(directory.glob(CAPTURES)):
             raise SettingsError(f"--out {directory}: there is a capture already")
         asked = replace(
@@ -105,9 +111,6 @@ def probe(
             sys.stderr.write(f"crosstape: nothing was received from {venue}\n")
             return Exit.UNPROVEN
     found = _examined(table, instrument, capture, timeframes)
-    elsewhere = own is not None and bool(own.ws_url or own.rest_url)
-    market = "addresses from the settings" if elsewhere else environment or "the live market"
-    subject = Subject(venue, market, instrument, __version__, platform.python_version(), minutes)
     report = directory / "report.md"
     try:
         report.write_text(written(subject, found), encoding="utf-8")
@@ -115,9 +118,9 @@ def probe(
         raise StorageError(f"{report}: cannot be written: {exc.strerror}") from exc
     sys.stdout.write(written(subject, found))
     sys.stderr.write(f"crosstape: the report is {report}\n")
-    if not found.summary.frames:
-        return Exit.UNPROVEN
-    return Exit.FAILED if found.count(Verdict.BROKEN) else Exit.OK
+    if found.count(Verdict.BROKEN):
+        return Exit.FAILED
+    return Exit.OK if found.events else Exit.UNPROVEN
 
 
 async def _record(settings: Settings, venue: str, minutes: float) -> Exit:
@@ -179,7 +182,7 @@ def _examined(table: Venue, instrument: str, files: Sequence[Path], timeframes: 
     """Examine the files as one capture. Raises `SettingsError` or `CrosstapeError`, naming the file."""
     for path in files:
         try:
-            read(iter(CaptureFile(path)))
+            check_header(read(iter(CaptureFile(path)))[0], table)
         except OSError as exc:
             raise SettingsError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
         except CrosstapeError as exc:

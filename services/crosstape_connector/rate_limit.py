@@ -53,30 +53,9 @@ class RateLimit:
         slots.extend((slot,) * weight)
         return slot - now
 
-    def and_hourly(self, count: int) -> RateLimit:
-        """Return a limit that also allows at most `count` messages in any hour; those that cannot wait are not among them."""
-        return _WithHourly(self, count)
-
     def spend(self, now: float) -> None:
         """Count a message that could not wait, as the answer to a ping; later messages wait longer."""
         self._slots.append(max(now, self._slots[-1]) if self._slots else now)
-
-
-class _WithHourly(RateLimit):
-    """See `RateLimit.and_hourly`."""
-
-    def __init__(self, limit: RateLimit, count: int) -> None:
-        super().__init__(count, 3_600.0)
-        self._limit = limit
-
-    def reserve(self, now: float, weight: int = 1) -> float:
-        """Reserve the later of both moments."""
-        pause = self._limit.reserve(now, weight)
-        return pause + super().reserve(now + pause, weight)
-
-    def spend(self, now: float) -> None:
-        """Count the message by the shorter limit alone."""
-        self._limit.spend(now)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

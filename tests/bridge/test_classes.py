@@ -14,7 +14,7 @@ from crosstape_connector.bridge.failures import _BY_NAME, Meaning, meaning
 from crosstape_connector.bridge.pump import unwatching, watching
 from crosstape_connector.venues.ccxt import facts, names, venue
 from crosstape_connector.venues.ccxt.exchanges import known
-from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.registry import VENUES, find, get
 
 NAMES = tuple(known().exchanges)
 LOCAL = "127.0.0.1:9"
@@ -89,9 +89,9 @@ def test_a_class_with_a_test_environment_can_be_set_to_it(name: str) -> None:
 
 def test_every_venue_of_the_library_can_be_named() -> None:
     """A wrong one cannot, and the native ones are not among them."""
-    assert all(name in VENUES for name in names())
-    assert "ccxt.nobody" not in VENUES
-    assert "ccxt.kraken" not in list(VENUES)
+    assert [find(name).id for name in names()] == names()
+    assert get("ccxt.nobody") is None
+    assert "ccxt.kraken" not in VENUES
 
 
 def test_what_is_said_of_classes_is_said_of_some_that_exist() -> None:

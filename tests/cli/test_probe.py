@@ -85,6 +85,28 @@ async def test_a_venue_that_cannot_be_reached_leaves_nothing_to_report(tmp_path:
     assert "nothing was received from kraken" in done.err
 
 
+async def test_a_capture_without_the_instrument_proves_nothing(tmp_path: Path) -> None:
+    """Nothing contradicts the table, but nothing was received either. The report says that it was not recorded by this probe."""
+    file = tmp_path / "kraken.jsonl"
+    file.write_bytes(capture(trade(1)))
+    done = await crosstape("probe", "kraken", "ETH-USD", "--capture", str(file), "--out", str(tmp_path))
+    assert done.code == Exit.UNPROVEN, done.err
+    report = done.out.decode()
+    assert "- venue: `kraken`, captures that were there" in report
+    assert "which the venue does not list" in report
+    assert "asked for" not in report
+
+
+async def test_each_capture_must_be_of_the_venue(tmp_path: Path) -> None:
+    """Else its frames would be read by the rules of another. Order and count of the files do not matter."""
+    good, wrong = tmp_path / "good.jsonl", tmp_path / "wrong.jsonl"
+    good.write_bytes(capture(trade(1)))
+    wrong.write_bytes(capture(trade(2), venue="binance"))
+    done = await crosstape("probe", "kraken", "BTC-USD", "--capture", str(good), "--capture", str(wrong), "--out", str(tmp_path))
+    assert done.code == Exit.FAILED
+    assert done.err == f"crosstape: {wrong}: a capture of 'binance', not of 'kraken'\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -51,13 +51,3 @@ def test_no_window_holds_more_than_its_count(count: int, window_s: float, steps:
         slots.append(now + rate_limit.reserve(now))
     assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(slots))
     assert all(later - earlier >= window_s - 1e-6 for earlier, later in zip(slots, slots[count:], strict=False))
-
-
-def test_a_limit_of_an_hour_is_kept_beside_that_of_a_second() -> None:
-    """Three at the pace of the second, the fourth an hour after the first; a ping counts by the second only."""
-    rate_limit = RateLimit.per_second(1.0).and_hourly(3)
-    assert [rate_limit.reserve(0.0) for _ in range(5)] == [0.0, 1.0, 2.0, 3600.0, 3601.0]
-
-    rate_limit = RateLimit.per_second(1.0).and_hourly(3)
-    rate_limit.spend(0.0)
-    assert [rate_limit.reserve(0.0) for _ in range(4)] == [1.0, 2.0, 3.0, 3601.0]

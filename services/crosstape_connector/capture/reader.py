@@ -11,7 +11,8 @@ import binascii
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import zstandard
@@ -38,7 +39,7 @@ class CaptureHeader(msgspec.Struct, frozen=True):
 class CaptureLine(msgspec.Struct, frozen=True):
     """One frame, REST answer or event of a connection."""
 
-    t: int | None = None
+    t: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     """Receive time, ns since the epoch; null where the recorder did not note it."""
     c: int = 0
     d: str = ""
@@ -84,9 +85,11 @@ def _lines(rest: Iterator[bytes]) -> Iterator[CaptureLine]:
         if not text.strip():
             continue
         try:
-            yield _line(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            line = _line(text)
+            urlsplit(line.u)  # whoever reads the line takes it apart
+        except ValueError as exc:  # msgspec's errors are, too
             raise FrameError(f"line {number} of the capture: {exc}") from exc
+        yield line
 
 
 class CaptureFile:

@@ -27,7 +27,6 @@ from crosstape_connector.feeds.handover import Handover
 from crosstape_connector.feeds.keys import Topic
 from crosstape_connector.rate_limit import RateLimit
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Reply, Rotate, Welcome
-from crosstape_connector.venues.spec import Endpoint
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +54,7 @@ class Session:
         self._endpoint = connection.endpoint
         self._log = log.bind(venue=context.venue.id, endpoint=self._endpoint.name, connection=number)
         self._counters = context.counters.endpoints[self._endpoint.name]
-        self._rate_limit = context.rate_limits.get(self._endpoint.name) or _rate_limit(self._endpoint)
+        self._rate_limit = context.rate_limits.get(self._endpoint.name) or RateLimit.per_second(self._endpoint.requests_per_s)
         self._opened_ts = 0
         self._ping_s: float | None = None  # how often the venue wants a ping; None: as its table says
         self._feeds = SubscribedFeeds(context.feeds, connection.topics)
@@ -191,7 +190,7 @@ class Session:
                 if not self.rotate.done() and upkeep.wants_replacement():
                     self.rotate.set_result(None)
             if self._subscriber.is_spent and not self.rotate.done():
-                self._log.info("session.rotating", reason="it has used most of its subscriptions of this hour")
+                self._log.info("session.rotating", reason="it has used most of its requests of this hour")
                 self.rotate.set_result(None)
             if self._subscriber.welcomed and (ping := upkeep.due_ping(now, self._ping_s)) is not None:
                 await sender.send_now(ping)
@@ -201,9 +200,3 @@ class Session:
     def _has_received(self, topic: Topic, since_ts: int) -> bool:
         """Whether this connection brought data of the topic since then. False on standby: data may be of the connection to be replaced."""
         return self._reader.handover is None and self._feeds.has_received(topic, since_ts)
-
-
-def _rate_limit(endpoint: Endpoint) -> RateLimit:
-    """The limit of messages of one connection."""
-    limit = RateLimit.per_second(endpoint.requests_per_s)
-    return limit.and_hourly(endpoint.requests_per_hour) if endpoint.requests_per_hour else limit

@@ -10,9 +10,9 @@ from structlog.typing import FilteringBoundLogger
 
 from crosstape_connector.connection.bad_frames import BadFrames
 from crosstape_connector.connection.context import ConnectionContext
+from crosstape_connector.connection.hourly_budget import HourlyBudget
 from crosstape_connector.connection.plan import ConnectionPlan
 from crosstape_connector.connection.quarantine import Quarantine
-from crosstape_connector.connection.subscribe_budget import SubscribeBudget
 from crosstape_connector.connection.subscribed_feeds import SubscribedFeeds
 from crosstape_connector.connection.subscriptions import Subscriptions, TopicState
 from crosstape_connector.connection.websocket import Sender
@@ -54,7 +54,7 @@ class Subscriber:
         self._feeds = feeds
         self._bad = bad
         self._log = log
-        self._budget = SubscribeBudget(connection.endpoint.subscribes_per_hour)
+        self._budget = HourlyBudget(connection.endpoint.requests_per_hour)
         self._wake = asyncio.Event()
         self._welcomed = asyncio.Event()
         self._welcome_s = context.settings.connect_timeout_s
@@ -68,7 +68,7 @@ class Subscriber:
 
     @property
     def is_spent(self) -> bool:
-        """Whether it has used most of the subscriptions that the venue allows in an hour: another connection has its own."""
+        """Whether it has used most of the requests that the venue allows in an hour: another connection has its own."""
         return self._budget.is_low
 
     def welcome(self) -> None:
@@ -95,8 +95,9 @@ class Subscriber:
                 await self._wake.wait()  # until something is to be sent; the connection's end cancels this
                 continue
             await sender.wait_turn()
-            if not pending.unsubscribe and not self._budget.spend(len(pending.request.symbols), time.monotonic()):
-                raise ConnectionLost("it has subscribed as often as the venue allows in an hour")
+            count = len(pending.request.symbols) if self._endpoint.counts_symbols else 1
+            if not self._budget.spend(count, time.monotonic()):
+                raise ConnectionLost("it has sent as many requests as the venue allows in an hour")
             self.subscriptions.mark_sent(pending, time.monotonic(), time.time_ns())  # first, because the answer may come during `send`
             form = self._endpoint.unsubscribe if pending.unsubscribe else self._endpoint.subscribe
             await sender.send(form(pending.request))

@@ -50,6 +50,8 @@ class Examination(msgspec.Struct, frozen=True):
     first_ts: int | None
     """Of the first and of the last line, ns since the epoch."""
     last_ts: int | None
+    events: int
+    """How many events show data of the instrument: neither gaps nor states."""
 
     def count(self, verdict: Verdict) -> int:
         """Return how many rows have this verdict."""
@@ -76,7 +78,7 @@ def examine(venue: Venue, lines: Iterable[bytes], instrument: str, *, kinds: Seq
             subjects.add(decode(encode(event)))  # as a reader of the tape gets it: all numbers are decimals
     found = (*connections.findings(), *_of_frames(made.summary), *subjects.findings(), *_of_books(venue, made.summary))
     symbol = "" if listed is None else listed.symbol
-    return Examination(symbol, found, made.summary, connections.first_ts, connections.last_ts)
+    return Examination(symbol, found, made.summary, connections.first_ts, connections.last_ts, subjects.count)
 
 
 def _listed(venue: Venue, line: CaptureLine, name: str) -> Instrument | None:
@@ -98,6 +100,7 @@ class _Subjects:
         self._values = ValueEvidence()
         self._candles = {timeframe: CandleEvidence(venue, timeframe) for timeframe in timeframes}
         self._gaps: list[Gap] = []
+        self.count = 0
 
     def add(self, event: Event) -> None:
         """Count one event."""
@@ -119,6 +122,7 @@ class _Subjects:
                 pass
         is_measured = not isinstance(event, Gap | Status) and not (isinstance(event, Trade) and event.backfilled)
         if is_measured:
+            self.count += 1
             self._pace.add(feed_kind(event), event.venue_ts, event.received_ts)
 
     def _gap(self, gap: Gap) -> None:
@@ -158,8 +162,8 @@ def _of_books(venue: Venue, summary: Summary) -> Iterator[Finding]:
     if rule.follows is not None:
         links, holes = proofs["links"], proofs["holes"]
         yield Finding(BOOKS, "updates that follow the one before", share(links, links + holes), rule.proof, judge(links, links + holes))
-    if rule.checksum is not None:
-        good, bad = proofs["checksums_ok"], proofs["checksums_bad"]
+    good, bad = proofs["checksums_ok"], proofs["checksums_bad"]
+    if rule.checksum is not None or good or bad:  # some venues had checksums once
         yield Finding(BOOKS, "checksums", f"{share(good, good + bad)} agree", "all", judge(good, good + bad))
     if rule.ordered:
         late = proofs["overtaken"]

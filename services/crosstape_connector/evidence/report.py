@@ -22,7 +22,8 @@ class Subject(msgspec.Struct, frozen=True):
     version: str
     """Of crosstape."""
     python: str
-    minutes: float
+    minutes: float | None
+    """For how long it was to be recorded; None: the captures were there."""
 
 
 def written(subject: Subject, found: Examination) -> str:
@@ -35,8 +36,9 @@ def _lines(subject: Subject, found: Examination) -> Iterator[str]:
     yield ""
     yield f"- venue: `{subject.venue}`, {subject.market}"
     named = f"the venue calls it `{found.symbol}`" if found.symbol else "which the venue does not list"
+    asked = "" if subject.minutes is None else f" (asked for {subject.minutes:g} minutes)"
     yield f"- instrument: `{subject.instrument}`, {named}"
-    yield f"- recorded: {_utc(found.first_ts)} to {_utc(found.last_ts)} (asked for {subject.minutes:g} minutes)"
+    yield f"- recorded: {_utc(found.first_ts)} to {_utc(found.last_ts)}{asked}"
     yield f"- crosstape {subject.version}, Python {subject.python}"
     counts = ", ".join(f"{found.count(one)} {one.value}" for one in (Verdict.HOLDS, Verdict.BROKEN, Verdict.NOT_SEEN))
     yield f"- claims: {counts}"

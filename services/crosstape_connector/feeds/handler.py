@@ -266,13 +266,18 @@ class FeedHandler:
         self._stops.clock_set(step)
 
     def mark_stale(self, feed: FeedKey, now: int, reason: str) -> Sequence[Event]:
-        """Set a feed to `stale`, as its watchdog decided; the next data of its stream make it live again."""
+        """Set a feed to `stale`, as its watchdog decided; the next data of its stream make it live again.
+
+        Where ids do not show which trades are missing, those since its newest may be: its subscription is renewed.
+        """
         record = self.records.get(feed)
         if record is None:
             return _NOTHING
         record.stalled_ts = now
         if isinstance(record, CandleSequence):
             record.doubt(now)
+        elif feed.kind == "trade" and self.venue.trade_ids != "contiguous":
+            record.gap_from = record.gap_from or record.received_ts
         return record.set_state(FeedState.STALE, reason, now)
 
     def check_streams(self, instruments: Iterable[str], now: int) -> Sequence[Effect]:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.capture.reader import CaptureLine, NotACaptureError, read
+from crosstape_connector.capture.reader import CaptureHeader, CaptureLine, NotACaptureError, read
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, frame_error_kind
 from crosstape_connector.feeds.effects import Effect, SnapshotRequest
 from crosstape_connector.feeds.handler import FeedHandler
@@ -66,14 +66,19 @@ def normalize(
     Raises `NotACaptureError` at once, also for another venue's capture; `FrameError` at a line that is not one of a capture.
     """
     header, rest = read(lines)
-    if header.venue not in (venue.id, *venue.aliases):
-        raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
+    check_header(header, venue)
     first = list(islice(rest, FIRST)) if venue.recorded_channels else []
     venue = _table(venue, header.url, first)
     venue = msgspec.structs.replace(venue, candle_source=None)  # no candle waits for past ones: their answers are not used
     kinds = (*KINDS, *(("delta",) if delta else ()), *(f"{CANDLE}{timeframe}" for timeframe in candles))
     replay = _Replay(venue, header.url, kinds, book_depth=book_depth, book_interval_ns=book_interval_ns)
     return Normalized(replay.events(_ordered(venue, lines, chain(first, rest))), replay.summary)
+
+
+def check_header(header: CaptureHeader, venue: Venue) -> None:
+    """Raise `NotACaptureError` for another venue's capture."""
+    if header.venue not in (venue.id, *venue.aliases):
+        raise NotACaptureError(f"a capture of {header.venue!r}, not of {venue.id!r}")
 
 
 def _table(venue: Venue, url: str, first: Sequence[CaptureLine]) -> Venue:

@@ -185,6 +185,11 @@ def unread(instrument: str, received_ts: int) -> ConnectionBreak:
     return ConnectionBreak(received_ts, None, GapCause.UNKNOWN, (instrument,), "a change of the book cannot be read")
 
 
+def unread_book(instrument: str, received_ts: int, reason: object) -> tuple[Odd, ConnectionBreak]:
+    """Return the outputs for a frame of a book that cannot be read; `reason` is the error."""
+    return Odd("book", f"{instrument}: {reason}"), unread(instrument, received_ts)
+
+
 class Unreadable(msgspec.Struct, frozen=True):
     """The newest data of a feed cannot be read, so that those on the tape are out of date."""
 

@@ -1,8 +1,8 @@
-"""The registry of venues: one line each. Those of the library ccxt are made when they are asked for."""
+"""The registry of venues: one line each. Those of the library ccxt are made when they are looked up by name."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from crosstape_connector.errors import UnknownVenue
 from crosstape_connector.venues import (
@@ -29,29 +29,8 @@ from crosstape_connector.venues import (
 )
 from crosstape_connector.venues.spec import Venue
 
-
-class Venues(dict[str, Venue]):
-    """All venues by name. To go through them gives those that we speak to ourselves; those of the library are there for who names them."""
-
-    def __missing__(self, name: str) -> Venue:
-        try:
-            return ccxt.venue(name)
-        except UnknownVenue:
-            raise KeyError(name) from None
-
-    def __contains__(self, name: object) -> bool:
-        return dict.__contains__(self, name) or name in ccxt.names()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the venue of this name, or the default."""
-        try:
-            return self[name]
-        except KeyError:
-            return default
-
-
-VENUES: Final = Venues(
-    (venue.id, venue)
+VENUES: Final[dict[str, Venue]] = {
+    venue.id: venue
     for venue in (
         binance.VENUE,
         binance_coinm.VENUE,
@@ -82,7 +61,8 @@ VENUES: Final = Venues(
         okx.SPOT,
         okx.SWAP,
     )
-)
+}
+"""The venues that we speak to ourselves."""
 
 
 def like(name: str) -> list[str]:
@@ -95,9 +75,18 @@ def recorded(name: str) -> Venue:
     return next((venue for venue in VENUES.values() if name in venue.aliases), None) or find(name)
 
 
-def find(venue_id: str) -> Venue:
-    """Return the venue with this id. Raises `UnknownVenue`."""
+def find(name: str) -> Venue:
+    """Return the venue of this name, one of ours or of the library. Raises `UnknownVenue`."""
+    if name.startswith(ccxt.PREFIX):
+        return ccxt.venue(name)
+    if name not in VENUES:
+        raise UnknownVenue(f"no venue {name!r}; there are {', '.join(VENUES)}")
+    return VENUES[name]
+
+
+def get(name: str) -> Venue | None:
+    """Return the venue of this name; None: there is none."""
     try:
-        return VENUES[venue_id]
-    except KeyError:
-        raise UnknownVenue(f"no venue {venue_id!r}; there are {', '.join(VENUES)}") from None
+        return find(name)
+    except UnknownVenue:
+        return None

@@ -135,10 +135,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     there. Empty: there is no such field."""
     requests_per_s: float = 4.0
     requests_per_hour: int = 0
-    """Most requests in an hour on one connection, pings not among them; 0: as `requests_per_s` allows."""
-    subscribes_per_hour: int = 0
-    """Subscriptions that the venue takes on one connection in an hour, each symbol of a request counted: a connection that has used most of
-    them is replaced. 0: no such limit is known."""
+    """Subscribes and unsubscribes that the venue takes on one connection in an hour: one that has used most of them is replaced. 0: no such
+    limit is known."""
+    counts_symbols: bool = False
+    """Each symbol of a request counts in `requests_per_hour`."""
     requests_shared: bool = False
     """The venue counts the requests of an address over all its connections."""
     connects_per_s: float = 0.5
@@ -201,7 +201,8 @@ class BookRule(msgspec.Struct, frozen=True, kw_only=True):
     """Computes the checksum of the book's best levels: bids and asks, best first, `checksum_levels` of each if there are as many."""
     checksum_levels: int = 10
     checksum_of: Callable[[Instrument], Callable[[Sequence[Level], Sequence[Level]], int]] | None = None
-    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units."""
+    """Makes `checksum` for an instrument, where it is of the venue's own sizes, and levels have base units. For recordings alone: that the
+    venue sends checksums today is said by `checksum`."""
     ordered: bool = False
     """The times of a book's frames never go back: a frame whose time does was overtaken. For a venue without numbers."""
     truncates: bool = False

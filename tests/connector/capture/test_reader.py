@@ -90,3 +90,12 @@ def test_a_line_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     with opened(path) as lines, pytest.raises(FrameError):
         list(lines)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"t":-1,"d":"in","f":"{}"}', b'{"t":10000000000000000000,"d":"in","f":"{}"}', b'{"d":"rest","u":"http://[bad","f":"{}"}']
+)
+def test_an_impossible_time_or_address_is_an_error_of_its_line(line: bytes) -> None:
+    """It names the line, before whoever reads it can stumble."""
+    with pytest.raises(FrameError, match="line 3 of the capture"):
+        list(read([b'{"capture":1,"venue":"kraken"}', b'{"t":null,"d":"in","f":"{}"}', line])[1])

@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosstape_connector.connection.subscribe_budget import SubscribeBudget
+from crosstape_connector.connection.hourly_budget import HourlyBudget
 from crosstape_connector.connection.supervisor import rotation_due_s
 from crosstape_connector.feeds.keys import Topic
 from crosstape_schemas import Book, FeedState, Gap, Trade
@@ -144,9 +144,9 @@ async def test_an_old_connection_that_breaks_meanwhile_is_replaced_at_once() -> 
         assert rig.state("AAA-USD", "trade") is FeedState.LIVE
 
 
-async def test_a_connection_that_has_subscribed_often_is_replaced() -> None:
-    """Where a venue takes only so many subscriptions in an hour: the next connection has its own, and nothing is lost between them."""
-    limited = endpoint(subscribes_per_hour=20)
+async def test_a_connection_that_has_sent_many_requests_is_replaced() -> None:
+    """Where a venue takes only so many requests in an hour: the next connection has its own, and nothing is lost between them."""
+    limited = endpoint(requests_per_hour=40)
     topic = Topic("main", "trades", "AAAUSD")
     async with serving() as server, rigged(server, fake(limited), symbols=["AAAUSD"]) as rig, rig.supervised():
         await wait_until(lambda: rig.supervisor.answered("main"), what="subscribed")
@@ -159,9 +159,17 @@ async def test_a_connection_that_has_subscribed_often_is_replaced() -> None:
         assert len(server.peers[0].asked("subscribe")) == 16
 
 
-def test_the_subscriptions_of_an_hour_are_counted() -> None:
+async def test_symbols_count_where_the_venue_counts_them() -> None:
+    """Four symbols in one request are most of five."""
+    limited = endpoint(requests_per_hour=5, counts_symbols=True)
+    symbols = ["AAAUSD", "BBBUSD", "CCCUSD", "DDDUSD"]
+    async with serving() as server, rigged(server, fake(limited), symbols=symbols) as rig, rig.supervised():
+        await wait_until(lambda: rotations(rig), what="replaced")
+
+
+def test_the_requests_of_an_hour_are_counted() -> None:
     """Those that do not fit are not sent; after an hour there is room again."""
-    budget, free = SubscribeBudget(8), SubscribeBudget(0)
+    budget, free = HourlyBudget(8), HourlyBudget(0)
     assert budget.spend(6, 0.0)
     assert not budget.is_low
     assert budget.spend(1, 60.0)

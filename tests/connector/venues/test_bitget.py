@@ -13,7 +13,7 @@ import pytest
 
 from crosstape_connector.errors import UnknownFrame, UnknownSymbol
 from crosstape_connector.feeds.handler import FeedHandler
-from crosstape_connector.venues.bitget import FUTURES, SPOT
+from crosstape_connector.venues.bitget import FUTURES, SPOT, frames
 from crosstape_connector.venues.bitget.figures import size_of
 from crosstape_connector.venues.bitget.stream import follows
 from crosstape_connector.venues.bitget.values import made_ms, product_of
@@ -90,6 +90,34 @@ def only(outputs: Sequence[Output]) -> Output:
     """The one output."""
     (output,) = outputs
     return output
+
+
+def test_the_reason_names_what_cannot_be_read_once() -> None:
+    """The instrument, the trade or the field, and what is wrong with it."""
+    parser = parser_of(SPOT)
+    trade = {"ts": str(T), "price": "x", "size": "1", "side": "buy", "tradeId": "12"}
+    frames_ = (
+        v2("SPOT", "trade", "update", [trade]),
+        book("snapshot", 5, 0, [["x", "1"]]),
+        v2("SPOT", "candle1m", "update", [[str(T), "1", "2"]]),
+    )
+
+    assert [one.reason for frame in frames_ for one in parser(frame, 7) if isinstance(one, Odd)] == [
+        "trade of BTC-USDT: 12: 1 at x",
+        "book of BTC-USDT: no number in a level",
+        "candle:1m of BTC-USDT: Expected `array` of at least length 7, got 3",
+    ]
+
+
+def test_frames_of_another_layout_are_read_and_not_remembered() -> None:
+    """What is remembered of a topic is how its frames begin; of frames with spaces, or with their data first, that would be all of each."""
+    parser = parser_of(SPOT)
+    frame = json.loads(v2("SPOT", "books1", "snapshot", [{"asks": [["2", "1"]], "bids": [["1", "3"]], "ts": str(T)}]))
+    spaced, data_first = json.dumps(frame).encode(), json.dumps({"data": frame["data"], **frame}, separators=(",", ":")).encode()
+
+    assert isinstance(parser, frames.Parser)
+    assert len({repr(parser(data, 7)) for data in (spaced, data_first, v2("SPOT", "books1", "snapshot", frame["data"]))}) == 1
+    assert len(parser._readers) == 1
 
 
 @BOTH

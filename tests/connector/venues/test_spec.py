@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
+from crosstape_connector.connection.hourly_budget import REPLACED
 from crosstape_connector.venues.messages import Unreadable
 from crosstape_connector.venues.parsing.unreadable import feeds_of
 from crosstape_connector.venues.registry import VENUES
 from tests.connector.venues.golden import symbols_of
+
+
+def test_a_new_connection_is_not_replaced_at_once() -> None:
+    """All that it subscribes at first leaves most of the requests of its hour."""
+    for venue in VENUES.values():
+        for one in venue.endpoints:
+            assert one.topics <= one.requests_per_hour * REPLACED or not one.requests_per_hour, (venue.id, one.name)
 
 
 def test_a_list_of_instruments_may_be_recorded_in_parts() -> None:

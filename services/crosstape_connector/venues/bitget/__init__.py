@@ -73,7 +73,8 @@ V2: Final = Endpoint(
     topics=50,  # as the venue recommends; of 1,000
     symbols_per_request=10,  # more than 25 parts ended a connection; 4,096 bytes at most
     requests_per_s=4.0,  # of 10
-    subscribes_per_hour=240,
+    requests_per_hour=240,  # that unsubscribes count is not said
+    counts_symbols=True,
     connects_per_s=0.5,
     hosts=("/v2/ws",),
     speaks=lambda data: b'"channel"' in data,
@@ -150,10 +151,7 @@ def _venue(
         environments=_demo(*(endpoint.name for endpoint in endpoints)),
         rest_error=rest.rest_error,
     )
-    old = tuple(
-        msgspec.structs.replace(endpoint, parser=partial(frames.Parser, venue=venue, numbered=False), name=endpoint.name)
-        for endpoint in endpoints
-    )
+    old = tuple(msgspec.structs.replace(endpoint, parser=partial(frames.Parser, venue=venue, numbered=False)) for endpoint in endpoints)
     return msgspec.structs.replace(made, recordings={RECORDED: msgspec.structs.replace(made, endpoints=old)})
 
 

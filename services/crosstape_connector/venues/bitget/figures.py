@@ -191,7 +191,7 @@ def candle_reader(instrument: Instrument, timeframe: str, *, is_first: bool, is_
         candles.sort(key=lambda one: one.open_ts)
         if is_first:
             return (CandleSnapshot(name, timeframe, received_ts, tuple(candles), tuple(odd)),)
-        return [*candles, *unreadable(kind, name, received_ts, odd[0].reason)] if odd else candles
+        return [*candles, *unreadable(kind, name, received_ts, odd[0].reason.partition(": ")[2])] if odd else candles
 
     return read
 

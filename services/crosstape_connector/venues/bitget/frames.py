@@ -94,7 +94,7 @@ class Parser:
         if frame.arg is None:
             raise FrameError("data without a topic") if frame.data else UnknownFrame("neither data nor a reply")
         reader = self._reader(frame.action, frame.arg)
-        if len(self._readers) < MOST and _begins(data[:at], frame):
+        if at > 0 and len(self._readers) < MOST and _begins(data[:at], frame):
             self._readers[data[:at]] = reader
         return reader(data, received_ts)
 

@@ -24,7 +24,7 @@ from crosstape_connector.venues.messages import (
     unread,
     unreadable,
 )
-from crosstape_connector.venues.parsing.numbers import is_plain, known_price, number
+from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, is_plain, known_price, number
 from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns, trade_amounts
@@ -58,16 +58,16 @@ class Data(msgspec.Struct, Generic[R], frozen=True, gc=False):
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
     id: Serial = msgspec.field(name="tradeId")
-    price: str
-    size: str
+    price: Unchecked
+    size: Unchecked
     side: Literal["buy", "sell"]
     ts: Stamp
 
 
 class NewTrade(RawTrade, frozen=True, gc=False):
     id: Serial = msgspec.field(name="i")
-    price: str = msgspec.field(name="p")
-    size: str = msgspec.field(name="v")
+    price: Unchecked = msgspec.field(name="p")
+    size: Unchecked = msgspec.field(name="v")
     side: Literal["buy", "sell"] = msgspec.field(name="S")
     ts: Stamp = msgspec.field(name="T")
 
@@ -114,7 +114,9 @@ def trade_reader(instrument: Instrument, *, is_first: bool, is_new: bool) -> Rea
     what, decode = f"trade of {name}", TRADES[is_new].all
 
     def made(t: RawTrade, received_ts: int) -> Trade[Amount]:
-        price, size = trade_amounts(t.price, t.size, what)
+        price, size = t.price, t.size
+        if not are_amounts(f"{price} {size}"):  # `trade_amounts`, without its calls
+            price, size = trade_amounts(price, size, str(t.id))
         return Trade(venue, name, epoch_ns(t.ts), received_ts, price, size, BUY if t.side == "buy" else SELL, str(t.id))
 
     def read(data: bytes, received_ts: int) -> Sequence[Output]:
@@ -169,10 +171,16 @@ def book_reader(instrument: Instrument, *, is_first: bool, is_new: bool, numbere
             if not is_plain(data):
                 raise NotANumber("digits that are not ASCII")
         except (*FRAME_ERRORS, ArithmeticError) as exc:
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
+            return _lost(name, exc, received_ts)
         return found
 
     return read
+
+
+def _lost(name: str, error: Exception, received_ts: int) -> Sequence[Output]:
+    """Return the outputs for a frame of a book that cannot be read."""
+    reason = "no number in a level" if isinstance(error, ArithmeticError) else error
+    return Odd("book", f"book of {name}: {reason}"), unread(name, received_ts)
 
 
 def complete_reader(instrument: Instrument, *, is_new: bool) -> Reader:
@@ -196,7 +204,7 @@ def complete_reader(instrument: Instrument, *, is_new: bool) -> Reader:
                     found.append(made)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
             books.forget(name)
-            return Odd("book", f"{name}: {exc}"), unread(name, received_ts)
+            return _lost(name, exc, received_ts)
         return found
 
     return read

@@ -16,6 +16,7 @@ import msgspec
 
 from crosstape_connector.errors import UnknownFrame
 from crosstape_connector.venues.messages import Ack, Heartbeat, Output, Rejected
+from crosstape_connector.venues.parsing.wire import request_number
 from crosstape_connector.venues.spec import Request, Verb
 
 BOOK, QUOTE = "orderbook", "orderbook.1"
@@ -29,7 +30,6 @@ TIMEFRAMES: Final = {
 """Our timeframes → theirs."""
 OURS: Final = {theirs: ours for ours, theirs in TIMEFRAMES.items()}
 ALREADY: Final = "already subscribed"
-_LONGEST_ID: Final = 15
 
 Route = Callable[[bytes, int], Sequence[Output]]
 """(a complete frame, received_ts) → its outputs."""
@@ -53,7 +53,7 @@ def reply(frame: Envelope) -> Sequence[Output]:
         return (Heartbeat(),)
     if frame.op not in ("subscribe", "unsubscribe"):
         raise UnknownFrame(f"neither data nor a reply: op {frame.op[:40]!r}, {frame.ret_msg[:80]!r}")
-    number = _number(frame.req_id or "")
+    number = request_number(frame.req_id or "")
     if frame.success:
         return (Ack(number, unsubscribed=frame.op == "unsubscribe"),)
     reason = frame.ret_msg or "refused without a reason"
@@ -70,11 +70,6 @@ def _named(reason: str) -> tuple[str, str]:
     topic = reason.partition("topic:")[2].strip()
     channel, _, symbol = topic.rpartition(".")
     return BOOK if channel.startswith(f"{BOOK}.") and channel != QUOTE else channel, symbol
-
-
-def _number(text: str) -> int | None:
-    """Return the number of our request from the id of a reply; None: it is not ours."""
-    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _LONGEST_ID else None
 
 
 def request(verb: Verb, request: Request) -> bytes:

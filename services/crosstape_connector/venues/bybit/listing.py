@@ -54,6 +54,7 @@ class RestRow(msgspec.Struct, frozen=True):
     sizes: RestSizes = msgspec.field(name="lotSizeFilter", default=RestSizes())
     contract: str = msgspec.field(name="contractType", default="")
     kind: str = msgspec.field(name="symbolType", default="")
+    option: str = msgspec.field(name="optionsType", default="")
     delivery: str = msgspec.field(name="deliveryTime", default="0")
     launch: RestPhase | None = msgspec.field(name="preListingInfo", default=None)
 
@@ -74,7 +75,7 @@ def list_path(category: str) -> str:
 
 
 def instruments(venue: str, category: str) -> Callable[[bytes], Sequence[Instrument | OddRow]]:
-    """Return the parser of the list of a category. Rows of other categories and stocks are left out."""
+    """Return the parser of the list of a category. Rows of other categories, options too, and stocks are left out."""
 
     def parse(body: bytes) -> Sequence[Instrument | OddRow]:
         rows = decode_result(body).result.rows
@@ -89,7 +90,7 @@ def instruments(venue: str, category: str) -> Callable[[bytes], Sequence[Instrum
 def _instrument(venue: str, category: str, raw: msgspec.Raw) -> tuple[Instrument, str] | None:
     row = _row(raw)
     of = PERPETUALS.get(row.contract) or FUTURES.get(row.contract) or (row.contract or SPOT)
-    if of != category or row.kind in STOCKS:
+    if of != category or row.kind in STOCKS or row.option:
         return None
     base, quote, symbol = asset_of(row.base, "baseCoin"), asset_of(row.quote, "quoteCoin"), row.symbol
     for part in symbol.split("-"):

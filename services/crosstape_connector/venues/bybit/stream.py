@@ -13,6 +13,7 @@ Book    `u` counts the frames of a topic by one from the snapshot on; 1: the ser
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final
@@ -31,10 +32,19 @@ from crosstape_connector.venues.messages import (
     unread,
     unreadable,
 )
-from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
+from crosstape_connector.venues.parsing.contracts import base_level, base_size, is_in_base_units
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, Unchecked, are_amounts, are_four_amounts, figure, known_price, number
 from crosstape_connector.venues.parsing.rows import readable, rows_decoder
-from crosstape_connector.venues.parsing.wire import Serial, Stamp, amounts_of_side, epoch_ns, side_of, trade_amounts, trade_numbers
+from crosstape_connector.venues.parsing.wire import (
+    MICROSECONDS,
+    Serial,
+    Stamp,
+    amounts_of_side,
+    epoch_ns,
+    side_of,
+    trade_amounts,
+    trade_numbers,
+)
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import AnyNumber, Instrument, Level, Liquidation, Quote, Side, Trade
 
@@ -45,8 +55,10 @@ LONGEST_ID: Final = 64
 RESTARTED: Final = 1
 """The `u` of a snapshot after a restart of the service."""
 Rows = list[tuple[str, str]]
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,18}").fullmatch
 _DIGITS: Final = 19
-_MOST: Final = 2**63 - 1
+_MOST: Final = str(2**63 - 1)
+"""Compared as text, which has `_DIGITS` digits."""
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
@@ -110,14 +122,8 @@ raw_rows: Final = rows_decoder(RawRows, 2)
 
 
 def is_number(trade_id: str) -> bool:
-    """Whether a trade id is one of spot: a decimal integer."""
-    return (
-        trade_id.isdecimal()
-        and trade_id.isascii()
-        and len(trade_id) <= _DIGITS
-        and int(trade_id) <= _MOST
-        and trade_id == str(int(trade_id))
-    )
+    """Whether a trade id is one of spot: a decimal integer below 2^63."""
+    return _INTEGER(trade_id) is not None and (len(trade_id) < _DIGITS or trade_id <= _MOST)
 
 
 def is_unique(trade_id: str) -> bool:
@@ -144,7 +150,14 @@ def trade_route(is_id: Callable[[str], bool]) -> Callable[[Instrument], Route]:
 
         def route(data: bytes, received_ts: int) -> Sequence[Output]:
             try:
-                return [read(row, received_ts) for row in _trades(data).data]
+                rows = _trades(data).data
+                if len(rows) == 1:
+                    t = rows[0]
+                    price, size = t.p, t.v
+                    if in_base_units and are_amounts(f"{price} {size}") and is_id(t.i):  # `read`, without its call
+                        made_ts = t.T * 1_000_000 if t.T < MICROSECONDS else t.T * 1_000
+                        return (Trade(venue, name, made_ts, received_ts, price, size, SIDES.get(t.S), t.i),)
+                return [read(row, received_ts) for row in rows]
             except FRAME_ERRORS:
                 odd: list[Odd] = []
                 good = readable(raw_rows(data).data, lambda raw: read(_trade(raw), received_ts), f"trade of {name}", odd)
@@ -230,11 +243,7 @@ def book_route(instrument: Instrument, depth: int) -> Route:
     def levels(rows: Rows) -> list[Level]:
         if in_base_units:
             return [(known_price(price), number(size)) for price, size in rows]
-        found = [(known_price(price), number(size)) for price, size in rows]
-        return [
-            (price, base_size(instrument, size, price) if size.is_finite() and size and price.is_finite() else size)
-            for price, size in found
-        ]
+        return [base_level(instrument, known_price(price), number(size)) for price, size in rows]
 
     def route(data: bytes, received_ts: int) -> Sequence[Output]:
         try:

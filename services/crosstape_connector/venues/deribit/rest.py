@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote as quoted
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.venues.deribit.frames import RawQuote
+from crosstape_connector.venues.deribit.frames import NOTHING, RawError, RawQuote
 from crosstape_connector.venues.deribit.outputs import quote_side
 from crosstape_connector.venues.deribit.values import ID, RESOLUTIONS, RawTrade, candle_of, trade_of
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
@@ -32,6 +32,7 @@ from crosstape_connector.venues.spec import Symbols
 from crosstape_schemas import Candle, Instrument, Quote, Trade, future, perpetual
 from crosstape_schemas.timeframes import LENGTHS
 
+T = TypeVar("T")
 PLACE: Final = "/api/v2/public"
 INSTRUMENTS: Final = f"{PLACE}/get_instruments"
 LIST: Final = f"{INSTRUMENTS}?currency=any&kind=future"
@@ -42,7 +43,14 @@ CANDLES: Final = 1_000
 KIND, PERPETUAL, OPEN = "future", "perpetual", "open"
 STATES: Final = frozenset({OPEN, "settlement", "delivered", "inactive", "locked", "halted", "archivized", "closed", "created"})
 """What an instrument's state may be; it trades when it is open."""
-NULL: Final = msgspec.Raw(b"null")
+
+
+class Result(msgspec.Struct, Generic[T], frozen=True):
+    result: T
+
+
+class RestFault(msgspec.Struct, frozen=True):
+    error: RawError
 
 
 class RestInstrument(msgspec.Struct, frozen=True):
@@ -57,8 +65,8 @@ class RestInstrument(msgspec.Struct, frozen=True):
     instrument_type: str | None = None
     expiration_timestamp: Stamp | None = None
     state: str = OPEN
-    tick_size: msgspec.Raw = NULL
-    min_trade_amount: msgspec.Raw = NULL
+    tick_size: msgspec.Raw = NOTHING
+    min_trade_amount: msgspec.Raw = NOTHING
 
 
 class RestKind(msgspec.Struct, frozen=True):
@@ -71,16 +79,8 @@ class RestState(msgspec.Struct, frozen=True):
     state: str = OPEN
 
 
-class RestTicker(msgspec.Struct, frozen=True):
-    result: RawQuote
-
-
-class RestTradeRows(msgspec.Struct, frozen=True):
-    trades: list[msgspec.Raw]
-
-
 class RestTrades(msgspec.Struct, frozen=True):
-    result: RestTradeRows
+    trades: list[msgspec.Raw]
 
 
 class RestCandles(msgspec.Struct, frozen=True):
@@ -93,33 +93,14 @@ class RestCandles(msgspec.Struct, frozen=True):
     cost: list[Decimal]
 
 
-class RestChart(msgspec.Struct, frozen=True):
-    result: RestCandles
-
-
-class RestList(msgspec.Struct, frozen=True):
-    result: list[msgspec.Raw]
-
-
-class RestError(msgspec.Struct, frozen=True):
-    code: int
-    message: str
-
-
-class RestFault(msgspec.Struct, frozen=True):
-    error: RestError
-
-
-_list = rows_decoder(RestList, 2)
+_list = rows_decoder(Result[list[msgspec.Raw]], 2)
 _row = msgspec.json.Decoder(RestInstrument).decode
 _kind = msgspec.json.Decoder(RestKind).decode
 _state = msgspec.json.Decoder(RestState).decode
-_ticker = msgspec.json.Decoder(RestTicker).decode
-_trade_rows = rows_decoder(RestTrades, 3)
+_ticker = msgspec.json.Decoder(Result[RawQuote]).decode
+_trade_rows = rows_decoder(Result[RestTrades], 3)
 _trade = msgspec.json.Decoder(RawTrade).decode
-_chart = msgspec.json.Decoder(RestChart).decode
-
-
+_chart = msgspec.json.Decoder(Result[RestCandles]).decode
 rest_error = fault_message(msgspec.json.Decoder(RestFault).decode, lambda fault: f"{fault.error.code} {fault.error.message}")
 
 

@@ -1,7 +1,8 @@
 """Gate's books on the stream (`obu`): a full one first, then changes in which each number follows the one before.
 
-Quirks  the stream's name says pair and depth: `ob.BTC_USDT.50`. A frame without levels still moves the number on. A full book may come at
-        any time, and replaces the one before. Levels of a change stand in any order; one that leaves the depth is sent with size 0
+Quirks  the stream's name says pair and depth: `ob.BTC_USDT.50`. Sizes are texts, of contracts also integers. A frame without levels still
+        moves the number on. A full book may come at any time, and replaces the one before. Levels of a change stand in any order; one that
+        leaves the depth is sent with size 0
 """
 
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
@@ -25,7 +26,9 @@ from crosstape_schemas import Instrument, Level
 
 DEPTHS: Final = (50, 400)
 """Levels a side: every 20 ms, and every 100 ms."""
-Rows = Sequence[tuple[str, str]]
+Row = tuple[str, str | int]
+"""Price and size of a level."""
+Rows = Sequence[Row]
 _multiply: Final = Context(prec=100).multiply
 
 
@@ -35,22 +38,25 @@ class RawBook(msgspec.Struct, frozen=True, gc=False):
     u: Serial
     U: Serial | None = None
     full: bool = False
-    b: list[tuple[str, str]] | None = None
-    a: list[tuple[str, str]] | None = None
+    b: list[Row] | None = None
+    a: list[Row] | None = None
 
 
 class Books:
-    """The streams of one connection."""
+    """The streams of one connection. Of an instrument that has two, as a recording may, the one that speaks first is its book."""
 
-    __slots__ = ("_streams", "_symbols")
+    __slots__ = ("_depths", "_streams", "_symbols")
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._streams: dict[str, tuple[Instrument, int]] = {}
+        self._depths: dict[str, int] = {}  # by symbol
 
     def read(self, raw: RawBook, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
         """A full book, or the changes since the frame before."""
         instrument, depth = self._streams.get(raw.s) or self._meet(raw.s)
+        if not depth:
+            return ()
         bids, asks = levels(instrument, raw.b or ()), levels(instrument, raw.a or ())
         if type(frame) is Envelope:  # not plain ASCII, or refused already
             check_digits(*(raw.b or ()), *(raw.a or ()))
@@ -61,11 +67,14 @@ class Books:
         return (BookUpdate(instrument.name, raw.t * MS, received_ts, bids, asks, raw.U, raw.u),)
 
     def _meet(self, stream: str) -> tuple[Instrument, int]:
+        """Return the instrument and the depth of a new stream; 0: the book is another stream's."""
         kind, _, rest = stream.partition(".")
         symbol, _, depth = rest.rpartition(".")
         if kind != "ob" or not depth.isdecimal() or len(depth) > 4:
             raise FrameError(f"not a stream of a book: {stream[:80]!r}")
-        found = self._streams[stream] = lookup(self._symbols, symbol), int(depth)
+        instrument = lookup(self._symbols, symbol)
+        is_first = self._depths.setdefault(symbol, int(depth)) == int(depth)
+        found = self._streams[stream] = instrument, int(depth) if is_first else 0
         return found
 
 
@@ -80,9 +89,9 @@ def levels(instrument: Instrument, rows: Rows) -> list[Level]:
     return [(known_price(price), _multiply(number(size), unit)) for price, size in rows]
 
 
-def check_digits(*rows: tuple[str, str]) -> None:
+def check_digits(*rows: Row) -> None:
     """Raise `NotANumber` for levels whose digits are not ASCII."""
-    if not all(price.isascii() and size.isascii() for price, size in rows):
+    if not all(price.isascii() and str(size).isascii() for price, size in rows):
         raise NotANumber("digits that are not ASCII")
 
 

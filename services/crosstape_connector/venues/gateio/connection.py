@@ -18,10 +18,10 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame, UnknownSymbol
 from crosstape_connector.venues.gateio.values import MS, SECOND
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate, Unreadable, unread
-from crosstape_connector.venues.parsing.numbers import is_plain
+from crosstape_connector.venues.parsing.numbers import BACKSLASH
 from crosstape_connector.venues.parsing.rows import cause, rows_decoder
 from crosstape_connector.venues.parsing.unreadable import named_in
-from crosstape_connector.venues.parsing.wire import Stamp, shown
+from crosstape_connector.venues.parsing.wire import Stamp
 from crosstape_connector.venues.spec import Request, Symbols, Verb
 
 NOTHING: Final = msgspec.Raw(b"null")
@@ -31,15 +31,16 @@ DATA: Final = frozenset({"update", "all"})
 VERBS: Final = frozenset({"subscribe", "unsubscribe"})
 ALREADY: Final = "Alert sub"
 FORCED: Final = "liquidation"
+NO_NUMBER: Final = "no number in a level"
+REASON: Final = 200
+"""Characters of a reason that are shown."""
 READ_ERRORS: Final = (*FRAME_ERRORS, ArithmeticError)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False, tag_field="channel"):
-    """What all frames with data have."""
+    """What all frames with data have, but for their time, which few rows need."""
 
     event: str
-    time: Stamp = 0
-    time_ms: Stamp = 0
 
 
 class RawError(msgspec.Struct, frozen=True):
@@ -58,7 +59,12 @@ class Envelope(msgspec.Struct, frozen=True):
     result: msgspec.Raw = NOTHING
 
 
-def sent_ts(frame: Head | Envelope) -> int | None:
+class Timed(Head, frozen=True, gc=False):
+    time: Stamp = 0
+    time_ms: Stamp = 0
+
+
+def sent_ts(frame: Timed | Envelope) -> int | None:
     """Return when the venue sent a frame, ns; None: it does not say."""
     return frame.time_ms * MS or frame.time * SECOND or None
 
@@ -104,7 +110,7 @@ class Parser:
 
     def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """See `spec.Parser`."""
-        if is_plain(data):
+        if data.isascii() and BACKSLASH not in data:  # `is_plain`, without its call
             try:
                 frame = self._decode(data)
                 if frame.event == "update":
@@ -148,7 +154,8 @@ class Parser:
         """Return the outputs for a row that cannot be read: its feeds are out of date, its book lacks a change. A forced order is lost."""
         names, kinds = named_in(bytes(raw), self.symbols), tuple(channel.kinds(bytes(raw)))
         if kinds:
-            yield Odd(kinds[0].partition(":")[0], f"{kinds[0]} of {', '.join(names[:3])}: {shown(error)}")
+            why = NO_NUMBER if isinstance(error, ArithmeticError) else str(error)[:REASON]
+            yield Odd(kinds[0].partition(":")[0], f"{kinds[0]} of {', '.join(names[:3])}: {why}")
         for name in names:
             for kind in kinds:
                 if kind != FORCED:

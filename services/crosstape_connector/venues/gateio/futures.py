@@ -18,18 +18,20 @@ import msgspec
 
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.gateio import books
-from crosstape_connector.venues.gateio.connection import NOTHING, Channel, Envelope, Head, Parser, Read, always, sent_ts
+from crosstape_connector.venues.gateio.connection import NOTHING, Channel, Envelope, Head, Parser, Read, Timed, always, sent_ts
 from crosstape_connector.venues.gateio.spot import candle_kinds
 from crosstape_connector.venues.gateio.values import FUTURES, MS, OURS, SECOND, candle, contracts_of, moment, text_of
 from crosstape_connector.venues.messages import LastTrade, Output
 from crosstape_connector.venues.parsing.contracts import base_size
-from crosstape_connector.venues.parsing.numbers import figure
+from crosstape_connector.venues.parsing.numbers import figure, is_amount
 from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, positive, shown, side
 from crosstape_connector.venues.spec import Symbols, lookup
-from crosstape_schemas import Funding, Instrument, Liquidation, Mark, OpenInterest, Quote, Side, Ticker, Trade
+from crosstape_schemas import Amount, Funding, Instrument, Liquidation, Mark, OpenInterest, Quote, Side, Ticker, Trade, to_amount
 
 PREFIXES: Final = ("mark_", "index_")
 """How the symbols of candles of other prices begin."""
+KNOWN: Final = 16_384
+"""Sizes of trades that are remembered."""
 
 
 class RawTrade(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +97,7 @@ class RawStats(msgspec.Struct, frozen=True, gc=False):
     open_interest: int | str
 
 
-class Trades(Head, tag="futures.trades", frozen=True, kw_only=True, gc=False):
+class Trades(Timed, tag="futures.trades", frozen=True, kw_only=True, gc=False):
     result: RawTrade | list[RawTrade]
 
 
@@ -107,7 +109,7 @@ class BookFrame(Head, tag="futures.obu", frozen=True, kw_only=True, gc=False):
     result: books.RawBook | list[books.RawBook]
 
 
-class Tickers(Head, tag="futures.tickers", frozen=True, kw_only=True, gc=False):
+class Tickers(Timed, tag="futures.tickers", frozen=True, kw_only=True, gc=False):
     result: RawTicker | list[RawTicker]
 
 
@@ -118,7 +120,7 @@ FIGURES: Final = tuple(field for field in RawTicker.__struct_fields__ if field n
 class FuturesParser(Parser):
     """Frames of one connection. Of each contract it remembers the figures of the day, of which a frame may have some."""
 
-    __slots__ = ("_days",)
+    __slots__ = ("_days", "_sizes")
     ignored: ClassVar = frozenset(
         {"futures.order_book", "futures.order_book_update", "futures.contract_info", "futures.adl_warning", "futures.liquidates"}
     )
@@ -128,6 +130,8 @@ class FuturesParser(Parser):
         readers: dict[Any, Read] = {Trades: self._trade, Tops: self._quote, BookFrame: obu, Tickers: self._day}
         super().__init__(symbols, decode, self.channels(obu), readers)
         self._days: dict[str, RawTicker] = {}
+        self._sizes: dict[tuple[str, int | str], tuple[Amount, Side]] = {}
+        """(symbol, contracts) → base units and taker of trades, which have few sizes. Not of inverse contracts."""
 
     def channels(self, obu: Any) -> dict[str, Channel]:
         """Return channel → how its rows are read. `obu`: what reads a book."""
@@ -143,22 +147,28 @@ class FuturesParser(Parser):
             "futures.contract_stats": Channel(msgspec.json.Decoder(RawStats).decode, self._stats, always("open_interest")),
         }
 
-    def _trade(self, raw: RawTrade, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _trade(self, raw: RawTrade, frame: Timed | Envelope, received_ts: int) -> Sequence[Output]:
         instrument = lookup(self.symbols, raw.contract)
         made_ts = raw.create_time_ms * MS or raw.create_time * SECOND or sent_ts(frame)
         if raw.is_internal:
             return (LastTrade(instrument.name, made_ts, received_ts, raw.id, no_trade=True),)
+        key = raw.contract, raw.size
+        known = self._sizes.get(key)
+        if known is not None and is_amount(raw.price):
+            return (Trade(FUTURES, instrument.name, made_ts, received_ts, raw.price, *known, str(raw.id)),)
         price, contracts = figure(raw.price), contracts_of(raw.size)
         taker = Side.BUY if contracts > ZERO else Side.SELL
-        size = sized(instrument, price, abs(contracts), f"trade {raw.id}")
-        return (Trade(FUTURES, instrument.name, made_ts, received_ts, price, size, taker, str(raw.id)),)
+        size = to_amount(sized(instrument, price, abs(contracts), f"trade {raw.id}"))
+        if not instrument.inverse and len(self._sizes) < KNOWN:
+            self._sizes[key] = size, taker
+        return (Trade(FUTURES, instrument.name, made_ts, received_ts, to_amount(price), size, taker, str(raw.id)),)
 
     def _quote(self, raw: RawTop, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
         instrument = lookup(self.symbols, raw.s)
         bid, ask = _side(instrument, raw.b, raw.B), _side(instrument, raw.a, raw.A)
         return (Quote(FUTURES, instrument.name, raw.t * MS or None, received_ts, *bid, *ask),)
 
-    def _day(self, raw: RawTicker, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _day(self, raw: RawTicker, frame: Timed | Envelope, received_ts: int) -> Sequence[Output]:
         """The day, and what is known of mark, funding and open interest, each with the figures that came last."""
         instrument = lookup(self.symbols, raw.contract)
         before = self._days.get(raw.contract)
@@ -185,7 +195,7 @@ class FuturesParser(Parser):
         self._days[raw.contract] = raw
         return outputs
 
-    def _candle(self, raw: RawCandle, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _candle(self, raw: RawCandle, frame: Envelope, received_ts: int) -> Sequence[Output]:
         interval, _, symbol = raw.n.partition("_")
         timeframe = OURS.get(interval)
         if timeframe is None or symbol.startswith(PREFIXES):
@@ -200,7 +210,7 @@ class FuturesParser(Parser):
         )  # fmt: skip
         return (made,)
 
-    def _forced(self, raw: RawForced, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _forced(self, raw: RawForced, frame: Envelope, received_ts: int) -> Sequence[Output]:
         """A forced order: one that sells closes a long position."""
         instrument = lookup(self.symbols, raw.contract)
         stamp = text_of(raw.time if raw.time_ms == NOTHING else raw.time_ms)
@@ -209,7 +219,7 @@ class FuturesParser(Parser):
         taker = Side.BUY if contracts > ZERO else Side.SELL
         return (Liquidation(FUTURES, instrument.name, moment(stamp), received_ts, taker, price, size),)
 
-    def _stats(self, raw: RawStats, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _stats(self, raw: RawStats, frame: Envelope, received_ts: int) -> Sequence[Output]:
         """Statistics of an interval, of which the open interest counts; recordings have them."""
         instrument = lookup(self.symbols, raw.contract)
         if instrument.inverse:

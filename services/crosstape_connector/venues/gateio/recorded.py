@@ -18,7 +18,7 @@ import msgspec
 
 from crosstape_connector.errors import FrameError, NotANumber
 from crosstape_connector.venues.gateio import books, futures, spot
-from crosstape_connector.venues.gateio.connection import NOTHING, Channel, Envelope, always, sent_ts
+from crosstape_connector.venues.gateio.connection import NO_NUMBER, NOTHING, Channel, Envelope, always, sent_ts
 from crosstape_connector.venues.gateio.values import MS, contracts_of, moment, text_of
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Output
 from crosstape_connector.venues.parsing.numbers import is_plain
@@ -178,7 +178,7 @@ def parse_depth(body: bytes, instrument: Instrument, received_ts: int) -> BookSn
     try:
         bids, asks = books.levels(instrument, rows_of(book.bids)), books.levels(instrument, rows_of(book.asks))
     except ArithmeticError as exc:
-        raise FrameError(f"book of {instrument.name}: no number in a level") from exc
+        raise FrameError(f"book of {instrument.name}: {NO_NUMBER}") from exc
     limit = max(len(bids), len(asks)) or None
     venue_ts = None if book.update == NOTHING else moment(text_of(book.update))  # answers of 2021 have no time
     return BookSnapshot(instrument.name, venue_ts, received_ts, bids, asks, book.id, limit=limit)

@@ -117,12 +117,12 @@ class SpotParser(Parser):
             return (Quote(SPOT, name, raw.t * MS or None, received_ts, bid, bid_size, ask, ask_size),)
         return (Quote(SPOT, name, raw.t * MS or None, received_ts, *_side(bid, bid_size), *_side(ask, ask_size)),)
 
-    def _ticker(self, raw: RawTicker, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _ticker(self, raw: RawTicker, frame: Envelope, received_ts: int) -> Sequence[Output]:
         name = lookup(self.symbols, raw.currency_pair).name
         last, high, low, base, quote = map(figure, (raw.last, raw.high_24h, raw.low_24h, raw.base_volume, raw.quote_volume))
         return (Ticker(SPOT, name, sent_ts(frame), received_ts, last, None, high, low, base, quote),)
 
-    def _candle(self, raw: RawCandle, frame: Head | Envelope, received_ts: int) -> Sequence[Output]:
+    def _candle(self, raw: RawCandle, frame: Envelope, received_ts: int) -> Sequence[Output]:
         interval, _, symbol = raw.n.partition("_")
         instrument, timeframe = lookup(self.symbols, symbol), OURS.get(interval)
         if timeframe is None:

@@ -34,11 +34,17 @@ _SECONDS: Final = (SECOND, 9)
 """ns, and the digits after the point that count."""
 _MS: Final = (MS, 6)
 _US: Final = (1_000, 3)
+_POINT, _USUAL = 13, 18
+"""Where the point is in the times of nearly all trades, which are in ms with four decimals, and their length."""
 _divide: Final = Context(prec=DIGITS).divide
 
 
 def moment(text: str) -> int:
     """Convert a time in s, ms or µs, with or without decimals, to ns; its length shows which it is. Raises `FrameError`."""
+    if len(text) == _USUAL and text[_POINT] == "." and text.isascii():
+        joined = text.replace(".", "")
+        if joined.isdecimal() and len(joined) == _USUAL - 1:
+            return int(joined) * 100
     whole, point, part = text.partition(".")
     if not (whole.isdecimal() and text.isascii() and len(whole) <= _LONGEST and (not point or part.isdecimal())):
         raise FrameError(f"not a time: {short(text)}")

@@ -12,15 +12,14 @@ Candles rows `[ms, open, high, low, close, volume]`, JSON numbers, newest first:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, NotANumber, UnknownFrame
-from crosstape_connector.venues.gemini.values import ID, SIDES, TIMEFRAMES
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, replay, unread, unreadable
-from crosstape_connector.venues.parsing.candles import candle, snapshot
+from crosstape_connector.venues.gemini.values import ID, SIDES, TIMEFRAMES, RawCandle, candle_of
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, replay, unread_book, unreadable
+from crosstape_connector.venues.parsing.candles import snapshot
 from crosstape_connector.venues.parsing.numbers import check, doubtful, is_plain, known_price, number
 from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, trade_amounts
@@ -62,15 +61,6 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
     price: str
     quantity: str
     side: str
-
-
-class RawCandle(msgspec.Struct, frozen=True, array_like=True):
-    start: Stamp
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
 
 
 _frame = msgspec.json.Decoder(Frame).decode
@@ -126,7 +116,7 @@ class Parser:
         try:
             bids, asks = _sides(frame.changes)
         except (*FRAME_ERRORS, ArithmeticError) as exc:
-            return [*found, Odd("book", f"{name}: {exc}"), unread(name, received_ts)]
+            return [*found, *unread_book(name, received_ts, exc)]
         if frame.trades is None and not frame.auctions:
             return [*found, BookUpdate(name, None, received_ts, bids, asks)]
         held = [[level for level in side if level[1]] for side in (bids, asks)]
@@ -142,9 +132,7 @@ class Parser:
             row = _candle(raw)
             if doubtful(bytes(raw)):
                 check(raw)
-            prices = row.open, row.high, row.low, row.close
-            key = ID, name, timeframe, epoch_ns(row.start), prices
-            return candle(*key, volume=row.volume, venue_ts=None, received_ts=received_ts)
+            return candle_of(row, name, timeframe, received_ts)
 
         odd: list[Odd] = []
         made = sorted(readable(_rows(frame.changes), read, f"{timeframe} candles of {name}", odd), key=lambda one: one.open_ts)

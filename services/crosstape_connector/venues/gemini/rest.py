@@ -12,13 +12,12 @@ Candles `6hr` and `1day` are left out: the day begins at 04:00 UTC
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.venues.gemini.values import ID, SIDES, TIMEFRAMES
+from crosstape_connector.venues.gemini.values import ID, SIDES, TIMEFRAMES, RawCandle, candle_of
 from crosstape_connector.venues.messages import CandleSnapshot, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import (
     RestLevel,
@@ -29,13 +28,13 @@ from crosstape_connector.venues.parsing.answers import (
     trade_page,
     trading_states,
 )
-from crosstape_connector.venues.parsing.candles import candle, snapshot
+from crosstape_connector.venues.parsing.candles import snapshot
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
 from crosstape_connector.venues.parsing.numbers import check, doubtful
 from crosstape_connector.venues.parsing.rows import rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns
 from crosstape_connector.venues.spec import Symbols
-from crosstape_schemas import Candle, Instrument, Quote, Trade, asset, spot
+from crosstape_schemas import Instrument, Quote, Trade, asset, spot
 
 PAGE: Final = 500
 """Trades in an answer at most."""
@@ -84,15 +83,6 @@ class RestStatus(msgspec.Struct, frozen=True):
     status: str
 
 
-class RestCandle(msgspec.Struct, frozen=True, array_like=True):
-    start: Stamp
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-
-
 class RestFault(msgspec.Struct, frozen=True):
     result: str
     reason: str = ""
@@ -100,7 +90,7 @@ class RestFault(msgspec.Struct, frozen=True):
 
 
 _trades = list_reader(RestTrade)
-_candles = list_reader(RestCandle)
+_candles = list_reader(RawCandle)
 _book = msgspec.json.Decoder(RestBook).decode
 _symbols = rows_decoder(list[msgspec.Raw], 1)
 _symbol = msgspec.json.Decoder(RestSymbol).decode
@@ -153,12 +143,9 @@ def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_
     if doubtful(body):
         check(body)
 
-    def read(row: RestCandle) -> Candle:
-        prices = row.open, row.high, row.low, row.close
-        key = ID, instrument.name, timeframe, epoch_ns(row.start), prices
-        return candle(*key, volume=row.volume, venue_ts=None, received_ts=received_ts)
-
-    made, odd = _candles(body, read, f"{timeframe} candles of {instrument.name}")
+    made, odd = _candles(
+        body, lambda row: candle_of(row, instrument.name, timeframe, received_ts), f"{timeframe} candles of {instrument.name}"
+    )
     return snapshot(instrument.name, timeframe, made, received_ts, odd)
 
 

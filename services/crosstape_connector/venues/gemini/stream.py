@@ -18,7 +18,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS, NotANumber, UnknownFrame
 from crosstape_connector.venues.gemini.values import ID, moment
-from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Odd, Output, Rejected, unread, unreadable
+from crosstape_connector.venues.messages import Ack, BookSnapshot, BookUpdate, Heartbeat, Output, Rejected, unread_book, unreadable
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, Unchecked, are_amounts, are_four_amounts, known_price, number
 from crosstape_connector.venues.parsing.wire import Serial, amounts_of_side, trade_amounts
 from crosstape_connector.venues.spec import Request, Symbols, Verb, Verdict, lookup
@@ -28,6 +28,8 @@ BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 DEPTH: Final = "depthUpdate"
 CONTRACTS: Final = "contractStatus"
+PINGS: Final = 10**9
+"""Ids of pings are above this, and those of requests below. They are numbers, because an answer may have a text as a number."""
 Rows = list[tuple[str, str]]
 
 
@@ -171,7 +173,7 @@ class Parser:
         """`depthUpdate`: the complete book, or changed levels; a size of zero removes."""
         name, first, last, bids, asks = lookup(self._symbols, frame.s).name, frame.U, frame.u, frame.b, frame.a
         if first is None or last is None or isinstance(bids, str) or isinstance(asks, str):
-            return _unread_book("no ids, or no levels", name, received_ts)
+            return unread_book(name, received_ts, "no ids, or no levels")
         try:
             levels = (
                 [(known_price(price), number(size)) for price, size in bids],
@@ -180,7 +182,7 @@ class Parser:
             if (not data.isascii() or BACKSLASH in data) and not all(price.isascii() and size.isascii() for price, size in (*bids, *asks)):
                 raise NotANumber("digits that are not ASCII")
         except (NotANumber, ArithmeticError) as exc:
-            return _unread_book(exc or "a level that is no number", name, received_ts)
+            return unread_book(name, received_ts, exc or "a level that is no number")
         venue_ts, new = moment(frame.E), self._sequences.first_new(frame.s, first, last)
         if new is None:
             held = [[level for level in side if level[1]] for side in levels]
@@ -194,19 +196,17 @@ class Parser:
         except FRAME_ERRORS:
             raise error from None
         if shape.e == DEPTH or shape.U:
-            return _unread_book(error, lookup(self._symbols, shape.s).name, received_ts)
+            return unread_book(lookup(self._symbols, shape.s).name, received_ts, error)
         if (shape.B or shape.A) and not shape.p:
             return unreadable("quote", lookup(self._symbols, shape.s).name, received_ts, error)
         raise error
 
 
-def _unread_book(reason: object, instrument: str, received_ts: int) -> Sequence[Output]:
-    return Odd("book", f"{instrument}: {reason}"), unread(instrument, received_ts)
-
-
 def _reply(frame: Frame) -> Output:
     text = str(frame.id)
     request_id = int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else None
+    if request_id is not None and request_id > PINGS:
+        return Heartbeat()
     if frame.error is not None or frame.status >= 400:
         said = frame.error or Failure()
         return Rejected(" ".join(str(part) for part in (said.code, said.msg) if part) or f"status {frame.status}", request_id)
@@ -219,8 +219,8 @@ def request(verb: Verb, request: Request) -> bytes:
 
 
 def ping(request_id: int) -> bytes:
-    """Return a ping, whose id no request has: the answer looks like that to a request."""
-    return _asking(f"ping-{request_id}", "ping")
+    """Return a ping. Whatever the answer is, the connection lives."""
+    return _asking(str(PINGS + request_id), "ping")
 
 
 def _asking(request_id: str, method: str, params: Sequence[str] | None = None) -> bytes:

@@ -1,12 +1,18 @@
-"""Gemini's values: times, sides and timeframes, of both sockets and of REST. Pure."""
+"""Gemini's values: times, sides, timeframes and candles, of both sockets and of REST. Pure."""
+
+# ruff: noqa: D101 (the wire's structs are documented by the venue)
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
-from crosstape_connector.venues.parsing.wire import epoch_ns
-from crosstape_schemas import Side
+import msgspec
+
+from crosstape_connector.venues.parsing.candles import candle
+from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns
+from crosstape_schemas import Candle, Side
 
 ID: Final = "gemini"
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -20,3 +26,18 @@ NANOSECONDS: Final = 10**17
 def moment(stamp: int) -> int:
     """Convert a time to ns. Market data have ns, other frames ms: the size of the number shows which."""
     return stamp if stamp >= NANOSECONDS else epoch_ns(stamp)
+
+
+class RawCandle(msgspec.Struct, frozen=True, array_like=True):
+    start: Stamp
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+def candle_of(row: RawCandle, instrument: str, timeframe: str, received_ts: int) -> Candle:
+    """Return a candle; its volume is in base units. Nothing says when it was made. Raises `FrameError`."""
+    prices = row.open, row.high, row.low, row.close
+    return candle(ID, instrument, timeframe, epoch_ns(row.start), prices, volume=row.volume, venue_ts=None, received_ts=received_ts)

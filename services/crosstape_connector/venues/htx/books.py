@@ -23,7 +23,7 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, JSON_ERRORS
 from crosstape_connector.venues.htx.frames import MakeRoute, Parser, Route, encode, silent
-from crosstape_connector.venues.htx.values import checked
+from crosstape_connector.venues.htx.values import Frame, TimedFrame, checked
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, Reply, unread
 from crosstape_connector.venues.parsing.complete_books import CompleteBooks
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
@@ -61,23 +61,9 @@ class RawNumbered(RawBook, frozen=True, gc=False, kw_only=True):
     ts: Stamp
 
 
-class ChangeFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawChange
-
-
-class NumberedFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawNumbered
-
-
-class CompleteFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawBook
-
-
-_change = msgspec.json.Decoder(ChangeFrame).decode
-_numbered = msgspec.json.Decoder(NumberedFrame).decode
-_complete = msgspec.json.Decoder(CompleteFrame).decode
+_change = msgspec.json.Decoder(TimedFrame[RawChange]).decode
+_numbered = msgspec.json.Decoder(Frame[RawNumbered]).decode
+_complete = msgspec.json.Decoder(TimedFrame[RawBook]).decode
 _book = msgspec.json.Decoder(RawChange | None).decode
 
 
@@ -169,7 +155,7 @@ class JoinedBook:
 
     def __init__(self, asking: Asking, instrument: Instrument, topic: str) -> None:
         self._asking, self._name, self._topic = asking, instrument.name, topic
-        self._begin: int | None = None  # the number before the first of the changes that are kept
+        self._begin: int | None = None  # the number before the first of the changes without a gap
         self._last: int | None = None
         self._joined = False
 
@@ -178,32 +164,36 @@ class JoinedBook:
         frame = _change(data)
         tick = frame.tick
         checked(data, len(tick.bids) + len(tick.asks), PER_LEVEL)
-        if not self._joined:
-            if self._last is None or self._last != tick.previous:
-                self._begin = tick.previous
-                if self._last is None:
-                    self._asking.want(self._topic, received_ts)
-            self._last = tick.last
+        if self._last is None or self._last != tick.previous:
+            self._begin = tick.previous
+            if self._last is None and not self._joined:
+                self._asking.want(self._topic, received_ts)
+        self._last = tick.last
         return [BookUpdate(self._name, epoch_ns(frame.ts), received_ts, tick.bids, tick.asks, None, tick.last, tick.previous)]
 
     def answered(self, raw: msgspec.Raw, ts: int | None, received_ts: int) -> list[Output]:
-        """Return the book that was asked for, if the changes that were kept reach back to it."""
-        if self._joined:
-            return []
+        """Return the book that was asked for, if the changes that were kept reach back to it.
+
+        A recorder may have asked again where changes were missing, without a new subscription.
+        """
         try:
             book = _book(raw)
             checked(bytes(raw), 0 if book is None else len(book.bids) + len(book.asks), PER_LEVEL)
         except FRAME_ERRORS as exc:
-            self._asking.want(self._topic, received_ts + AGAIN_NS)
+            self._ask_again(received_ts)
             return [Odd("book", f"the book of {self._name}: {exc}")]
         if book is None or (self._begin is not None and self._begin > book.last):
-            self._asking.want(self._topic, received_ts + AGAIN_NS)
+            self._ask_again(received_ts)
             return []
         self._joined = True
         self._asking.has(self._topic)
         made_ts = None if ts is None else epoch_ns(ts)
         depth = int(self._topic.rpartition(".")[2])
         return [BookSnapshot(self._name, made_ts, received_ts, book.bids, book.asks, book.last, depth=depth)]
+
+    def _ask_again(self, received_ts: int) -> None:
+        if not self._joined:
+            self._asking.want(self._topic, received_ts + AGAIN_NS)
 
 
 def numbered(parser: Parser, instrument: Instrument, topic: str) -> Route:

@@ -47,6 +47,10 @@ class RawData(msgspec.Struct, frozen=True):
     data: list[msgspec.Raw]
 
 
+class RawGroups(msgspec.Struct, frozen=True):
+    data: list[RawData]
+
+
 def _message(fault: Fault) -> str:
     if fault.status == "maintain":
         return "maintenance"
@@ -63,6 +67,7 @@ rest_error = fault_message(msgspec.json.Decoder(Fault).decode, _message)
 rows_of = rows_decoder(RawData, 2)
 """An answer whose `data` is a list → its rows."""
 _candle = msgspec.json.Decoder(RawCandle).decode
+_groups = rows_decoder(RawGroups, 4)
 
 
 def text_of(raw: msgspec.Raw) -> str:
@@ -73,6 +78,11 @@ def text_of(raw: msgspec.Raw) -> str:
 def number_of(raw: msgspec.Raw) -> Decimal:
     """Return a number from its JSON. Raises `NotANumber`."""
     return figure(text_of(raw))
+
+
+def trade_rows(body: bytes) -> list[msgspec.Raw]:
+    """Return the rows of past trades, which come in groups: one of each order."""
+    return [row for group in _groups(body).data for row in group.data]
 
 
 def read_all(rows: Iterable[msgspec.Raw], read: Callable[[msgspec.Raw], T], what: str) -> tuple[list[T], list[Odd]]:

@@ -18,11 +18,11 @@ from typing import ClassVar, Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
-from crosstape_connector.venues.htx import books, frames
+from crosstape_connector.venues.htx import books, frames, markets
 from crosstape_connector.venues.htx.books import Asking, JoinedBook
-from crosstape_connector.venues.htx.frames import MakeRoute, Route
-from crosstape_connector.venues.htx.values import SIDES, SPOT, TIMEFRAMES, RawCandle, by_id, candle, checked
-from crosstape_connector.venues.messages import Odd, Output, TradeSnapshot, unreadable
+from crosstape_connector.venues.htx.frames import Route
+from crosstape_connector.venues.htx.values import SIDES, SPOT, TIMEFRAMES, Frame, RawCandle, TimedFrame, checked
+from crosstape_connector.venues.messages import Odd, Output, unreadable
 from crosstape_connector.venues.parsing.rows import readable, rows_decoder
 from crosstape_connector.venues.parsing.wire import Serial, Stamp, epoch_ns, finite, positive, shown, side
 from crosstape_connector.venues.spec import Request, Symbols
@@ -41,32 +41,12 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
     direction: str
 
 
-class RawTrades(msgspec.Struct, frozen=True, gc=False):
-    data: list[RawTrade]
-
-
-class TradeFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTrades
-
-
-class RawRows(msgspec.Struct, frozen=True, gc=False):
-    data: list[msgspec.Raw]
-
-
-class RowsFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawRows
-
-
 class RawTop(msgspec.Struct, frozen=True, gc=False):
     time: Stamp = msgspec.field(name="quoteTime")
     bid: Decimal | None = None
     bid_size: Decimal | None = msgspec.field(name="bidSize", default=None)
     ask: Decimal | None = None
     ask_size: Decimal | None = msgspec.field(name="askSize", default=None)
-
-
-class TopFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTop
 
 
 class RawDay(msgspec.Struct, frozen=True, gc=False):
@@ -78,66 +58,32 @@ class RawDay(msgspec.Struct, frozen=True, gc=False):
     vol: Decimal | None = None
 
 
-class DayFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawDay
-
-
 class RawSymbolDay(RawDay, frozen=True, gc=False, kw_only=True):
     symbol: str
 
 
 class DaysFrame(msgspec.Struct, frozen=True, gc=False):
     ts: Stamp
-    data: list[RawSymbolDay]
+    data: list[msgspec.Raw]
 
 
-class CandleFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawCandle
-
-
-_trades = msgspec.json.Decoder(TradeFrame).decode
-_rows = rows_decoder(RowsFrame, 3)
-_trade = msgspec.json.Decoder(RawTrade).decode
-_top = msgspec.json.Decoder(TopFrame).decode
-_day = msgspec.json.Decoder(DayFrame).decode
-_days = msgspec.json.Decoder(DaysFrame).decode
-_kline = msgspec.json.Decoder(CandleFrame).decode
+_top = msgspec.json.Decoder(Frame[RawTop]).decode
+_day = msgspec.json.Decoder(TimedFrame[RawDay]).decode
+_days = rows_decoder(DaysFrame, 2)
+_symbol_day = msgspec.json.Decoder(RawSymbolDay).decode
 
 
 def trade_route(parser: frames.Parser, instrument: Instrument, topic: str) -> Route:
-    """`trade.detail`: the rows of a frame are the trades of one order."""
-    name, is_first = instrument.name, True
+    """`trade.detail`."""
+    name = instrument.name
 
-    def made(row: RawTrade, received_ts: int) -> Trade:
+    def made(row: RawTrade, received_ts: int, odd: list[Odd], is_first: bool) -> Trade:
         if not positive(row.price, row.amount):
             raise FrameError(f"trade {row.number} of {name}: {shown(row.amount)} at {shown(row.price)}")
         taker = SIDES.get(row.direction)
         return Trade(SPOT, name, epoch_ns(row.ts), received_ts, row.price, row.amount, taker, str(row.number), is_first)
 
-    def route(data: bytes, received_ts: int) -> Sequence[Output]:
-        nonlocal is_first
-        odd: list[Odd] = []
-        try:
-            rows = _trades(data).tick.data
-            checked(data, len(rows))
-            trades = [made(row, received_ts) for row in rows]
-        except FRAME_ERRORS:
-            trades = readable(_rows(data).tick.data, lambda raw: made(_row(raw), received_ts), f"trades of {name}", odd)
-        if len(trades) > 1:
-            trades = by_id(trades)
-        if is_first and trades:
-            is_first = False
-            return *odd, TradeSnapshot(name, received_ts, tuple(trades), len(odd))
-        return [*odd, *trades] if odd else trades
-
-    return route
-
-
-def _row(raw: msgspec.Raw) -> RawTrade:
-    checked(bytes(raw), 0)
-    return _trade(raw)
+    return markets.trade_route(name, RawTrade, made, are_numbered=True)
 
 
 def quote_route(parser: frames.Parser, instrument: Instrument, topic: str) -> Route:
@@ -186,26 +132,9 @@ def ticker_route(parser: frames.Parser, instrument: Instrument, topic: str) -> R
     return route
 
 
-def candle_route(timeframe: str) -> MakeRoute:
-    """`kline.1min` …: the running candle, at each trade."""
-
-    def make(parser: frames.Parser, instrument: Instrument, topic: str) -> Route:
-        def route(data: bytes, received_ts: int) -> Sequence[Output]:
-            try:
-                frame = _kline(data)
-                checked(data)
-                k = frame.tick
-                return (
-                    candle(
-                        instrument, timeframe, k, (k.amount, k.vol), venue_ts=epoch_ns(frame.ts), received_ts=received_ts, trades=k.count
-                    ),
-                )
-            except FRAME_ERRORS as exc:
-                return unreadable(f"candle:{timeframe}", instrument.name, received_ts, exc)
-
-        return route
-
-    return make
+def figures(parser: frames.Parser, instrument: Instrument, raw: RawCandle, what: str) -> markets.Figures:
+    """Of a candle: `amount` is in base units, `vol` in quote units."""
+    return (), (raw.amount, raw.vol), raw.count
 
 
 def joined(parser: Parser, instrument: Instrument, topic: str) -> Route:
@@ -223,7 +152,7 @@ class Parser(frames.Parser):
         "bbo": quote_route,
         "ticker": ticker_route,
         "detail": ticker_route,
-        **{f"kline.{theirs}": candle_route(ours) for ours, theirs in TIMEFRAMES.items()},
+        **markets.candle_routes(TIMEFRAMES, figures),
         **{f"mbp.{depth}": books.of_books(joined) for depth in (5, 20, 150, 400)},
         **{f"mbp.refresh.{depth}": books.of_books(books.complete) for depth in (5, 10, 20)},
         "depth.step0": books.of_books(books.complete),
@@ -249,10 +178,16 @@ class Parser(frames.Parser):
 
     def _days(self, data: bytes, received_ts: int) -> Sequence[Output]:
         """`market.tickers`: the day of all symbols."""
-        frame = _days(data)
-        checked(data, len(frame.data))
-        listed = [(self._symbols.get(row.symbol), row) for row in frame.data]
-        return [ticker(one.name, row, frame.ts, received_ts) for one, row in listed if one is not None]
+        frame, odd = _days(data), list[Odd]()
+
+        def read(raw: msgspec.Raw) -> Ticker | None:
+            checked(bytes(raw), 0)
+            row = _symbol_day(raw)
+            one = self._symbols.get(row.symbol)
+            return None if one is None else ticker(one.name, row, frame.ts, received_ts)
+
+        found = readable(frame.data, read, "tickers", odd)
+        return [*(one for one in found if one is not None), *odd]
 
     def subscribed(self, topic: str, received_ts: int) -> Sequence[Output]:
         """A book is asked for with its first change; of a quiet market, after a while."""

@@ -17,7 +17,7 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of
+from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of, trade_rows
 from crosstape_connector.venues.htx.values import SECOND, SIDES, SPOT, TIMEFRAMES, RawCandle, candle
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import rest_trade, trade_page, trading_states
@@ -39,14 +39,6 @@ class RestTrade(msgspec.Struct, frozen=True):
     price: msgspec.Raw
     amount: msgspec.Raw
     direction: str
-
-
-class RestGroup(msgspec.Struct, frozen=True):
-    data: list[msgspec.Raw]
-
-
-class RestTrades(msgspec.Struct, frozen=True):
-    data: list[RestGroup]
 
 
 class RestQuote(msgspec.Struct, frozen=True):
@@ -76,7 +68,6 @@ class RestSymbol(msgspec.Struct, frozen=True):
     api: str = msgspec.field(name="api-trading", default="enabled")
 
 
-_trades = rows_decoder(RestTrades, 4)
 _trade = msgspec.json.Decoder(RestTrade).decode
 _quotes = rows_decoder(RestQuotes, 2)
 _quote = msgspec.json.Decoder(RestQuote).decode
@@ -99,8 +90,7 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
             taker=SIDES.get(raw.direction), venue_ts=epoch_ns(raw.ts),
         )  # fmt: skip
 
-    rows = [row for group in _trades(body).data for row in group.data]
-    return trade_page(instrument.name, received_ts, read_all(rows, read, f"trades of {instrument.name}"))
+    return trade_page(instrument.name, received_ts, read_all(trade_rows(body), read, f"trades of {instrument.name}"))
 
 
 def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Quote | Odd]:

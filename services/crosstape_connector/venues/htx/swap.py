@@ -16,30 +16,23 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar, Final
 
-import msgspec
-
 from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame
-from crosstape_connector.venues.htx import books, frames
-from crosstape_connector.venues.htx.frames import Envelope, MakeRoute, Route, encode
+from crosstape_connector.venues.htx import books, frames, markets
+from crosstape_connector.venues.htx.frames import Envelope, Route, encode
 from crosstape_connector.venues.htx.notifications import NOTIFICATIONS
 from crosstape_connector.venues.htx.swap_frames import (
     RawTrade,
     decode_close,
     decode_day,
     decode_heartbeat,
-    decode_kline,
     decode_named,
     decode_raws,
-    decode_rows,
     decode_top,
-    decode_trade,
-    decode_trades,
 )
-from crosstape_connector.venues.htx.values import SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, by_id, candle, checked
-from crosstape_connector.venues.messages import Heartbeat, Odd, Output, Reply, TradeSnapshot, Unreadable, unreadable
+from crosstape_connector.venues.htx.values import SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, checked
+from crosstape_connector.venues.messages import Heartbeat, Odd, Output, Reply, unreadable
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import LIMIT, figure
-from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.parsing.wire import ZERO, epoch_ns, finite, positive, shown, side
 from crosstape_connector.venues.spec import Request, Symbols
 from crosstape_schemas import VENUE_WIDE, FeedState, Instrument, Mark, Quote, Status, Ticker, Trade
@@ -57,10 +50,10 @@ OTHERS: Final = re.compile(
 
 
 def trade_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
-    """`trade.detail`: the rows of a frame are the trades of one order."""
-    name, is_first, both = instrument.name, True, parser.both
+    """`trade.detail`."""
+    name, both = instrument.name, parser.both
 
-    def made(row: RawTrade, received_ts: int, odd: list[Odd]) -> Trade:
+    def made(row: RawTrade, received_ts: int, odd: list[Odd], is_first: bool) -> Trade:
         if not positive(row.price, row.amount):
             raise FrameError(f"trade {row.id} of {name}: {shown(row.amount)} at {shown(row.price)}")
         odd += both.look(row.amount, f"trade {row.id} of {name}")
@@ -69,35 +62,7 @@ def trade_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
             instrument.venue, name, epoch_ns(row.ts), received_ts, row.price, size, SIDES.get(row.direction), str(row.id), is_first
         )
 
-    def route(data: bytes, received_ts: int) -> Sequence[Output]:
-        nonlocal is_first
-        odd: list[Odd] = []
-        outputs: list[Output] = []
-        try:
-            rows = decode_trades(data).tick.data
-            checked(data, len(rows))
-            trades = [made(row, received_ts, odd) for row in rows]
-        except FRAME_ERRORS as exc:
-            odd, bad = [], list[Odd]()
-            try:
-                raws = decode_rows(data).tick.data
-            except FRAME_ERRORS:
-                return unreadable("trade", name, received_ts, exc)
-            trades = readable(raws, lambda raw: made(_row(raw), received_ts, odd), f"trades of {name}", bad)
-            outputs += [*bad, Unreadable("trade", name, received_ts)]
-        if len(trades) > 1:
-            trades = by_id(trades)
-        if is_first and trades:
-            is_first = False
-            return [*outputs, *odd, TradeSnapshot(name, received_ts, tuple(trades), len(outputs))]
-        return [*outputs, *odd, *trades]
-
-    return route
-
-
-def _row(raw: msgspec.Raw) -> RawTrade:
-    checked(bytes(raw), 0)
-    return decode_trade(raw)
+    return markets.trade_route(name, RawTrade, made, are_numbered=False)
 
 
 def quote_route(parser: Parser, instrument: Instrument, topic: str) -> Route:
@@ -149,27 +114,11 @@ def volumes(instrument: Instrument, raw: RawCandle, both: BothSides) -> tuple[De
     return both.one(raw.amount), None if quoted is None else both.one(quoted)
 
 
-def candle_route(timeframe: str) -> MakeRoute:
-    """`kline.1min` …: the running candle, while there are trades."""
-
-    def make(parser: Parser, instrument: Instrument, topic: str) -> Route:
-        name, both = instrument.name, parser.both
-
-        def route(data: bytes, received_ts: int) -> Sequence[Output]:
-            try:
-                frame = decode_kline(data)
-                checked(data)
-                k = frame.tick
-                finite(k.vol)
-                odd = both.look(k.vol, f"a {timeframe} candle of {name}")
-                of_side = volumes(instrument, k, both)
-                return *odd, candle(instrument, timeframe, k, of_side, venue_ts=epoch_ns(frame.ts), received_ts=received_ts)
-            except FRAME_ERRORS as exc:
-                return unreadable(f"candle:{timeframe}", name, received_ts, exc)
-
-        return route
-
-    return make
+def figures(parser: Parser, instrument: Instrument, raw: RawCandle, what: str) -> markets.Figures:
+    """Of a candle. The number of trades is left out."""
+    finite(raw.vol)
+    odd = parser.both.look(raw.vol, what)
+    return odd, volumes(instrument, raw, parser.both), None
 
 
 def pair_of(symbol: str) -> str:
@@ -222,7 +171,7 @@ class Parser(frames.Parser):
         "bbo": quote_route,
         "detail": ticker_route,
         "mark_price.1min": mark_route,
-        **{f"kline.{theirs}": candle_route(ours) for ours, theirs in TIMEFRAMES.items()},
+        **markets.candle_routes(TIMEFRAMES, figures),
         **{f"depth.size_{depth}.high_freq": books.of_books(books.numbered) for depth in DEPTHS},
         **{f"depth.{step}": books.of_books(books.complete) for step in ("step0", "step6")},
     }

@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from crosstape_connector.venues.htx.values import RawCandle
-from crosstape_connector.venues.parsing.rows import rows_decoder
+from crosstape_connector.venues.htx.values import Frame, Rows, TimedFrame
 from crosstape_connector.venues.parsing.wire import Serial, Stamp
 
 
@@ -21,30 +20,10 @@ class RawTrade(msgspec.Struct, frozen=True, gc=False):
     direction: str
 
 
-class RawTrades(msgspec.Struct, frozen=True, gc=False):
-    data: list[RawTrade]
-
-
-class TradeFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTrades
-
-
-class RawRows(msgspec.Struct, frozen=True, gc=False):
-    data: list[msgspec.Raw]
-
-
-class RowsFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawRows
-
-
 class RawTop(msgspec.Struct, frozen=True, gc=False):
     ts: Stamp
     bid: tuple[Decimal, Decimal] | None = None
     ask: tuple[Decimal, Decimal] | None = None
-
-
-class TopFrame(msgspec.Struct, frozen=True, gc=False):
-    tick: RawTop
 
 
 class RawDay(msgspec.Struct, frozen=True, gc=False):
@@ -57,23 +36,8 @@ class RawDay(msgspec.Struct, frozen=True, gc=False):
     turnover: Decimal | None = msgspec.field(name="trade_turnover", default=None)
 
 
-class DayFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawDay
-
-
-class CandleFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawCandle
-
-
 class RawClose(msgspec.Struct, frozen=True, gc=False):
     close: str
-
-
-class CloseFrame(msgspec.Struct, frozen=True, gc=False):
-    ts: Stamp
-    tick: RawClose
 
 
 class RawNamed(msgspec.Struct, frozen=True):
@@ -84,13 +48,11 @@ class RawHeartbeat(msgspec.Struct, frozen=True):
     heartbeat: int
 
 
-decode_trades: Final = msgspec.json.Decoder(TradeFrame).decode
-decode_rows: Final = rows_decoder(RowsFrame, 3)
+decode_trades: Final = msgspec.json.Decoder(Frame[Rows[RawTrade]]).decode
 decode_trade: Final = msgspec.json.Decoder(RawTrade).decode
-decode_top: Final = msgspec.json.Decoder(TopFrame).decode
-decode_day: Final = msgspec.json.Decoder(DayFrame).decode
-decode_kline: Final = msgspec.json.Decoder(CandleFrame).decode
-decode_close: Final = msgspec.json.Decoder(CloseFrame).decode
+decode_top: Final = msgspec.json.Decoder(Frame[RawTop]).decode
+decode_day: Final = msgspec.json.Decoder(TimedFrame[RawDay]).decode
+decode_close: Final = msgspec.json.Decoder(TimedFrame[RawClose]).decode
 decode_raws: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_named: Final = msgspec.json.Decoder(RawNamed).decode
 decode_heartbeat: Final = msgspec.json.Decoder(RawHeartbeat).decode

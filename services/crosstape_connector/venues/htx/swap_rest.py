@@ -20,8 +20,9 @@ import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.htx.notifications import not_trading
-from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of
+from crosstape_connector.venues.htx.rest import CANDLES, NULL, PAGE, candles, number_of, read_all, rows_of, text_of, trade_rows
 from crosstape_connector.venues.htx.swap import volumes
+from crosstape_connector.venues.htx.swap_frames import decode_named
 from crosstape_connector.venues.htx.values import SECOND, SIDES, SWAP, TIMEFRAMES, BothSides, RawCandle, candle
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow, TradeSnapshot
 from crosstape_connector.venues.parsing.answers import rest_trade, trade_page, trading_states
@@ -49,23 +50,11 @@ class RestTrade(msgspec.Struct, frozen=True):
     direction: str
 
 
-class RestGroup(msgspec.Struct, frozen=True):
-    data: list[msgspec.Raw]
-
-
-class RestTrades(msgspec.Struct, frozen=True):
-    data: list[RestGroup]
-
-
 class RestQuote(msgspec.Struct, frozen=True):
     code: str = msgspec.field(name="contract_code")
     bid: tuple[msgspec.Raw, msgspec.Raw] | None = None
     ask: tuple[msgspec.Raw, msgspec.Raw] | None = None
     ts: Stamp | None = None
-
-
-class RestNamed(msgspec.Struct, frozen=True):
-    code: str = msgspec.field(name="contract_code", default="")
 
 
 class RestQuotes(msgspec.Struct, frozen=True):
@@ -99,11 +88,9 @@ class RestInterests(msgspec.Struct, frozen=True):
     ts: Stamp | None = None
 
 
-_trades = rows_decoder(RestTrades, 4)
 _trade = msgspec.json.Decoder(RestTrade).decode
 _quotes = rows_decoder(RestQuotes, 2)
 _quote = msgspec.json.Decoder(RestQuote).decode
-_name = msgspec.json.Decoder(RestNamed).decode
 _contract = msgspec.json.Decoder(RestContract).decode
 _state = msgspec.json.Decoder(RestState).decode
 _interests = rows_decoder(RestInterests, 2)
@@ -132,7 +119,7 @@ def parse_trades(body: bytes, instrument: Instrument, received_ts: int) -> Trade
         raw = _trade(row)
         return raw, *trade_numbers(text_of(raw.price), text_of(raw.amount), f"trade {raw.id}")
 
-    rows, odd = read_all([row for group in _trades(body).data for row in group.data], read, what)
+    rows, odd = read_all(trade_rows(body), read, what)
     both, refuted = sides((contracts for _, _, contracts in rows), what)
 
     def made(row: tuple[RestTrade, Decimal, Decimal]) -> Trade:
@@ -163,7 +150,7 @@ def parse_quotes(body: bytes, symbols: Symbols, received_ts: int) -> Sequence[Qu
         return (None, None) if price is None or size is None else (price, base_size(instrument, size, price))
 
     def read(row: msgspec.Raw) -> Quote | None:
-        instrument = symbols.get(_name(row).code)
+        instrument = symbols.get(decode_named(row).code)
         if instrument is None:
             return None
         raw = _quote(row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from crosstape_connector.venues.parsing.numbers import LIMIT, LONGEST, check, do
 from crosstape_connector.venues.parsing.wire import ZERO, Stamp, finite, shown
 from crosstape_schemas import Candle, Instrument, Side
 
+T = TypeVar("T")
 SPOT: Final = "htx"
 SWAP: Final = "htx_swap"
 SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -60,6 +61,23 @@ class BothSides:
     def one(self, amount: Decimal) -> Decimal:
         """Return one side of an amount."""
         return amount if self.refuted else _divide(amount, _TWO)
+
+
+class Rows(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    data: list[T]
+
+
+class Frame(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """Data of a market, whose own time is in them."""
+
+    tick: T
+
+
+class TimedFrame(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """Data of a market that have no time of their own."""
+
+    ts: Stamp
+    tick: T
 
 
 class RawCandle(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,7 @@ from crosstape_connector.venues.messages import (
     Rejected,
     TradeSnapshot,
     Unreadable,
-    unread,
+    unread_book,
     unreadable,
 )
 from crosstape_connector.venues.parsing.numbers import are_four_amounts, figure, is_plain
@@ -146,7 +146,7 @@ class Parser:
 
     def _lost_book(self, name: str, received_ts: int, error: Exception) -> Sequence[Output]:
         self._books.forget(name)
-        return Odd("book", f"{name}: {error}"), unread(name, received_ts)
+        return unread_book(name, received_ts, error)
 
     def _candle(self, raw: RawCandle, received_ts: int) -> Sequence[Output]:
         instrument = lookup(self._symbols, raw.s)

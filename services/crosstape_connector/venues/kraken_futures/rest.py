@@ -19,7 +19,7 @@ import msgspec
 from crosstape_connector.errors import FrameError
 from crosstape_connector.venues.kraken_futures.names import ID, INVERSE, LINEAR, TOKENISED, divided, named
 from crosstape_connector.venues.messages import CandleSnapshot, Odd, OddRow
-from crosstape_connector.venues.parsing.answers import fault_message, read_rows, trading_states
+from crosstape_connector.venues.parsing.answers import fault_message, trading_states
 from crosstape_connector.venues.parsing.candles import candle, snapshot
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.listing import asset_of, listed, step_of
@@ -87,10 +87,6 @@ class RestCandle(msgspec.Struct, frozen=True):
 
 
 class RestCandles(msgspec.Struct, frozen=True):
-    candles: list[RestCandle]
-
-
-class RawCandles(msgspec.Struct, frozen=True):
     candles: list[msgspec.Raw]
 
 
@@ -104,8 +100,7 @@ _contract = msgspec.json.Decoder(RestContract).decode
 _state = msgspec.json.Decoder(RestState).decode
 _tickers = rows_decoder(RestTickers, 2)
 _ticker = msgspec.json.Decoder(RestTicker).decode
-_candles = msgspec.json.Decoder(RestCandles).decode
-_raw_candles = rows_decoder(RawCandles, 2)
+_candles = rows_decoder(RestCandles, 2)
 _candle = msgspec.json.Decoder(RestCandle).decode
 
 
@@ -144,7 +139,8 @@ def candles_path(symbol: str, timeframe: str, first_ts: int, last_ts: int) -> st
 def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_ts: int) -> CandleSnapshot:
     """Return the candles of an answer. The volume of an inverse contract is dollars: its base units are those at the close."""
 
-    def read(row: RestCandle) -> Candle:
+    def read(raw: msgspec.Raw) -> Candle:
+        row = _candle(raw)
         prices = figure(row.open), figure(row.high), figure(row.low), figure(row.close)
         contracts = figure(bytes(row.volume).decode().strip('"'))
         made = candle(
@@ -154,9 +150,9 @@ def parse_candles(body: bytes, instrument: Instrument, timeframe: str, received_
         value = contracts * instrument.contract_size if instrument.inverse else None
         return msgspec.structs.replace(made, volume=base_size(instrument, contracts, prices[3]), quote_volume=value)
 
-    what = f"{timeframe} candles of {instrument.name}"
-    made, odd = read_rows(lambda: _candles(body).candles, lambda: _raw_candles(body).candles, _candle, read, what)
-    return snapshot(instrument.name, timeframe, made, received_ts, odd)
+    odd: list[Odd] = []
+    rows = readable(_candles(body).candles, read, f"{timeframe} candles of {instrument.name}", odd)
+    return snapshot(instrument.name, timeframe, rows, received_ts, odd)
 
 
 def parse_instruments(body: bytes) -> Sequence[Instrument | OddRow]:

@@ -41,7 +41,7 @@ from crosstape_connector.venues.messages import (
     Rejected,
     Unreadable,
     replay,
-    unread,
+    unread_book,
     unreadable,
 )
 from crosstape_connector.venues.parsing.contracts import base_size
@@ -103,7 +103,7 @@ class Parser:
             if frame.side not in SIDES:
                 raise FrameError(f"a level of side {frame.side[:20]!r}")
         except (FrameError, ArithmeticError) as exc:
-            return _unread_book(exc, instrument.name, received_ts)
+            return unread_book(instrument.name, received_ts, exc)
         made_ts, seq = epoch_ns(frame.timestamp), frame.seq
         if frame.side == "buy":
             return (BookUpdate(instrument.name, made_ts, received_ts, (level,), (), seq, seq),)
@@ -115,7 +115,7 @@ class Parser:
         try:
             sides = [[_level(instrument, one.price, one.qty) for one in side] for side in (frame.bids, frame.asks)]
         except (FrameError, ArithmeticError) as exc:
-            return _unread_book(exc, instrument.name, received_ts)
+            return unread_book(instrument.name, received_ts, exc)
         bids, asks = ([level for level in side if level[1]] for side in sides)
         return (BookSnapshot(instrument.name, epoch_ns(frame.timestamp), received_ts, bids, asks, frame.seq),)
 
@@ -164,7 +164,7 @@ class Parser:
             name = lookup(self._symbols, head.product_id).name
             return *unreadable("ticker", name, received_ts, error), *(Unreadable(kind, name, received_ts) for kind in OF_TICKER[1:])
         if head.feed in ("book", "book_snapshot"):
-            return _unread_book(error, lookup(self._symbols, head.product_id).name, received_ts)
+            return unread_book(lookup(self._symbols, head.product_id).name, received_ts, error)
         if head.feed in ("trade", "trade_snapshot", "heartbeat"):
             raise error
         raise UnknownFrame(f"feed {head.feed[:40]!r}")
@@ -236,10 +236,6 @@ def _interest(instrument: Instrument, t: TickerFrame, received_ts: int) -> OpenI
     size = base_size(instrument, t.interest, t.mark or Decimal(1))
     value = t.interest * instrument.contract_size if instrument.inverse else None
     return OpenInterest(ID, instrument.name, epoch_ns(t.time), received_ts, size, value)
-
-
-def _unread_book(reason: object, instrument: str, received_ts: int) -> Sequence[Output]:
-    return Odd("book", f"{instrument}: {reason}"), unread(instrument, received_ts)
 
 
 def _reply(head: Head) -> Sequence[Output]:

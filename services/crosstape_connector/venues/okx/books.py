@@ -20,8 +20,9 @@ from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Odd, Output, unread
 from crosstape_connector.venues.okx.connection import Route
 from crosstape_connector.venues.okx.stream import list_decoder
-from crosstape_connector.venues.okx.values import RawLevel, check_digits, levels
-from crosstape_connector.venues.parsing.complete_books import CompleteBooks
+from crosstape_connector.venues.okx.values import RawLevel, check_digits, levels_reader
+from crosstape_connector.venues.parsing.contracts import base_level
+from crosstape_connector.venues.parsing.text_books import TextBooks
 from crosstape_connector.venues.parsing.wire import Stamp, epoch_ns
 from crosstape_connector.venues.spec import Verdict
 from crosstape_schemas import Instrument
@@ -53,35 +54,44 @@ class Books:
 
     def __init__(self) -> None:
         self._channels: dict[str, int] = {}  # instrument → place of its channel in `CHANNELS`
-        self._complete = CompleteBooks()
+        self._complete = TextBooks()
 
-    def takes(self, instrument: str, channel: str, action: str) -> bool:
-        """Whether a frame of this channel is for the book: a better channel takes over with a snapshot."""
-        place, present = CHANNELS.index(channel), self._channels.get(instrument)
+    def takes(self, instrument: str, place: int, action: str) -> bool:
+        """Whether a frame of the channel at this place is for the book: a better channel takes over with a snapshot."""
+        present = self._channels.get(instrument)
         if present is None or (place < present and action == "snapshot"):
             self._channels[instrument] = place
             return True
         return place == present
 
+    def _changed(self, instrument: Instrument, raw: RawBook, made_ts: int, received_ts: int) -> Sequence[Output]:
+        """Return what a complete book has changed. Its number tells which is newer, and no more: it names none before it."""
+        sides = ([(row.price, row.size) for row in side] for side in (raw.bids, raw.asks))
+        found = self._complete.changed(instrument.name, *sides, number=raw.number, venue_ts=made_ts, received_ts=received_ts)
+        if found is None:
+            return ()
+        bids, asks = ([base_level(instrument, *level) for level in side] for side in (found.bids, found.asks))
+        made = BookSnapshot if isinstance(found, BookSnapshot) else BookUpdate
+        return (made(instrument.name, made_ts, received_ts, bids, asks),)
+
     def route(self, instrument: Instrument, channel: str, action: str) -> Route[list[RawBook]]:
         """Return the route of the frames of one channel and action."""
-        name, complete = instrument.name, channel == COMPLETE
+        name, complete, place, levels = instrument.name, channel == COMPLETE, CHANNELS.index(channel), levels_reader(instrument)
 
         def outputs(rows: list[RawBook], text: bytes, received_ts: int) -> Sequence[Output]:
-            if not self.takes(name, channel, action):
+            if self._channels.get(name) != place and not self.takes(name, place, action):
                 return ()
             try:
-                return [output for row in rows for output in read(row, text, received_ts)]
+                return read(rows[0], text, received_ts) if len(rows) == 1 else [one for row in rows for one in read(row, text, received_ts)]
             except (*FRAME_ERRORS, ArithmeticError) as exc:
                 return lost(exc, received_ts)
 
         def read(raw: RawBook, text: bytes, received_ts: int) -> Sequence[Output]:
             check_digits(text, raw.bids, raw.asks)
-            bids, asks, made_ts = levels(instrument, raw.bids), levels(instrument, raw.asks), epoch_ns(raw.ts)
+            made_ts = epoch_ns(raw.ts)
             if complete:
-                changed = self._complete.changed(name, bids, asks, venue_ts=made_ts, received_ts=received_ts)
-                return () if changed is None else (changed,)
-            check, number = raw.checksum or None, raw.number
+                return self._changed(instrument, raw, made_ts, received_ts)
+            bids, asks, check, number = levels(raw.bids), levels(raw.asks), raw.checksum or None, raw.number
             if action == "snapshot":
                 return (BookSnapshot(name, made_ts, received_ts, bids, asks, number, check),)
             if action != "update":
@@ -91,7 +101,7 @@ class Books:
             return (BookUpdate(name, made_ts, received_ts, bids, asks, None, number, raw.previous, check),)
 
         def refused(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
-            return lost(error, received_ts) if self.takes(name, channel, action) else ()
+            return lost(error, received_ts) if self.takes(name, place, action) else ()
 
         def lost(error: Exception, received_ts: int) -> Sequence[Output]:
             """The book lacks what this frame says."""

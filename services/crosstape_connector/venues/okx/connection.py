@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from crosstape_connector.errors import FRAME_ERRORS, FrameError, UnknownFrame
+from crosstape_connector.errors import FRAME_ERRORS, UnknownFrame
 from crosstape_connector.venues.messages import Ack, Heartbeat, Odd, Output, Rejected, Rotate
+from crosstape_connector.venues.parsing.wire import request_number
 from crosstape_connector.venues.spec import Request, Symbols, Verb, lookup
 from crosstape_schemas import Instrument
 
@@ -36,7 +37,6 @@ OTHERS: Final = re.compile(
 )
 """Channels that the documents name and that hold nothing for the tape."""
 _WRONG: Final = re.compile(r"channel:\s*([\w-]+)(?:,\s*instId:\s*([\w.-]+))?")
-_LONGEST_ID: Final = 15
 _BETWEEN: Final = b',"data":'
 """What the venue writes between the head of a frame and its data."""
 _CLOSING: Final = ord("}")
@@ -64,6 +64,10 @@ _frame = msgspec.json.Decoder(Frame).decode
 _encode = msgspec.json.encode
 
 
+def _refuse(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
+    raise error
+
+
 class Route(NamedTuple, Generic[T]):
     """Turns the data of one topic's frames into outputs."""
 
@@ -71,7 +75,7 @@ class Route(NamedTuple, Generic[T]):
     """Decodes the data. It accepts nothing but complete JSON, and raises one of `FRAME_ERRORS`."""
     outputs: Callable[[T, bytes, int], Sequence[Output]]
     """(decoded data, their text, received_ts) → outputs."""
-    refused: Callable[[Exception, bytes, int], Sequence[Output]]
+    refused: Callable[[Exception, bytes, int], Sequence[Output]] = _refuse
     """(error of `decode`, the text, received_ts) → outputs for data that are JSON, but not of this form; or raises the error."""
 
     def read(self, data: msgspec.Raw, received_ts: int) -> Sequence[Output]:
@@ -116,15 +120,20 @@ class Parser:
         head, _, rest = data.partition(_BETWEEN)
         route = self._heads.get(head)
         if route is not None and rest and rest[-1] == _CLOSING:
+            decode, outputs, _ = route
             text = rest[:-1]
             try:
-                decoded = route.decode(text)
+                decoded = decode(text)
             except FRAME_ERRORS:
                 pass  # read part by part, it shows what is wrong
             else:
-                return route.outputs(decoded, text, received_ts)
+                return outputs(decoded, text, received_ts)
         if data == PONG:
             return (Heartbeat(),)
+        return self.parts(data, head, rest, received_ts)
+
+    def parts(self, data: bytes, head: bytes, rest: bytes, received_ts: int) -> Sequence[Output]:
+        """Return the outputs of a frame that is read part by part. `head`, `rest`: its text before and after `,"data":`."""
         frame = _frame(data)
         if frame.event:
             return _answer(frame)
@@ -158,7 +167,7 @@ def _answer(frame: Frame) -> Sequence[Output]:
     match frame.event:
         case "subscribe" | "unsubscribe":
             symbols = (frame.arg.symbol,) if frame.arg.symbol else ()
-            return (Ack(_number(frame.id), frame.arg.channel, symbols, unsubscribed=frame.event == "unsubscribe"),)
+            return (Ack(request_number(frame.id), frame.arg.channel, symbols, unsubscribed=frame.event == "unsubscribe"),)
         case "error":
             return (_refusal(frame),)
         case "notice":
@@ -178,15 +187,10 @@ def _refusal(frame: Frame) -> Output:
         return Odd("busy", reason[:200])
     named = _WRONG.search(frame.msg)
     if named is None:
-        return Rejected(reason, _number(frame.id))
+        return Rejected(reason, request_number(frame.id))
     if named[1] == INDEX:
         return Odd("index", reason[:200])  # the mark price comes all the same
-    return Rejected(reason, _number(frame.id), named[1], (named[2],) if named[2] else ())
-
-
-def _number(text: str) -> int | None:
-    """Return the number of our request; None for an id that is not ours."""
-    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _LONGEST_ID else None
+    return Rejected(reason, request_number(frame.id), named[1], (named[2],) if named[2] else ())
 
 
 def index_of(symbol: str) -> str:
@@ -213,8 +217,3 @@ def request(verb: Verb, request: Request) -> bytes:
 def ping(request_id: int) -> bytes:
     """Write the ping, which is text and has no id."""
     return PING
-
-
-def rows_refused(error: Exception) -> bool:
-    """Whether an error says that data are of another form than they should be, rather than no JSON at all."""
-    return isinstance(error, msgspec.ValidationError | FrameError)

@@ -8,7 +8,7 @@ Quirks  the index has a channel of its own, by its own name: `BTC-USD` for all c
 # ruff: noqa: D101 (the wire's structs are documented by the venue)
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -17,7 +17,7 @@ import msgspec
 from crosstape_connector.errors import FRAME_ERRORS, FrameError
 from crosstape_connector.venues.messages import Odd, Output
 from crosstape_connector.venues.okx.connection import MakeRoute, Route, index_of
-from crosstape_connector.venues.okx.stream import decode_rows, list_decoder, newest_route, row_decoder
+from crosstape_connector.venues.okx.stream import list_decoder, newest_route, row_decoder, rows_route
 from crosstape_connector.venues.okx.values import SIDES, known, moment
 from crosstape_connector.venues.parsing.contracts import base_size
 from crosstape_connector.venues.parsing.numbers import figure
@@ -31,6 +31,8 @@ POSITIONS: Final = {"long": Side.SELL, "short": Side.BUY}
 _SECOND: Final = 1_000_000_000
 INDEX_NS: Final = 60 * _SECOND
 """An index that has not changed is sent once a minute: a price that is older than this was not the newest."""
+AHEAD_NS: Final = _SECOND
+"""An index price that is later than a mark price by so much replaced the one which that mark price had."""
 
 
 class RawMark(msgspec.Struct, frozen=True, gc=False):
@@ -104,7 +106,7 @@ class Marks:
             price, made_ts = price_of(m.price), epoch_ns(m.ts)
             self._marked.add(name)
             of_index, index_ts = self._indices.get(index, (None, 0))
-            if abs(made_ts - index_ts) > INDEX_NS:
+            if not -AHEAD_NS < made_ts - index_ts <= INDEX_NS:
                 of_index = None
             return (Mark(instrument.venue, name, made_ts, received_ts, price, of_index),)
 
@@ -160,30 +162,26 @@ def interest_route(instrument: Instrument) -> Route[list[RawInterest]]:
 def forced_route(symbols: Symbols) -> Route[list[msgspec.Raw]]:
     """`liquidation-orders` of all contracts of a type; those that are not ours are left out."""
 
-    def outputs(rows: list[msgspec.Raw], text: bytes, received_ts: int) -> Sequence[Output]:
+    def read(raw: msgspec.Raw, received_ts: int) -> Sequence[Output]:
+        one = _forced_of(raw)
+        instrument = symbols.get(one.symbol)
+        if instrument is None:
+            return ()
         odd: list[Odd] = []
-        found: list[Output] = []
-        for one in readable(rows, _forced_of, "liquidations", odd):
-            instrument = symbols.get(one.symbol)
-            if instrument is not None:
-                found += readable(one.details, _reader(instrument, received_ts), f"liquidation of {instrument.name}", odd)
+        found = readable(
+            one.details, lambda row: _liquidation(instrument, _forced(row), received_ts), f"liquidation of {instrument.name}", odd
+        )
         return [*found, *odd]
 
-    def refused(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
-        raise error
-
-    return Route(decode_rows, outputs, refused)
+    return rows_route("liquidations", read)
 
 
-def _reader(instrument: Instrument, received_ts: int) -> Callable[[msgspec.Raw], Liquidation]:
-    def read(raw: msgspec.Raw) -> Liquidation:
-        o = _forced(raw)
-        price, contracts = trade_numbers(o.price, o.size, "bankruptcy price and size")
-        taker = SIDES.get(o.side) or POSITIONS.get(o.position)
-        size = base_size(instrument, contracts, price)
-        return Liquidation(instrument.venue, instrument.name, epoch_ns(o.ts), received_ts, taker, price, size)
-
-    return read
+def _liquidation(instrument: Instrument, o: RawForced, received_ts: int) -> Liquidation:
+    price, contracts = trade_numbers(o.price, o.size, "bankruptcy price and size")
+    taker = SIDES.get(o.side) or POSITIONS.get(o.position)
+    return Liquidation(
+        instrument.venue, instrument.name, epoch_ns(o.ts), received_ts, taker, price, base_size(instrument, contracts, price)
+    )
 
 
 ROUTES: Final[dict[str, MakeRoute]] = {"funding-rate": funding_route, "open-interest": interest_route}

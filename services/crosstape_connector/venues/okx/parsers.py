@@ -13,13 +13,11 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from crosstape_connector.errors import FRAME_ERRORS
-from crosstape_connector.venues.messages import Odd, Output
+from crosstape_connector.venues.messages import Output
 from crosstape_connector.venues.okx import connection, contracts, stream
 from crosstape_connector.venues.okx.books import CHANNELS, Books
 from crosstape_connector.venues.okx.connection import IGNORED, INDEX, LIQUIDATIONS, Route
-from crosstape_connector.venues.okx.stream import decode_rows
 from crosstape_connector.venues.okx.values import SPOT_ID, SWAP_ID, moment
-from crosstape_connector.venues.parsing.rows import readable
 from crosstape_connector.venues.spec import Symbols, lookup
 from crosstape_schemas import VENUE_WIDE, FeedState, Status
 
@@ -61,10 +59,10 @@ class Parser(connection.Parser):
         self._marks = contracts.Marks(symbols)
         self._maintenance: dict[tuple[str, str], str] = {}  # begin and kind of what goes on → its title
 
-    def __call__(self, data: bytes, received_ts: int) -> Sequence[Output]:
-        """See `spec.Parser`."""
+    def parts(self, data: bytes, head: bytes, rest: bytes, received_ts: int) -> Sequence[Output]:
+        """See `connection.Parser.parts`."""
         try:
-            return super().__call__(data, received_ts)
+            return super().parts(data, head, rest, received_ts)
         except FRAME_ERRORS:
             self._marks.forget()
             raise
@@ -73,9 +71,9 @@ class Parser(connection.Parser):
         """See `connection.Parser.route`."""
         match channel:
             case "status":
-                return self._about_all(self._statuses)
+                return stream.rows_route("status", self._statuses)
             case "instruments":
-                return self._about_all(self._states)
+                return stream.rows_route("state", self._states)
             case _ if channel == LIQUIDATIONS:
                 return contracts.forced_route(self._symbols) if self.venue == SWAP_ID else IGNORED
             case _ if channel == INDEX:
@@ -87,22 +85,11 @@ class Parser(connection.Parser):
         instrument = lookup(self._symbols, symbol)
         return self._books.route(instrument, channel, action) if channel in CHANNELS else self._marks.mark_route(instrument)
 
-    def _about_all(self, read: Any) -> Route[Any]:
-        def outputs(rows: list[msgspec.Raw], text: bytes, received_ts: int) -> Sequence[Output]:
-            odd: list[Odd] = []
-            found = [status for status in readable(rows, lambda raw: read(raw, received_ts), "status", odd) if status is not None]
-            return [*found, *odd]
-
-        def refused(error: Exception, text: bytes, received_ts: int) -> Sequence[Output]:
-            raise error
-
-        return Route(decode_rows, outputs, refused)
-
-    def _statuses(self, raw: msgspec.Raw, received_ts: int) -> Status | None:
-        """The state of the venue after this announcement; None: it is about something else."""
+    def _statuses(self, raw: msgspec.Raw, received_ts: int) -> Sequence[Status]:
+        """Return the state of the venue after this announcement; none if it is about something else."""
         row = _status(raw)
         if row.env == DEMO or row.service not in OF_ALL:
-            return None
+            return ()
         key = row.begin, row.service
         if row.state in ONGOING:
             self._maintenance[key] = row.title or "maintenance"
@@ -110,17 +97,17 @@ class Parser(connection.Parser):
             self._maintenance.pop(key, None)
         reason = next(iter(self._maintenance.values()), "")
         state = FeedState.DOWN if reason else FeedState.LIVE
-        return Status(self.venue, VENUE_WIDE, moment(row.ts), received_ts, VENUE_WIDE, state, reason[:200])
+        return (Status(self.venue, VENUE_WIDE, moment(row.ts), received_ts, VENUE_WIDE, state, reason[:200]),)
 
-    def _states(self, raw: msgspec.Raw, received_ts: int) -> Status | None:
-        """Whether one of our instruments trades."""
+    def _states(self, raw: msgspec.Raw, received_ts: int) -> Sequence[Status]:
+        """Return whether one of our instruments trades."""
         row = _state(raw)
         instrument = self._symbols.get(row.symbol)
         if instrument is None:
-            return None
+            return ()
         trades = row.state == LIVE
         state, reason = (FeedState.LIVE, "") if trades else (FeedState.DOWN, f"does not trade: {row.state[:40]}")
-        return Status(self.venue, instrument.name, None, received_ts, VENUE_WIDE, state, reason)
+        return (Status(self.venue, instrument.name, None, received_ts, VENUE_WIDE, state, reason),)
 
 
 class SpotParser(Parser):

@@ -23,8 +23,8 @@ from crosstape_connector.venues.okx.values import CANDLES, SIDES, SPOT_ID, RawLe
 from crosstape_connector.venues.parsing.candles import candle
 from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
 from crosstape_connector.venues.parsing.numbers import Unchecked, are_amounts, are_four_amounts, figure
-from crosstape_connector.venues.parsing.rows import cause, rows_decoder
-from crosstape_connector.venues.parsing.wire import ZERO, Serial, Stamp, epoch_ns, trade_amounts, trade_numbers
+from crosstape_connector.venues.parsing.rows import cause, readable, rows_decoder
+from crosstape_connector.venues.parsing.wire import MICROSECONDS, ZERO, Serial, Stamp, epoch_ns, trade_amounts, trade_numbers
 from crosstape_schemas import CANDLE, Candle, Instrument, Quote, Ticker, Trade
 
 MOST: Final = 10_000
@@ -82,6 +82,17 @@ def row_decoder(row: type[R]) -> Callable[[bytes | msgspec.Raw], R]:
     return msgspec.json.Decoder(row, strict=False).decode
 
 
+def rows_route(what: str, read: Callable[[msgspec.Raw, int], Sequence[Output]]) -> Route[list[msgspec.Raw]]:
+    """Return the route of a channel whose rows are read one by one. `read`: (row, received_ts) → outputs; `what`: the rows in an error."""
+
+    def outputs(rows: list[msgspec.Raw], text: bytes, received_ts: int) -> Sequence[Output]:
+        odd: list[Odd] = []
+        found = readable(rows, lambda raw: read(raw, received_ts), what, odd)
+        return [*(output for each in found for output in each), *odd]
+
+    return Route(decode_rows, outputs)
+
+
 def newest_route(kind: str, instrument: Instrument, row: type[R], read: Callable[[R, int], Sequence[Output]]) -> Route[list[R]]:
     """Return the route of a channel whose newest row replaces those before. `read`: (row, received_ts) → outputs."""
     decode = list_decoder(row)
@@ -112,8 +123,6 @@ def trade_route(instrument: Instrument) -> Route[list[RawTrade]]:
         if not in_base_units:
             price, contracts = trade_numbers(t.px, t.sz, f"trade {number} of {name}")
             made = Trade(venue, name, made_ts, received_ts, price, base_size(instrument, contracts, price), taker, str(number))
-        elif are_amounts(f"{t.px} {t.sz}"):
-            made = Trade(venue, name, made_ts, received_ts, t.px, t.sz, taker, str(number))
         else:
             amounts = trade_amounts(t.px, t.sz, f"trade {number} of {name}")
             made = Trade(venue, name, made_ts, received_ts, *amounts, taker, str(number))
@@ -126,7 +135,12 @@ def trade_route(instrument: Instrument) -> Route[list[RawTrade]]:
 
     def outputs(rows: list[RawTrade], text: bytes, received_ts: int) -> Sequence[Output]:
         if len(rows) == 1:
-            return read(rows[0], received_ts)
+            t = rows[0]
+            price, size = t.px, t.sz
+            if in_base_units and t.count == 1 and are_amounts(f"{price} {size}"):  # `read`, without its call
+                made_ts = t.ts * 1_000_000 if t.ts < MICROSECONDS else t.ts * 1_000
+                return (Trade(venue, name, made_ts, received_ts, price, size, SIDES.get(t.side), str(t.id)),)
+            return read(t, received_ts)
         try:
             return [output for row in rows for output in read(row, received_ts)]
         except FRAME_ERRORS as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Final
 from zlib import crc32
@@ -10,7 +10,7 @@ from zlib import crc32
 import msgspec
 
 from crosstape_connector.errors import FrameError, NotANumber
-from crosstape_connector.venues.parsing.contracts import base_size, is_in_base_units
+from crosstape_connector.venues.parsing.contracts import base_level, base_size, is_in_base_units
 from crosstape_connector.venues.parsing.numbers import BACKSLASH, Unchecked, figure, known_price, number
 from crosstape_connector.venues.parsing.wire import side_of
 from crosstape_connector.venues.spec import candle_channels
@@ -42,16 +42,11 @@ class RawLevel(msgspec.Struct, frozen=True, gc=False, array_like=True):
     orders: str
 
 
-def levels(instrument: Instrument, rows: Sequence[RawLevel]) -> list[Level]:
-    """Return levels with sizes in base units. Raises `ArithmeticError` for one that is no number."""
+def levels_reader(instrument: Instrument) -> Callable[[Sequence[RawLevel]], list[Level]]:
+    """Return what makes levels with sizes in base units. It raises `ArithmeticError` for one that is no number."""
     if is_in_base_units(instrument):
-        return [(known_price(row.price), number(row.size)) for row in rows]
-    return [_level(instrument, known_price(row.price), number(row.size)) for row in rows]
-
-
-def _level(instrument: Instrument, price: Decimal, contracts: Decimal) -> Level:
-    """Zero removes a level, and NaN is left to the book's own check."""
-    return price, base_size(instrument, contracts, price) if contracts.is_finite() and contracts and price.is_finite() else contracts
+        return lambda rows: [(known_price(row.price), number(row.size)) for row in rows]
+    return lambda rows: [base_level(instrument, known_price(row.price), number(row.size)) for row in rows]
 
 
 def check_digits(data: bytes, *sides: Sequence[RawLevel]) -> None:

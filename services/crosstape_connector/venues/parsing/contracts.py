@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Final
 
-from crosstape_schemas import Instrument
+from crosstape_schemas import Instrument, Level
 
 DIGITS: Final = 28
 """Significant digits of a base size that is a quotient."""
@@ -31,3 +31,8 @@ def base_size(instrument: Instrument, contracts: Decimal, price: Decimal) -> Dec
     """Return the base units of so many contracts at a price, which must be above zero."""
     value = _multiply(contracts, instrument.contract_size)
     return _divide(value, price) if instrument.inverse else value
+
+
+def base_level(instrument: Instrument, price: Decimal, contracts: Decimal) -> Level:
+    """Return a level of a book in base units. Zero, which removes a level, and what is no number stay as they are."""
+    return price, base_size(instrument, contracts, price) if contracts.is_finite() and contracts and price.is_finite() else contracts

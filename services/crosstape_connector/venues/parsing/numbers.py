@@ -33,8 +33,8 @@ LONGEST: Final = 256
 """Significant digits of a number at most."""
 
 _BOUNDS: Final = Context(prec=LONGEST, Emin=-24, Emax=19, traps=[Clamped, InvalidOperation, Overflow, Rounded, Subnormal])
-number: Final[Callable[[str | Decimal], Decimal]] = _BOUNDS.create_decimal
-"""The number that a text (or a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
+number: Final[Callable[[str | int | Decimal], Decimal]] = _BOUNDS.create_decimal
+"""The number that a text (an integer, a decimal) is: exact, zero or of a size within [`FLOOR`, `LIMIT`), not necessarily finite. Raises
 `ArithmeticError`."""
 
 Unchecked: TypeAlias = Amount

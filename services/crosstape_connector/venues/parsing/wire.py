@@ -29,6 +29,13 @@ _MINUTE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0
 _END_OF_TIME: Final = 2**63 - 1
 _LAST_SECOND: Final = Decimal(9 * 10**9)
 _SHOWN: Final = 40
+_LONGEST_REQUEST: Final = 15
+"""Digits of the number of one of our requests at most."""
+
+
+def request_number(text: str) -> int | None:
+    """Return the number of our request that an answer names; None for an id that is not ours."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _LONGEST_REQUEST else None
 
 
 def epoch_ns(stamp: int) -> int:

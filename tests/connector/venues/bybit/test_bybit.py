@@ -302,6 +302,16 @@ def test_tokenised_stocks_are_left_out() -> None:
     assert [one.symbol for one in found] == ["BTCUSDT", "ETHUSDT", "BTCUSDC", "PEPEUSDT"]
 
 
+def test_an_option_does_not_take_the_name_of_its_pair() -> None:
+    """Its row has no contract type, as those of spot have none."""
+    body = msgspec.json.decode(REST["instruments"])
+    rows = body["result"]["list"]
+    option = {**rows[0], "symbol": "BTC-27MAR26-70000-P-USDT", "optionsType": "Put"}
+    body["result"]["list"] = [option, *rows]
+
+    assert SPOT.instruments.parse(msgspec.json.encode(body)) == SPOT.instruments.parse(REST["instruments"])
+
+
 def test_a_list_that_is_cut_says_so_and_calls_nothing_gone() -> None:
     """The venue's most are 1,000 rows."""
     body = msgspec.json.decode(REST["instruments"])

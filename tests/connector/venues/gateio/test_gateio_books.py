@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -116,6 +117,32 @@ def test_a_stream_of_books_must_be_named_as_the_venue_names_it() -> None:
     assert isinstance(broken, ConnectionBreak)
     with pytest.raises(UnknownSymbol):
         parsed(FRAMES["book_full"].replace(b"BTC_USDT", b"NOPE_USDT"))
+
+
+def test_the_reason_says_what_cannot_be_read() -> None:
+    """A price that is no number, or a field and its place."""
+    full = FRAMES["book_full"]
+    reasons = [
+        one.reason
+        for one in parsed(full.replace(b'"91000.1"', b'"x"'), full.replace(b'"u":102', b'"u":9223372036854775808'))
+        if isinstance(one, Odd)
+    ]
+
+    assert reasons == [
+        "book of BTC-USDT: no number in a level",
+        "book of BTC-USDT: Expected `int` <= 9223372036854775807 - at `$.u`",
+    ]
+
+
+def test_of_two_streams_of_one_book_the_first_is_read() -> None:
+    """A recording may have both; their numbers count the same changes, so that each would break the other's chain."""
+    shallow, deep = FRAMES["book_full"], FRAMES["book_full_400"]
+    pair = re.search(rb"ob\.([A-Z_]+)\.50", shallow)
+    assert pair is not None
+    same = re.sub(rb"ob\.[A-Z_]+\.400", b"ob.%s.400" % pair[1], deep)
+
+    assert [one.depth for one in parsed(shallow, same, shallow) if isinstance(one, BookSnapshot)] == [50, 50]
+    assert [one.depth for one in parsed(same, shallow) if isinstance(one, BookSnapshot)] == [400]
 
 
 def test_a_book_has_one_of_two_depths() -> None:

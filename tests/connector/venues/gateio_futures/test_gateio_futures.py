@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +10,7 @@ import pytest
 
 from crosstape_connector.venues.gateio import FUTURES, recorded, rest_futures
 from crosstape_connector.venues.gateio.futures import FuturesParser
-from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, LastTrade, Odd, OddRow, Output, Unreadable
+from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, ConnectionBreak, LastTrade, Odd, OddRow, Output, Unreadable
 from crosstape_schemas import Candle, Funding, Instrument, Liquidation, Mark, OpenInterest, Quote, Side, Ticker, Trade
 from tests.connector.venues.golden import answers_of, frames_of, symbols_of
 
@@ -36,11 +37,21 @@ def test_a_negative_size_is_a_sellers() -> None:
     found = [one for one in parsed(FRAMES["trade"], FRAMES["trade_text"], FRAMES["trade_object"]) if isinstance(one, Trade)]
 
     assert [(one.taker, one.size) for one in found] == [
-        (Side.SELL, D("0.0015")),
-        (Side.BUY, D("0.02")),
-        (Side.SELL, D("1.085")),
-        (Side.BUY, D("0.0003")),
+        (Side.SELL, "0.0015"),
+        (Side.BUY, "0.0200"),
+        (Side.SELL, "1.085"),
+        (Side.BUY, "0.0003"),
     ]
+
+
+def test_the_size_of_a_trade_is_its_own() -> None:
+    """Also where one of as many contracts came before: on a connection sizes of linear contracts are remembered, for each side."""
+    linear, inverse = FRAMES["trade"], FRAMES["trade_inverse"]
+    dearer, odd = inverse.replace(b'"80000"', b'"160000"'), linear.replace(b'"91000.1"', b'"9.10001e4"')
+    first, second, again, other, low, high, *same = parsed(linear, linear, inverse, dearer, odd)
+
+    assert [first, second] == [again, other] == same
+    assert [one.size for one in (low, high) if isinstance(one, Trade)] == ["0.05", "0.025"]
 
 
 def test_a_takeover_by_the_venue_is_no_trade() -> None:
@@ -78,7 +89,18 @@ def test_contracts_are_base_units() -> None:
     assert isinstance(inverse_quote, Quote)
     assert (inverse_quote.bid_size, inverse_quote.ask_size) == (D("0.1"), D(1))
     assert isinstance(trade, Trade)
-    assert trade.size == D("0.05")
+    assert trade.size == "0.05"
+
+
+def test_levels_may_have_sizes_as_integers() -> None:
+    """As sizes of trades do; text of digits that are not ASCII is refused beside them."""
+    texts = parsed(FRAMES["book_full"])
+    numbers = re.sub(rb'",\s*"([0-9]+)"\]', rb'",\1]', FRAMES["book_full"])
+    *_, lost = parsed(numbers.replace(b'"91000.1"', '"\u0661"'.encode()))
+
+    assert numbers != FRAMES["book_full"]
+    assert parsed(numbers) == texts
+    assert isinstance(lost, ConnectionBreak)
 
 
 def test_a_removed_level_has_no_size() -> None:

@@ -196,12 +196,12 @@ def test_half_a_quote_is_known_by_its_beginning() -> None:
 
 
 def test_replies_name_their_request_as_a_number_or_a_text() -> None:
-    """The answer to a ping looks like one: its id is no number."""
+    """The answer to a ping looks like one: its id is above theirs. It shows that the connection lives, even if the venue knows no pings."""
     assert parse(FRAMES["ack"], FRAMES["ack_text"], FRAMES["ack_result"]) == [Ack(1), Ack(2), Ack(3)]
     assert parse(FRAMES["refused"]) == [Rejected("-1013 Invalid stream", 4)]
     assert parse(b'{"id":5,"status":403}', b'{"error":{"msg":"no"}}') == [Rejected("status 403", 5), Rejected("no")]
-    assert parse(FRAMES["pong"]) == [Heartbeat()]
-    assert msgspec.json.decode(stream.ping(9)) == {"id": "ping-9", "method": "ping"}
+    assert parse(FRAMES["pong"], FRAMES["pong"].replace(b"200", b"400")) == [Heartbeat(), Heartbeat()]
+    assert msgspec.json.decode(stream.ping(9)) == {"id": "1000000009", "method": "ping"}
 
 
 def test_event_contracts_are_left_out() -> None:

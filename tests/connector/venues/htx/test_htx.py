@@ -170,6 +170,24 @@ def test_a_missing_change_breaks_the_book_and_a_new_subscription_mends_it() -> N
     assert (line.book.state, line.book.sequence) == (FeedState.LIVE, 121)
 
 
+def test_a_book_that_a_recorder_asked_for_again_is_used() -> None:
+    """Where changes are missing the documents let a client ask once more, without a new subscription. One that is too old is no book."""
+    line = Line()
+    line.send(change(90, 95))
+    line.send(answer(95), 100)
+    line.send(answer(94), 110)
+    assert line.book is not None
+    assert line.book.sequence == 95
+    line.send(change(97, 99), 200)
+    line.send(answer(96, bids="[[90.0,1.0]]"), 300)
+    assert line.book.state is not FeedState.LIVE or line.book.sequence == 95
+    line.send(change(99, 103, asks="[[101.0,2.0]]"), 400)
+    line.send(answer(99, bids="[[98.0,1.0]]"), 500)
+    assert (line.book.state, line.book.sequence) == (FeedState.LIVE, 103)
+    assert (line.book.bids, line.book.asks) == (((D("98.0"), D("1.0")),), ((D("101.0"), D("2.0")),))
+    assert line.send(PING, 9_000)[1:] == []
+
+
 def test_a_refused_request_for_a_book_is_repeated() -> None:
     """It is no refusal of a subscription."""
     line = Line()
@@ -260,6 +278,16 @@ def test_a_row_that_cannot_be_read_leaves_its_neighbours() -> None:
         assert isinstance(odd, Odd)
         assert isinstance(trade, Trade)
         assert trade.trade_id == "4000012"
+
+
+def test_a_day_that_cannot_be_read_leaves_those_of_other_symbols() -> None:
+    """A recording may have the days of all symbols in one frame."""
+    day = '"open":1.0,"high":2.0,"low":0.5,"close":1.5,"amount":{},"vol":7.0'
+    rows = [f'{{"symbol":"btcusdt",{day.format(amount)}}}' for amount in ('"x"', "NaN", "9.2E-7")]
+    frame = f'{{"ch":"market.tickers","ts":1767225600000,"data":[{",".join([*rows, rows[2].replace("btcusdt", "nobodys")])}]}}'
+    found = spot.Parser(symbols_of("htx"))(frame.encode(), 7)
+    assert [type(output).__name__ for output in found] == ["Ticker", "Odd", "Odd"]
+    assert getattr(found[0], "base_volume", None) == D("9.2E-7")
 
 
 def test_ids_of_27_digits_are_not_read() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.htx import SWAP, frames, swap, swap_rest
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Heartbeat, Odd, OddRow, Output, Reply, TradeSnapshot
 from crosstape_connector.venues.spec import Request, subscribed_depth
@@ -89,6 +90,19 @@ def test_the_first_trades_are_from_before() -> None:
         events += found.apply(output)
     assert [event.trade_id for event in events if isinstance(event, Trade)] == ["263618781660000", "263618781660001"]
     assert [type(output) for output in parse(FRAMES["trade_before"])] == [TradeSnapshot]
+
+
+def test_trades_that_a_dead_stream_left_out_are_a_gap() -> None:
+    """Ids do not show which are missing. If the answer to a new subscription is a trade that is known, none is."""
+    unsubscribed = b'{"id":"3","status":"ok","unsubbed":"market.BTC-USDT.trade.detail","ts":1}'
+    for again, expected in ((FRAMES["trades"].replace(b"26361878166000", b"26361879999000"), [(8, 10)]), (FRAMES["trades"], [])):
+        found, one, events = feeds(SWAP), parser(), list[Any]()
+        for now, frame in ((7, FRAMES["trade_before"]), (8, FRAMES["trades"]), (9, unsubscribed), (10, again)):
+            if now == 9:
+                events += found.mark_stale(FeedKey("trade", NAME), now, "silent")
+            for output in one(frame, now):
+                events += found.apply(output)
+        assert [(gap.from_ts, gap.to_ts) for gap in events if isinstance(gap, Gap)] == expected
 
 
 def test_a_trade_that_cannot_be_read_is_a_gap() -> None:

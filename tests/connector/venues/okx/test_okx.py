@@ -177,6 +177,20 @@ def test_a_book_is_made_of_the_best_channel_that_came() -> None:
     assert len(found(tick, PUBLIC["book_update"].replace(b"BTC-USDT", b"PEPE-USDT"))) == 1
 
 
+def test_complete_books_are_ordered_by_their_numbers() -> None:
+    """Their times repeat: one of the same millisecond is newer if its number is. In 2021 they had none."""
+    five, more = PUBLIC["book_of_five"], PUBLIC["book_of_five_next"].replace(b'"1767225600300"', b'"1767225600200"')
+    change = found(five, more)[1]
+
+    assert isinstance(change, BookUpdate)
+    assert (change.bids, change.asks) == ([(D("0.0000007464"), D(15693118))], [(D("0.0000007465"), D(0))])
+    assert len(found(five, more, five)) == 2
+    assert [type(one) for one in found(*(one.replace(b',"seqId":48263787', b',"old":48263787') for one in (five, more)))] == [
+        BookSnapshot,
+        BookUpdate,
+    ]
+
+
 def test_a_level_that_cannot_be_read_breaks_the_book() -> None:
     """Whatever is wrong with it."""
     for bad in (b'"abc"', b"null", b'"9\xd9\xa11000.3"', b"[]"):

@@ -108,6 +108,13 @@ def test_a_mark_has_the_newest_price_of_its_index() -> None:
     assert [out.index_price for out in found(index, late) if isinstance(out, Mark)][-1] is None
 
 
+def test_a_mark_that_comes_late_has_no_index_of_a_later_moment() -> None:
+    """Channels overtake each other: an index price that is a second later, or more, is not the one that the mark price had."""
+    just, late = (PUBLIC["mark"].replace(b'"1767225600600"', b'"1767225599%d"' % ms) for ms in (501, 500))
+
+    assert [out.index_price for out in found(PUBLIC["index"], just, late) if isinstance(out, Mark)][-2:] == [D("91010.5"), None]
+
+
 def test_a_frame_that_cannot_be_read_may_have_had_an_index() -> None:
     """Until the next one, marks come without."""
     parser = parsers.SwapParser(symbols_of("okx_swap"))

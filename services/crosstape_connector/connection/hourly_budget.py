@@ -1,4 +1,4 @@
-"""Counts the subscriptions of one connection where its venue takes only so many in an hour. Pure: times come in as values."""
+"""Counts the requests of one connection where its venue takes only so many in an hour. Pure: times come in as values."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ REPLACED: Final = 0.75
 """The share of the budget after which the connection should be replaced: the next one has its own."""
 
 
-class SubscribeBudget:
-    """The subscriptions that are left to one connection."""
+class HourlyBudget:
+    """The requests that are left to one connection."""
 
     def __init__(self, per_hour: int) -> None:
-        """`per_hour`: see `Endpoint.subscribes_per_hour`."""
+        """`per_hour`: see `Endpoint.requests_per_hour`."""
         self._most = per_hour
         self._spent: deque[float] = deque()  # when, seconds of the monotonic clock
 
     def spend(self, count: int, now: float) -> bool:
-        """Count these subscriptions. False: the venue would not take them any more, and none is counted."""
+        """Count so many requests. False: the venue would not take them any more, and none is counted."""
         while self._spent and self._spent[0] <= now - HOUR_S:
             self._spent.popleft()
         if not self._most:

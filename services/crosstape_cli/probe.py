@@ -30,7 +30,7 @@ from crosstape_connector.replay.normalize import check_header
 from crosstape_connector.rest.instruments import InstrumentCache, load_cached, select
 from crosstape_connector.service import run
 from crosstape_connector.venue_choice import chosen
-from crosstape_connector.venues.registry import VENUES
+from crosstape_connector.venues.registry import VENUES, find
 from crosstape_connector.venues.spec import Venue
 from crosstape_schemas import CANDLE
 
@@ -172,7 +172,7 @@ def _listed(settings: Settings, venue: str) -> str | None:
     """Look the instrument up in the list that the connector has fetched. None: there is no list yet."""
     (wanted,) = settings.venues[venue].instruments
     for file in Path(settings.run.dir).glob("instruments/*.json"):
-        if (cached := load_cached(InstrumentCache(file), VENUES[venue])) is not None:
+        if (cached := load_cached(InstrumentCache(file), find(venue))) is not None:
             reason = select(cached[0], (wanted,)).refused.get(wanted, "")
             return f"{wanted}: {reason}" if reason else ""
     return None

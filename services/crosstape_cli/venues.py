@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from cyclopts import Parameter
 
 from crosstape.runtime.exit_codes import Exit
-from crosstape_cli.options import no_such_venue
+from crosstape_cli.options import find_venue
 from crosstape_connector.venues import ccxt
 from crosstape_connector.venues.ccxt.exchanges import known
 from crosstape_connector.venues.offers import NO_FEED, polled_kinds
@@ -43,8 +43,7 @@ def venues(
     Nothing is connected or asked.
     """
     for name in names:
-        if name not in VENUES:
-            raise no_such_venue(name, VENUES, "venue")
+        find_venue(name, "venue")
     rows = [*(VENUES.values() if source != "ccxt" else ()), *map(ccxt.venue, ccxt.names() if source != "native" else ())]
     rows = [venue for venue in rows if not names or venue.id in names]
     described = [_described(venue) for venue in rows]

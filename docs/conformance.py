@@ -15,6 +15,7 @@ from crosstape_connector.venues.past import PastTrades, TradesById, TradesByTime
 from crosstape_connector.venues.registry import VENUES
 from crosstape_connector.venues.spec import Endpoint, Venue
 from crosstape_schemas import TIMEFRAMES
+from crosstape_simulator.venues.registry import default_listings
 from docs.figures import figures
 
 HEADING: Final = ["kind", "from", "proven by", "rule", "what is not proven", "a break leads to", "recordings", "tests"]
@@ -67,7 +68,8 @@ def limits_of(venue_id: str) -> Mapping[str, Limit]:
 
 
 def venues() -> Iterator[str]:
-    """A section per venue: a row for each kind that it has."""
+    """Names of venues and instruments, then a section per venue: a row for each kind that it has."""
+    yield from names()
     for venue in VENUES.values():
         yield f"## {venue.id}\n"
         yield f"Environments: {', '.join(f'`{name}`' for name in venue.environments) or 'none but the live one'}.\n"
@@ -79,6 +81,33 @@ def venues() -> Iterator[str]:
     yield from candles()
     yield from pasts()
     yield from figures({venue.id: kinds(venue) for venue in VENUES.values()})
+
+
+NAMES: Final = ["venue", "spot", "perpetuals", "dated futures", "test environments"]
+
+
+def names() -> Iterator[str]:
+    """What the venues are called in settings, and what an instrument of each market is called here and there."""
+    yield "## Names\n"
+    yield "The ids of venues, as they stand in settings, commands and events, with an instrument of each market, as the simulated"
+    yield "venue lists it: our name, which settings want, and the venue's own in brackets. Where an exchange has two or three ids,"
+    yield "each is a venue of its own here. `crosstape venues okx_swap` prints the row of one venue. A name of an instrument that the"
+    yield "venue does not list is refused with those that are near.\n"
+    yield f"| {' | '.join(NAMES)} |"
+    yield "|" + "---|" * len(NAMES)
+    for venue in VENUES.values():
+        found: dict[str, str] = {}
+        for one in default_listings(venue.id):
+            found.setdefault(_market(one.instrument), f"`{one.instrument}` (`{one.symbol}`)")
+        examples = [found.get(market, "") for market in NAMES[1:4]]
+        yield f"| `{venue.id}` | {' | '.join(examples)} | {', '.join(f'`{name}`' for name in venue.environments)} |"
+    yield "\n`ccxt.EXCHANGE` is any exchange that ccxt streams: [which](../how-to/any-exchange.md).\n"
+
+
+def _market(instrument: str) -> str:
+    """Return the heading of an instrument's market, by our name of it."""
+    last = instrument.rpartition("-")[2]
+    return "perpetuals" if last == "PERP" else "dated futures" if last.isdigit() else "spot"
 
 
 CANDLES: Final = ["venue", "timeframes", "`open` is", "an interval without trades", "closed by", "volume", "past candles", "not to be had"]

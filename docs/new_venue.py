@@ -78,7 +78,7 @@ def main() -> None:
         raise SystemExit(f"new-venue: {exc}") from exc
     for path in files:
         print(path.relative_to(ROOT))  # noqa: T201
-    print(f"\nNext: docs/how-to/add-a-venue.md, and\n    python -m pytest -q {TESTS}/test_contract.py -k {name}")  # noqa: T201
+    print(f"\nNext: docs/how-to/add-a-venue.md, and\n    .venv/bin/python -m pytest -q {TESTS}/test_contract.py -k {name}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -99,6 +99,11 @@ def probe(
         )
         begin_logging(asked, service=f"probe.{venue}")
         done = main(lambda: _record(asked, venue, minutes), short=True)
+        if done is Exit.USAGE:  # nothing of the instrument came: the same --out can be named again
+            for path in directory.glob(CAPTURES):
+                path.unlink()
+            if out is None:
+                directory.rmdir()
         if done is not Exit.OK:
             return done
         capture = tuple(path for path in sorted(directory.glob(CAPTURES)) if any(True for _ in CaptureFile(path)))

@@ -68,7 +68,7 @@ async def test_an_instrument_that_is_not_listed_ends_it_at_once(instrument: str,
         done = await crosstape("probe", "okx_swap", instrument, "--settings", str(settings), "--out", str(tmp_path / "out"))
     assert done.code == Exit.USAGE
     assert f"crosstape: {instrument}: {reason}" in done.err
-    assert not (tmp_path / "out" / "report.md").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 async def test_a_claim_that_is_broken_fails_the_probe(tmp_path: Path) -> None:

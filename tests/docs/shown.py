@@ -108,6 +108,7 @@ SHOWN: Final[dict[str, How]] = {
     ),
     "README.md#try-it sh": RunBy(".ci/run: demo"),
     "README.md#run-it sh": NotRun("connects to live venues; `crosstape up` is tested on simulated ones in tests/cli"),
+    "README.md#run-it console": NotRun("three commands that go on until Ctrl-C; tests/cli/test_supervise.py runs `up` on simulated venues"),
     "README.md#run-it sh 2": _DOCKER,
     "README.md#read-it sh": Follows("channel", _CHANNEL, announces="closed", ends=True),
     "README.md#read-it python": Follows("stream", r"^(\d+) \d+ \['binance', 'kraken'\]$"),
@@ -158,7 +159,12 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/add-a-venue.md#6-record-then-prove sh": NotRun("records a venue that crosstape does not have yet, over the network"),
     **{
         f"docs/how-to/probe-a-venue.md#{heading}": NotRun("connects to a live venue; tests/cli/test_probe.py probes simulated ones")
-        for heading in ("probe-a-venue sh", "other-markets-other-addresses sh", "other-markets-other-addresses sh 2")
+        for heading in (
+            "probe-a-venue sh",
+            "other-markets-other-addresses sh",
+            "other-markets-other-addresses sh 2",
+            "other-markets-other-addresses console",
+        )
     },
     "docs/how-to/mend-history.md#find-and-fill-gaps-of-the-history sh": RunBy(
         "end_to_end/test_repair.py::test_what_was_lost_is_listed_fetched_and_in_the_bars"
@@ -184,7 +190,7 @@ SHOWN: Final[dict[str, How]] = {
     "docs/how-to/any-exchange.md#run-it sh 2": _DOCKER,
     "docs/how-to/deploy.md#try-it-first sh": _DOCKER,
     "docs/how-to/deploy.md#run-it sh": _DOCKER,
-    "docs/how-to/deploy.md#run-it sh 2": _DOCKER,
+    "docs/how-to/deploy.md#secrets sh": _DOCKER,
     "docs/how-to/deploy.md#serve-it-to-browsers-and-programs-without-redis sh": _DOCKER,
     "docs/how-to/deploy.md#record-it sh": _DOCKER,
     "docs/how-to/deploy.md#watch-it sh": _DOCKER,

@@ -56,7 +56,7 @@ VENUE: Final = Venue(
             max_frame_bytes=8 * MEBIBYTE,  # a book has all levels
             topics=500,
             symbols_per_request=50,
-            requests_per_s=2.0,  # of 3.3
+            requests_per_s=1.0,  # of 3.3
             connects_per_s=0.5,
         ),
     ),

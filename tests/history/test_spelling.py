@@ -22,6 +22,7 @@ NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value
 @example(["1.2.3"])
 @example(["1\n2"])
 @example(["0", "0.0", "10", "100.10"])
+@example(["0", "0"])
 @example(["1" * LONGEST + "1"])
 @example(["1"] * LONGEST)
 def test_many_at_once_are_judged_as_each_by_itself(texts: list[str]) -> None:

@@ -299,8 +299,8 @@ def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     path.write_text(whole + "{}\n")
     with pytest.raises(RecordingError, match="line 3"):
         Recording(path)
-    with pytest.raises(SimulatorError, match="recordings of deribit cannot be played"):
-        Recording(Path(capture(path, "deribit", "wss://x", [])))
+    with pytest.raises(SimulatorError, match="recordings of cryptocom cannot be played"):
+        Recording(Path(capture(path, "cryptocom", "wss://x", [])))
 
 
 def test_requests_are_known_by_path_and_symbol() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from crosstape_connector.errors import FrameError
+from crosstape_connector.errors import FrameError, NotANumber
 from crosstape_connector.venues.messages import Odd
 from crosstape_connector.venues.parsing.candles import candle as made_candle
 from crosstape_connector.venues.parsing.numbers import LIMIT, LONGEST, check, doubtful
@@ -52,15 +52,22 @@ class BothSides:
         self.refuted = False
 
     def look(self, contracts: Decimal, what: str) -> Sequence[Odd]:
-        """Look at a number of contracts: one that is odd refutes the rule, and is reported."""
-        if contracts % _TWO == ZERO:
+        """Look at a number of contracts: one that is odd refutes the rule, and is reported. Raises `NotANumber`."""
+        try:
+            is_even = contracts % _TWO == ZERO
+        except ArithmeticError as exc:  # a signalling NaN, or more digits than a remainder can have
+            raise NotANumber(f"{what}: no number of contracts") from exc
+        if is_even:
             return ()
         self.refuted = True
         return (Odd("one_side", f"{what}: {shown(contracts)} contracts are not those of both sides, so that none are halved"),)
 
     def one(self, amount: Decimal) -> Decimal:
-        """Return one side of an amount."""
-        return amount if self.refuted else _divide(amount, _TWO)
+        """Return one side of an amount. Raises `NotANumber`."""
+        try:
+            return amount if self.refuted else _divide(amount, _TWO)
+        except ArithmeticError as exc:
+            raise NotANumber("no amount of both sides") from exc
 
 
 class Rows(msgspec.Struct, Generic[T], frozen=True, gc=False):

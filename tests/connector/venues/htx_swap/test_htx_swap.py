@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import pytest
 
+from crosstape_connector.errors import NotANumber
 from crosstape_connector.feeds.keys import FeedKey
 from crosstape_connector.venues.htx import SWAP, frames, swap, swap_rest
+from crosstape_connector.venues.htx.values import BothSides
 from crosstape_connector.venues.messages import BookSnapshot, BookUpdate, Heartbeat, Odd, OddRow, Output, Reply, TradeSnapshot
 from crosstape_connector.venues.spec import Request, subscribed_depth
 from crosstape_schemas import Book, Candle, FeedState, Funding, Gap, Instrument, Mark, OpenInterest, Quote, Status, Ticker, Trade
@@ -253,3 +256,13 @@ def test_a_complete_book_of_a_recording_is_sized_too() -> None:
     assert isinstance(made, BookSnapshot)
     assert isinstance(changed, BookUpdate)
     assert (made.bids, changed.bids, changed.previous) == ([(D(3000), D("0.05"))], [(D(3000), D("0.07"))], made.sequence)
+
+
+@pytest.mark.parametrize("text", ["sNaN", "1E+999999"])
+def test_an_impossible_number_of_both_sides_is_a_bad_frame(text: str) -> None:
+    """Neither the look at it nor its half ends the session."""
+    both = BothSides()
+    with pytest.raises(NotANumber):
+        both.look(Decimal(text), "a volume")
+    with pytest.raises(NotANumber):
+        BothSides().one(Decimal("sNaN"))
